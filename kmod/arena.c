@@ -1,0 +1,1394 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The allocator of a slab.  arena.h says what it does; this is how.
+ *
+ * From the bottom up: pages point to extents; extents are cut, and joined with
+ * their free neighbours; runs are extents that hold small blocks; blocks are
+ * found by offset and change state; on top of that are the calls.
+ *
+ * Offsets come from user space.  They are only ever looked up, through the
+ * page pointers, and these have one invariant: the pointer of a page is either
+ * NULL or the live extent that the page lies in.  Every page of a run points
+ * to it; of all other extents the first and the last page do (so that
+ * neighbours find each other), and those in between are NULL.
+ */
+#include <linux/bitmap.h>
+#include <linux/err.h>
+#include <linux/log2.h>
+#include <linux/math64.h>
+#include <linux/mm.h>
+#include <linux/nospec.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/slabshm.h>
+
+#include "arena.h"
+
+#define CHUNK_PAGES	(1UL << (SLABSHM_CHUNK_SHIFT - PAGE_SHIFT))
+
+/* Small blocks are of at most this size, and aligned to at most a page */
+#define SMALL_MAX	16384
+
+/* Most blocks in a run: what the table below makes where pages are 4 KiB */
+#define RUN_BLOCKS	(PAGE_SIZE / SLABSHM_GRANULE > 256 ? \
+			 PAGE_SIZE / SLABSHM_GRANULE : 256)
+
+const u32 slabshm_class_size[SLABSHM_NCLASSES] = {
+	64, 128, 192, 256,
+	320, 384, 448, 512,
+	640, 768, 896, 1024,
+	1280, 1536, 1792, 2048,
+	2560, 3072, 3584, 4096,
+	5120, 6144, 7168, 8192,
+	10240, 12288, 14336, 16384,
+};
+
+/*
+ * KiB of a run of each class: the least from 16 that leaves no more than 3 %
+ * over at the end and holds 8 blocks, above 8 KiB 4 blocks.
+ */
+static const u8 run_kib[SLABSHM_NCLASSES] = {
+	16, 16, 16, 16,
+	16, 16, 16, 16,
+	16, 16, 16, 16,
+	20, 20, 16, 16,
+	20, 24, 28, 32,
+	40, 48, 56, 64,
+	40, 48, 56, 64,
+};
+
+enum extent_state {
+	EXTENT_TAKEN,		/* none of the others, and in no tree or list */
+	EXTENT_BACKED,		/* free, in arena.backed */
+	EXTENT_UNBACKED,	/* free, in arena.unbacked */
+	EXTENT_LARGE,		/* one block */
+	EXTENT_RUN,		/* embedded in a struct slabshm_run */
+};
+
+enum block_state {
+	BLOCK_FREE,		/* or there is none */
+	BLOCK_OWNED,
+	BLOCK_CLAIMED,
+	BLOCK_PUBLISHED,
+};
+
+/**
+ * struct slabshm_extent - a range of pages
+ * @node: BACKED, UNBACKED: in the tree, by (@npages, @page)
+ * @list: RUN: in slabshm_owner or slabshm_arena, .full or .partial[class];
+ *	LARGE: in slabshm_owner.extents unless published, then in no list
+ * @page: where it starts
+ * @npages: how many
+ * @owner: LARGE: who has the block, NULL if published; RUN: who has all the
+ *	owned and claimed blocks, NULL exactly while there are none
+ * @record: LARGE, published: what the publisher gave
+ * @state: enum extent_state
+ * @block: LARGE: enum block_state, not free
+ * @in_run: the descriptor is part of a struct slabshm_run, which it may have
+ *	been made for long ago: freeing needs no memory, so that the pages of a
+ *	run that ends are described by what there is
+ *
+ * Protected by slabshm_arena.lock.
+ */
+struct slabshm_extent {
+	union {
+		struct rb_node node;
+		struct list_head list;
+	};
+	unsigned long page;
+	unsigned long npages;
+	struct slabshm_owner *owner;
+	void *record;
+	u8 state;
+	u8 block;
+	bool in_run;
+};
+
+/**
+ * struct slabshm_run - an extent of equal small blocks
+ * @extent: its pages
+ * @records: what the publisher of each block gave; made at the first claim
+ * @class: of its blocks
+ * @nblocks: how many it holds
+ * @nfree: how many are free
+ * @nheld: how many are owned or claimed; the rest is published
+ * @free: bitmap of the free blocks; the next three exclude each other, and a
+ *	block that is in none of them is owned
+ * @claimed: bitmap
+ * @published: bitmap
+ *
+ * Protected by slabshm_arena.lock.
+ */
+struct slabshm_run {
+	struct slabshm_extent extent;
+	void **records;
+	u16 class;
+	u16 nblocks;
+	u16 nfree;
+	u16 nheld;
+	DECLARE_BITMAP(free, RUN_BLOCKS);
+	DECLARE_BITMAP(claimed, RUN_BLOCKS);
+	DECLARE_BITMAP(published, RUN_BLOCKS);
+};
+
+/**
+ * struct slabshm_chunk - the page pointers of 2 MiB
+ * @page: one for each page; NULL before slabshm_arena_prepare()
+ * @map: what users see of each page, %SLABSHM_PAGE_NONE...; may be NULL
+ */
+struct slabshm_chunk {
+	struct slabshm_extent **page;
+	u8 *map;
+};
+
+/* A block that was looked up.  Good until the lock is dropped. */
+struct block_ref {
+	struct slabshm_extent *extent;
+	struct slabshm_run *run;	/* NULL for a large block */
+	unsigned int index;		/* in the run */
+	enum block_state state;
+	u64 start;
+	u64 size;
+};
+
+/* Descriptors made outside the lock, for an allocation to use inside */
+struct spares {
+	struct slabshm_run *run;
+	struct slabshm_extent *extent[2];
+};
+
+static struct kmem_cache *extent_cache;
+static struct kmem_cache *run_cache;
+
+/*
+ * Pages
+ */
+
+/* What @page points to.  Any number will do. */
+static struct slabshm_extent *page_extent(const struct slabshm_arena *arena,
+					  u64 page)
+{
+	const struct slabshm_chunk *chunk;
+
+	if (page >= arena->max_pages)
+		return NULL;
+	page = array_index_nospec(page, arena->max_pages);
+	chunk = &arena->chunks[page / CHUNK_PAGES];
+	return chunk->page ? chunk->page[page % CHUNK_PAGES] : NULL;
+}
+
+static void page_set(struct slabshm_arena *arena, unsigned long page,
+		     struct slabshm_extent *extent)
+{
+	arena->chunks[page / CHUNK_PAGES].page[page % CHUNK_PAGES] = extent;
+}
+
+/* Tell the users what @page is. */
+static void page_show(struct slabshm_arena *arena, unsigned long page, u8 what)
+{
+	struct slabshm_chunk *chunk = &arena->chunks[page / CHUNK_PAGES];
+
+	if (chunk->map)
+		WRITE_ONCE(chunk->map[page % CHUNK_PAGES], what);
+}
+
+/*
+ * Extents
+ */
+
+static struct slabshm_extent *extent_new(void)
+{
+	return kmem_cache_zalloc(extent_cache, GFP_KERNEL_ACCOUNT);
+}
+
+/* Free a descriptor, which may be NULL. */
+static void extent_put(struct slabshm_extent *extent)
+{
+	if (!extent)
+		return;
+	if (extent->in_run)
+		kmem_cache_free(run_cache, container_of(extent,
+							struct slabshm_run,
+							extent));
+	else
+		kmem_cache_free(extent_cache, extent);
+}
+
+static bool extent_less(struct rb_node *a, const struct rb_node *b)
+{
+	const struct slabshm_extent *x, *y;
+
+	x = rb_entry(a, struct slabshm_extent, node);
+	y = rb_entry(b, struct slabshm_extent, node);
+	if (x->npages != y->npages)
+		return x->npages < y->npages;
+	return x->page < y->page;
+}
+
+/* The smallest extent of at least @npages, the first of these; or NULL. */
+static struct slabshm_extent *extent_fit(const struct rb_root *tree,
+					 unsigned long npages)
+{
+	struct rb_node *node = tree->rb_node;
+	struct slabshm_extent *best = NULL;
+
+	while (node) {
+		struct slabshm_extent *extent;
+
+		extent = rb_entry(node, struct slabshm_extent, node);
+		if (extent->npages >= npages) {
+			best = extent;
+			node = node->rb_left;
+		} else {
+			node = node->rb_right;
+		}
+	}
+	return best;
+}
+
+static struct slabshm_extent *extent_largest(const struct rb_root *tree)
+{
+	return rb_entry_safe(rb_last(tree), struct slabshm_extent, node);
+}
+
+static struct rb_root *extent_tree(struct slabshm_arena *arena,
+				   enum extent_state state)
+{
+	return state == EXTENT_BACKED ? &arena->backed : &arena->unbacked;
+}
+
+/* Let the pages at the ends point to @extent. */
+static void extent_mark(struct slabshm_arena *arena,
+			struct slabshm_extent *extent)
+{
+	page_set(arena, extent->page, extent);
+	page_set(arena, extent->page + extent->npages - 1, extent);
+}
+
+static void extent_unmark(struct slabshm_arena *arena,
+			  const struct slabshm_extent *extent)
+{
+	page_set(arena, extent->page, NULL);
+	page_set(arena, extent->page + extent->npages - 1, NULL);
+}
+
+/* Take a free extent out of its tree. */
+static void extent_remove(struct slabshm_arena *arena,
+			  struct slabshm_extent *extent)
+{
+	rb_erase(&extent->node, extent_tree(arena, extent->state));
+	extent->state = EXTENT_TAKEN;
+}
+
+/* Cut the first @npages off a taken extent; @head then describes these. */
+static void extent_cut(struct slabshm_arena *arena,
+		       struct slabshm_extent *extent, unsigned long npages,
+		       struct slabshm_extent *head)
+{
+	head->state = EXTENT_TAKEN;
+	head->page = extent->page;
+	head->npages = npages;
+	extent->page += npages;
+	extent->npages -= npages;
+	extent_mark(arena, head);
+	extent_mark(arena, extent);
+}
+
+/* Join @extent with @side, free, if that is a neighbour of this state. */
+static struct slabshm_extent *extent_join(struct slabshm_arena *arena,
+					  struct slabshm_extent *extent,
+					  struct slabshm_extent *side,
+					  enum extent_state state)
+{
+	if (!side || side->state != state)
+		return extent;
+	extent_remove(arena, side);
+	extent_unmark(arena, side);
+	extent_unmark(arena, extent);
+	side->page = min(side->page, extent->page);
+	side->npages += extent->npages;
+	extent_put(extent);
+	return side;
+}
+
+/* A taken extent becomes free: @state is EXTENT_BACKED or EXTENT_UNBACKED. */
+static void extent_insert(struct slabshm_arena *arena,
+			  struct slabshm_extent *extent,
+			  enum extent_state state)
+{
+	lockdep_assert_held(&arena->lock);
+
+	extent = extent_join(arena, extent,
+			     page_extent(arena, extent->page - 1), state);
+	extent = extent_join(arena, extent,
+			     page_extent(arena, extent->page + extent->npages),
+			     state);
+	extent->state = state;
+	extent_mark(arena, extent);
+	rb_add(&extent->node, extent_tree(arena, state), extent_less);
+}
+
+/*
+ * Runs
+ */
+
+static struct slabshm_run *extent_run(struct slabshm_extent *extent)
+{
+	return container_of(extent, struct slabshm_run, extent);
+}
+
+/* Let all pages of a run point to @extent, and tell the users @what they are */
+static void run_mark(struct slabshm_arena *arena, struct slabshm_run *run,
+		     struct slabshm_extent *extent, u8 what)
+{
+	unsigned long i;
+
+	for (i = 0; i < run->extent.npages; i++) {
+		page_set(arena, run->extent.page + i, extent);
+		page_show(arena, run->extent.page + i, what);
+	}
+}
+
+/*
+ * Make a run of free blocks, without an owner and in no list.  Where there is
+ * no room for one of the usual length, a shorter one will do.
+ */
+static struct slabshm_run *run_new(struct slabshm_arena *arena,
+				   unsigned int class, struct spares *spares,
+				   unsigned long *need)
+{
+	const u32 size = slabshm_class_size[class];
+	struct slabshm_run *run = spares->run;
+	struct slabshm_extent *space;
+	unsigned long npages, nblocks = 0;
+
+	npages = DIV_ROUND_UP(run_kib[class] * SZ_1K, PAGE_SIZE);
+	space = extent_fit(&arena->backed, npages);
+	if (!space)
+		space = extent_largest(&arena->backed);
+	if (space)
+		nblocks = min(npages, space->npages) * PAGE_SIZE / size;
+	if (!nblocks) {
+		*need = npages;
+		return ERR_PTR(-ENOSPC);
+	}
+	if (!run)
+		return ERR_PTR(-EAGAIN);
+	spares->run = NULL;
+
+	npages = DIV_ROUND_UP(nblocks * size, PAGE_SIZE);
+	extent_remove(arena, space);
+	if (space->npages > npages) {
+		extent_cut(arena, space, npages, &run->extent);
+		extent_insert(arena, space, EXTENT_BACKED);
+	} else {
+		run->extent.page = space->page;
+		run->extent.npages = npages;
+		extent_put(space);
+	}
+	run->extent.state = EXTENT_RUN;
+	run->class = class;
+	run->nblocks = nblocks;
+	run->nfree = nblocks;
+	bitmap_set(run->free, 0, nblocks);
+	run_mark(arena, run, &run->extent, class + 1);
+	return run;
+}
+
+/* A run without a block in use becomes free space. */
+static void run_end(struct slabshm_arena *arena, struct slabshm_run *run)
+{
+	list_del(&run->extent.list);
+	kfree(run->records);
+	run->records = NULL;
+	run->extent.owner = NULL;
+	run->extent.state = EXTENT_TAKEN;
+	run_mark(arena, run, NULL, SLABSHM_PAGE_NONE);
+	extent_insert(arena, &run->extent, EXTENT_BACKED);
+}
+
+/*
+ * Blocks of a run are not owned or not in use any more: give it the owner and
+ * the place that it now should have.  @move: it may be in the wrong list.
+ */
+static void run_settle(struct slabshm_arena *arena, struct slabshm_run *run,
+		       bool move)
+{
+	struct slabshm_owner *owner = run->extent.owner;
+
+	if (run->nfree == run->nblocks) {
+		run_end(arena, run);
+		return;
+	}
+	if (owner && !run->nheld) {
+		owner = NULL;
+		run->extent.owner = NULL;
+		move = true;
+	}
+	if (!move)
+		return;
+	if (!run->nfree)
+		list_move(&run->extent.list,
+			  owner ? &owner->full : &arena->full);
+	else
+		list_move(&run->extent.list,
+			  owner ? &owner->partial[run->class] :
+				  &arena->partial[run->class]);
+}
+
+/*
+ * Blocks
+ */
+
+/* The class whose blocks are of at least @size bytes, 1 to SMALL_MAX. */
+static unsigned int size_class(u64 size)
+{
+	unsigned int order;
+
+	if (size <= 256)
+		return (size - 1) / SLABSHM_GRANULE;
+	/* 2^order < size: the quarter of the doubling that it lies in */
+	order = ilog2(size - 1);
+	return 4 * (order - 8) + ((size - 1) >> (order - 2));
+}
+
+static bool is_small(u64 size, u64 align)
+{
+	return size <= SMALL_MAX && align <= PAGE_SIZE;
+}
+
+/* What is really given for @size; @align is at least SLABSHM_GRANULE. */
+static u64 usable_size(u64 size, u64 align)
+{
+	size = ALIGN(size, align);
+	/* Rounding up keeps it a multiple: classes are 4 to a doubling */
+	if (is_small(size, align))
+		return slabshm_class_size[size_class(size)];
+	return ALIGN(size, PAGE_SIZE);
+}
+
+/*
+ * The block that @offset lies in, which may be any number.  Of a large block
+ * only the first page is known.  False if there is none; @ref->state may be
+ * BLOCK_FREE in a run.
+ */
+static bool block_find(const struct slabshm_arena *arena, u64 offset,
+		       struct block_ref *ref)
+{
+	struct slabshm_extent *extent;
+	struct slabshm_run *run;
+
+	lockdep_assert_held(&arena->lock);
+
+	extent = page_extent(arena, offset >> PAGE_SHIFT);
+	if (!extent)
+		return false;
+	ref->extent = extent;
+	ref->start = (u64)extent->page << PAGE_SHIFT;
+	switch (extent->state) {
+	case EXTENT_RUN:
+		run = extent_run(extent);
+		ref->run = run;
+		ref->size = slabshm_class_size[run->class];
+		ref->index = (u32)(offset - ref->start) / (u32)ref->size;
+		if (ref->index >= run->nblocks)
+			return false;
+		ref->start += ref->index * ref->size;
+		if (test_bit(ref->index, run->free))
+			ref->state = BLOCK_FREE;
+		else if (test_bit(ref->index, run->claimed))
+			ref->state = BLOCK_CLAIMED;
+		else if (test_bit(ref->index, run->published))
+			ref->state = BLOCK_PUBLISHED;
+		else
+			ref->state = BLOCK_OWNED;
+		return true;
+	case EXTENT_LARGE:
+		ref->run = NULL;
+		ref->index = 0;
+		ref->size = (u64)extent->npages << PAGE_SHIFT;
+		ref->state = extent->block;
+		return offset >> PAGE_SHIFT == extent->page;
+	default:
+		return false;
+	}
+}
+
+/* The state of the block that starts at @offset; @ref is it unless free. */
+static enum block_state block_at(const struct slabshm_arena *arena, u64 offset,
+				 struct block_ref *ref)
+{
+	if (!block_find(arena, offset, ref) || ref->start != offset)
+		return BLOCK_FREE;
+	return ref->state;
+}
+
+/* From owned to claimed and back; for other ways there is more to do. */
+static void block_mark(struct block_ref *ref, enum block_state state)
+{
+	if (ref->run)
+		__assign_bit(ref->index, ref->run->claimed,
+			     state == BLOCK_CLAIMED);
+	else
+		ref->extent->block = state;
+}
+
+/* @n blocks of @size bytes each leave their owner */
+static void owner_uncharge(struct slabshm_owner *owner, unsigned int n,
+			   u64 size)
+{
+	owner->bytes -= n * size;
+	owner->blocks -= n;
+}
+
+/* Free a block, whatever its state. */
+static void block_free(struct slabshm_arena *arena, struct block_ref *ref)
+{
+	struct slabshm_extent *extent = ref->extent;
+	struct slabshm_run *run = ref->run;
+
+	arena->bytes -= ref->size;
+	arena->blocks--;
+	if (ref->state != BLOCK_PUBLISHED)
+		owner_uncharge(extent->owner, 1, ref->size);
+
+	if (run) {
+		__set_bit(ref->index, run->free);
+		__clear_bit(ref->index, run->claimed);
+		__clear_bit(ref->index, run->published);
+		if (ref->state != BLOCK_PUBLISHED)
+			run->nheld--;
+		run->nfree++;
+		run_settle(arena, run, run->nfree == 1);
+	} else {
+		if (ref->state != BLOCK_PUBLISHED)
+			list_del(&extent->list);
+		extent->owner = NULL;
+		extent->record = NULL;
+		extent->state = EXTENT_TAKEN;
+		page_show(arena, extent->page, SLABSHM_PAGE_NONE);
+		extent_insert(arena, extent, EXTENT_BACKED);
+	}
+}
+
+/* A small block: from a run of the owner's, one of nobody's, or a new one */
+static int small_alloc(struct slabshm_arena *arena,
+		       struct slabshm_owner *owner, unsigned int class,
+		       struct spares *spares, unsigned long *need, u64 *offset)
+{
+	struct slabshm_extent *extent;
+	struct slabshm_run *run;
+	unsigned int index;
+
+	extent = list_first_entry_or_null(&owner->partial[class],
+					  struct slabshm_extent, list);
+	if (extent) {
+		run = extent_run(extent);
+	} else {
+		extent = list_first_entry_or_null(&arena->partial[class],
+						  struct slabshm_extent, list);
+		if (extent) {
+			run = extent_run(extent);
+			list_del(&extent->list);
+		} else {
+			run = run_new(arena, class, spares, need);
+			if (IS_ERR(run))
+				return PTR_ERR(run);
+		}
+		run->extent.owner = owner;
+		list_add(&run->extent.list, &owner->partial[class]);
+	}
+
+	index = find_first_bit(run->free, RUN_BLOCKS);
+	__clear_bit(index, run->free);
+	run->nheld++;
+	if (!--run->nfree)
+		list_move(&run->extent.list, &owner->full);
+	*offset = ((u64)run->extent.page << PAGE_SHIFT) +
+		  index * slabshm_class_size[class];
+	return 0;
+}
+
+/* A large block: the best fit, without what alignment leaves on both sides */
+static int large_alloc(struct slabshm_arena *arena,
+		       struct slabshm_owner *owner, unsigned long npages,
+		       unsigned long align, struct spares *spares,
+		       unsigned long *need, u64 *offset)
+{
+	struct slabshm_extent *extent, *rest;
+	unsigned long head, tail;
+
+	extent = extent_fit(&arena->backed, npages);
+	if (extent && ALIGN(extent->page, align) + npages >
+		      extent->page + extent->npages)
+		extent = extent_fit(&arena->backed, npages + align - 1);
+	if (!extent) {
+		*need = npages + align - 1;
+		return -ENOSPC;
+	}
+	head = ALIGN(extent->page, align) - extent->page;
+	tail = extent->npages - head - npages;
+	if ((head && !spares->extent[0]) || (tail && !spares->extent[1]))
+		return -EAGAIN;
+
+	extent_remove(arena, extent);
+	if (head) {
+		rest = spares->extent[0];
+		spares->extent[0] = NULL;
+		extent_cut(arena, extent, head, rest);
+		extent_insert(arena, rest, EXTENT_BACKED);
+	}
+	if (tail) {
+		rest = extent;
+		extent = spares->extent[1];
+		spares->extent[1] = NULL;
+		extent_cut(arena, rest, npages, extent);
+		extent_insert(arena, rest, EXTENT_BACKED);
+	}
+	extent->state = EXTENT_LARGE;
+	extent->block = BLOCK_OWNED;
+	extent->owner = owner;
+	list_add(&extent->list, &owner->extents);
+	page_show(arena, extent->page, SLABSHM_PAGE_EXTENT);
+	*offset = (u64)extent->page << PAGE_SHIFT;
+	return 0;
+}
+
+/* One block of @size, which is what usable_size() made of it. */
+static int block_alloc(struct slabshm_arena *arena,
+		       struct slabshm_owner *owner, u64 size, u64 align,
+		       struct spares *spares, unsigned long *need, u64 *offset)
+{
+	int err;
+
+	if (is_small(size, align))
+		err = small_alloc(arena, owner, size_class(size), spares, need,
+				  offset);
+	else
+		err = large_alloc(arena, owner, size >> PAGE_SHIFT,
+				  DIV_ROUND_UP(align, PAGE_SIZE), spares, need,
+				  offset);
+	if (err)
+		return err;
+	owner->bytes += size;
+	owner->blocks++;
+	arena->bytes += size;
+	arena->blocks++;
+	return 0;
+}
+
+/* Make what a block of @size may take. */
+static int spares_fill(struct spares *spares, u64 size, u64 align)
+{
+	if (is_small(size, align)) {
+		if (!spares->run)
+			spares->run = kmem_cache_zalloc(run_cache,
+							GFP_KERNEL_ACCOUNT);
+		if (!spares->run)
+			return -ENOMEM;
+		spares->run->extent.in_run = true;
+		return 0;
+	}
+	if (!spares->extent[0] && align > PAGE_SIZE)
+		spares->extent[0] = extent_new();
+	if (!spares->extent[1])
+		spares->extent[1] = extent_new();
+	if (!spares->extent[1] || (!spares->extent[0] && align > PAGE_SIZE))
+		return -ENOMEM;
+	return 0;
+}
+
+static void spares_drop(struct spares *spares)
+{
+	if (spares->run)
+		extent_put(&spares->run->extent);
+	extent_put(spares->extent[0]);
+	extent_put(spares->extent[1]);
+}
+
+/* Claim the block at @offset[@i]; the ones before have been. */
+static int block_claim(struct slabshm_arena *arena,
+		       const struct slabshm_owner *owner, const u64 *offset,
+		       unsigned int i, struct block_ref *ref)
+{
+	unsigned int j;
+
+	switch (block_at(arena, offset[i], ref)) {
+	case BLOCK_FREE:
+		return -EINVAL;
+	case BLOCK_PUBLISHED:
+		return -EBUSY;
+	case BLOCK_CLAIMED:
+		if (ref->extent->owner != owner)
+			return -EPERM;
+		for (j = 0; j < i; j++)
+			if (offset[j] == offset[i])
+				return -EINVAL;
+		return -EBUSY;
+	case BLOCK_OWNED:
+		break;
+	}
+	if (ref->extent->owner != owner)
+		return -EPERM;
+	block_mark(ref, BLOCK_CLAIMED);
+	return 0;
+}
+
+static void block_unclaim(struct slabshm_arena *arena, u64 offset)
+{
+	struct block_ref ref;
+
+	if (!WARN_ON_ONCE(block_at(arena, offset, &ref) != BLOCK_CLAIMED))
+		block_mark(&ref, BLOCK_OWNED);
+}
+
+/*
+ * Life of an arena
+ */
+
+/**
+ * slabshm_arena_module_init() - what all arenas share
+ *
+ * Context: may sleep; once, before the first arena.
+ * Return: 0, or -ENOMEM.
+ */
+int slabshm_arena_module_init(void)
+{
+	/* The unit tests have a copy of this file in a module of their own */
+	extent_cache = kmem_cache_create(KBUILD_MODNAME "_extent",
+					 sizeof(struct slabshm_extent), 0,
+					 SLAB_ACCOUNT, NULL);
+	if (!extent_cache)
+		return -ENOMEM;
+	run_cache = kmem_cache_create(KBUILD_MODNAME "_run",
+				      sizeof(struct slabshm_run), 0,
+				      SLAB_ACCOUNT, NULL);
+	if (!run_cache) {
+		kmem_cache_destroy(extent_cache);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+/**
+ * slabshm_arena_module_exit() - undo slabshm_arena_module_init()
+ *
+ * Context: may sleep; no arena is left.
+ */
+void slabshm_arena_module_exit(void)
+{
+	kmem_cache_destroy(run_cache);
+	kmem_cache_destroy(extent_cache);
+}
+
+/**
+ * slabshm_arena_init() - make an arena without any space
+ * @arena: to fill in
+ * @max_pages: pages that there can ever be, 1 to %SLABSHM_SIZE_MAX in bytes
+ *
+ * Context: may sleep.
+ * Return: 0; -EINVAL @max_pages is out of range; -ENOMEM.
+ */
+int slabshm_arena_init(struct slabshm_arena *arena, unsigned long max_pages)
+{
+	unsigned int class;
+
+	if (!max_pages || max_pages > SLABSHM_SIZE_MAX >> PAGE_SHIFT)
+		return -EINVAL;
+	memset(arena, 0, sizeof(*arena));
+	arena->chunks = kvcalloc(DIV_ROUND_UP(max_pages, CHUNK_PAGES),
+				 sizeof(*arena->chunks), GFP_KERNEL_ACCOUNT);
+	if (!arena->chunks)
+		return -ENOMEM;
+	spin_lock_init(&arena->lock);
+	arena->max_pages = max_pages;
+	arena->backed = RB_ROOT;
+	arena->unbacked = RB_ROOT;
+	INIT_LIST_HEAD(&arena->full);
+	for (class = 0; class < SLABSHM_NCLASSES; class++)
+		INIT_LIST_HEAD(&arena->partial[class]);
+	return 0;
+}
+
+/**
+ * slabshm_arena_destroy() - free all metadata, whatever state the blocks are in
+ * @arena: nobody uses it any more, nor its owners
+ *
+ * Context: may sleep; takes long for a large arena.
+ */
+void slabshm_arena_destroy(struct slabshm_arena *arena)
+{
+	unsigned long nchunks = DIV_ROUND_UP(arena->max_pages, CHUNK_PAGES);
+	unsigned long page = 0, chunk;
+
+	/* An extent may begin in one chunk and end in another */
+	while (page < arena->max_pages) {
+		struct slabshm_extent *extent = page_extent(arena, page);
+
+		if (extent) {
+			page += extent->npages;
+			if (extent->state == EXTENT_RUN)
+				kfree(extent_run(extent)->records);
+			extent_put(extent);
+		} else if (arena->chunks[page / CHUNK_PAGES].page) {
+			page++;
+		} else {
+			page = round_down(page, CHUNK_PAGES) + CHUNK_PAGES;
+		}
+		cond_resched();
+	}
+	for (chunk = 0; chunk < nchunks; chunk++) {
+		kfree(arena->chunks[chunk].page);
+		cond_resched();
+	}
+	kvfree(arena->chunks);
+}
+
+/**
+ * slabshm_owner_init() - make an owner without any blocks
+ * @owner: to fill in
+ * @limit: bytes that it may have at most
+ *
+ * It needs no end but that slabshm_arena_release() has taken all of its blocks.
+ */
+void slabshm_owner_init(struct slabshm_owner *owner, u64 limit)
+{
+	unsigned int class;
+
+	for (class = 0; class < SLABSHM_NCLASSES; class++)
+		INIT_LIST_HEAD(&owner->partial[class]);
+	INIT_LIST_HEAD(&owner->full);
+	INIT_LIST_HEAD(&owner->extents);
+	owner->bytes = 0;
+	owner->blocks = 0;
+	owner->limit = limit;
+}
+
+/*
+ * Space
+ */
+
+/**
+ * slabshm_arena_prepare() - make room for the descriptors of 2 MiB of space
+ * @arena: whose
+ * @chunk: which 2 MiB, from 0
+ * @page_map: what users see of these pages, a byte for each; NULL for none.
+ *	It stays there as long as the arena
+ *
+ * Does nothing if that was done before.
+ *
+ * Context: may sleep; takes the arena's lock.  Not twice at the same time for
+ * one chunk.
+ * Return: 0; -EINVAL @chunk is outside the arena; -ENOMEM.
+ */
+int slabshm_arena_prepare(struct slabshm_arena *arena, unsigned long chunk,
+			  u8 *page_map)
+{
+	struct slabshm_extent **page;
+
+	if (chunk >= DIV_ROUND_UP(arena->max_pages, CHUNK_PAGES))
+		return -EINVAL;
+	if (arena->chunks[chunk].page)
+		return 0;
+	page = kcalloc(CHUNK_PAGES, sizeof(*page), GFP_KERNEL_ACCOUNT);
+	if (!page)
+		return -ENOMEM;
+	spin_lock(&arena->lock);
+	arena->chunks[chunk].map = page_map;
+	arena->chunks[chunk].page = page;
+	spin_unlock(&arena->lock);
+	return 0;
+}
+
+/**
+ * slabshm_arena_add() - new space, which has memory behind it
+ * @arena: that grows
+ * @page: first page, not 0.  It and the following were never added before, and
+ *	their chunks are prepared
+ * @npages: how many, not 0
+ *
+ * Context: may sleep; takes the arena's lock.
+ * Return: 0, or -ENOMEM and nothing has changed.
+ */
+int slabshm_arena_add(struct slabshm_arena *arena, unsigned long page,
+		      unsigned long npages)
+{
+	struct slabshm_extent *extent = extent_new();
+
+	if (!extent)
+		return -ENOMEM;
+	extent->page = page;
+	extent->npages = npages;
+	spin_lock(&arena->lock);
+	arena->backed_pages += npages;
+	extent_insert(arena, extent, EXTENT_BACKED);
+	spin_unlock(&arena->lock);
+	return 0;
+}
+
+/**
+ * slabshm_arena_take() - take a free range away, to change what is behind it
+ * @arena: whose
+ * @backed: which kind of free range: with memory behind it, or without
+ * @min: pages it must have; from a choice of these the smallest is taken, but
+ *	the largest if any will do (0 or 1)
+ * @max: pages it may have, at least 1 and @min; the rest is left
+ * @page: set to the first page of the range
+ * @npages: set to the number of pages
+ *
+ * Until slabshm_arena_put() nobody else gets any of it, and it does not count
+ * in slabshm_arena.backed_pages.
+ *
+ * Context: may sleep; takes the arena's lock.
+ * Return: the range; NULL if there is none; ERR_PTR(-ENOMEM).
+ */
+struct slabshm_extent *slabshm_arena_take(struct slabshm_arena *arena,
+					  bool backed, unsigned long min,
+					  unsigned long max,
+					  unsigned long *page,
+					  unsigned long *npages)
+{
+	enum extent_state state = backed ? EXTENT_BACKED : EXTENT_UNBACKED;
+	struct rb_root *tree = extent_tree(arena, state);
+	struct slabshm_extent *spare = extent_new();
+	struct slabshm_extent *extent;
+
+	if (!spare)
+		return ERR_PTR(-ENOMEM);
+	spin_lock(&arena->lock);
+	extent = min > 1 ? extent_fit(tree, min) : extent_largest(tree);
+	if (extent) {
+		extent_remove(arena, extent);
+		if (extent->npages > max) {
+			struct slabshm_extent *rest = extent;
+
+			extent = spare;
+			spare = NULL;
+			extent_cut(arena, rest, max, extent);
+			extent_insert(arena, rest, state);
+		}
+		if (backed)
+			arena->backed_pages -= extent->npages;
+		*page = extent->page;
+		*npages = extent->npages;
+	}
+	spin_unlock(&arena->lock);
+	extent_put(spare);
+	return extent;
+}
+
+/**
+ * slabshm_arena_put() - give back what slabshm_arena_take() took
+ * @arena: whose
+ * @extent: what was taken; not to be used any more
+ * @backed: whether there is memory behind it now
+ *
+ * Context: takes the arena's lock.
+ */
+void slabshm_arena_put(struct slabshm_arena *arena,
+		       struct slabshm_extent *extent, bool backed)
+{
+	spin_lock(&arena->lock);
+	if (backed)
+		arena->backed_pages += extent->npages;
+	extent_insert(arena, extent, backed ? EXTENT_BACKED : EXTENT_UNBACKED);
+	spin_unlock(&arena->lock);
+}
+
+/*
+ * Blocks of an owner
+ */
+
+/**
+ * slabshm_arena_alloc() - allocate blocks, all or none
+ * @arena: where
+ * @owner: who will own them
+ * @req: sizes in, offsets out.  The sizes are rounded up to what may be used,
+ *	also if the call fails, which does not change what a second try gives
+ * @n: how many, at most %SLABSHM_BATCH_MAX
+ * @align: 0, or a power of two up to %SLABSHM_ALIGN_MAX
+ * @need: on -ENOSPC set to the pages in a row that were not to be found;
+ *	ULONG_MAX if it can never be
+ *
+ * Context: may sleep; takes the arena's lock, and drops it for a while if
+ * memory is needed.
+ * Return: 0; -EINVAL a size of 0, or a bad alignment; -EDQUOT the owner's
+ * limit; -ENOSPC; -ENOMEM.
+ */
+int slabshm_arena_alloc(struct slabshm_arena *arena,
+			struct slabshm_owner *owner,
+			struct slabshm_request *req, unsigned int n,
+			u64 align, unsigned long *need)
+{
+	struct spares spares = {};
+	struct block_ref ref;
+	unsigned int i, kept = 0;
+	u64 todo = 0;
+	int err = 0;
+
+	if (align & (align - 1) || align > SLABSHM_ALIGN_MAX)
+		return -EINVAL;
+	align = max_t(u64, align, SLABSHM_GRANULE);
+	for (i = 0; i < n; i++) {
+		if (!req[i].size)
+			return -EINVAL;
+		if (req[i].size > (u64)arena->max_pages << PAGE_SHIFT) {
+			*need = ULONG_MAX;
+			return -ENOSPC;
+		}
+		req[i].size = usable_size(req[i].size, align);
+		todo += req[i].size;
+	}
+
+	spin_lock(&arena->lock);
+	for (i = 0; i < n; ) {
+		/* All that is left, so that no space is made in vain */
+		if (owner->bytes + todo > owner->limit) {
+			err = -EDQUOT;
+			break;
+		}
+		err = block_alloc(arena, owner, req[i].size, align, &spares,
+				  need, &req[i].offset);
+		if (err == -EAGAIN) {
+			/* Nobody shall free what was not handed out yet */
+			for (; kept < i; kept++)
+				if (block_at(arena, req[kept].offset, &ref))
+					block_mark(&ref, BLOCK_CLAIMED);
+			spin_unlock(&arena->lock);
+			err = spares_fill(&spares, req[i].size, align);
+			spin_lock(&arena->lock);
+			if (!err)
+				continue;
+		}
+		if (err)
+			break;
+		todo -= req[i].size;
+		i++;
+	}
+	if (err) {
+		while (i--)
+			if (block_at(arena, req[i].offset, &ref))
+				block_free(arena, &ref);
+	} else {
+		while (kept--)
+			block_unclaim(arena, req[kept].offset);
+	}
+	spin_unlock(&arena->lock);
+	spares_drop(&spares);
+	return err;
+}
+
+/**
+ * slabshm_arena_free() - free blocks of an owner, all or none
+ * @arena: where
+ * @owner: whose they should be
+ * @offset: where they start; may be any numbers
+ * @n: how many, at most %SLABSHM_BATCH_MAX
+ * @failed: on error set to the index of the block that was refused
+ *
+ * Context: takes the arena's lock.
+ * Return: 0; -EINVAL no block starts there, or it stands there twice; -EPERM
+ * it is another's; -EBUSY it is published, or claimed by another call.
+ */
+int slabshm_arena_free(struct slabshm_arena *arena,
+		       struct slabshm_owner *owner, const u64 *offset,
+		       unsigned int n, unsigned int *failed)
+{
+	struct block_ref ref;
+	unsigned int i;
+	int err = 0;
+
+	spin_lock(&arena->lock);
+	for (i = 0; i < n; i++) {
+		err = block_claim(arena, owner, offset, i, &ref);
+		if (err) {
+			*failed = i;
+			break;
+		}
+	}
+	while (i--) {
+		if (err)
+			block_unclaim(arena, offset[i]);
+		else if (block_at(arena, offset[i], &ref))
+			block_free(arena, &ref);
+	}
+	spin_unlock(&arena->lock);
+	return err;
+}
+
+/* Free all blocks of @extent that are not published; how many were these? */
+static unsigned int extent_release(struct slabshm_arena *arena,
+				   struct slabshm_owner *owner,
+				   struct slabshm_extent *extent)
+{
+	struct slabshm_run *run;
+	struct block_ref ref;
+	unsigned int n;
+	u64 size;
+
+	if (extent->state == EXTENT_LARGE) {
+		WARN_ON_ONCE(extent->block != BLOCK_OWNED);
+		if (block_find(arena, (u64)extent->page << PAGE_SHIFT, &ref))
+			block_free(arena, &ref);
+		return 1;
+	}
+	run = extent_run(extent);
+	WARN_ON_ONCE(!bitmap_empty(run->claimed, RUN_BLOCKS));
+	bitmap_zero(run->claimed, RUN_BLOCKS);
+	bitmap_set(run->free, 0, run->nblocks);
+	bitmap_andnot(run->free, run->free, run->published, RUN_BLOCKS);
+
+	n = run->nheld;
+	size = slabshm_class_size[run->class];
+	arena->bytes -= n * size;
+	arena->blocks -= n;
+	owner_uncharge(owner, n, size);
+	run->nfree += n;
+	run->nheld = 0;
+	run_settle(arena, run, true);
+	return n;
+}
+
+/* A run or a large block of the owner's, or NULL. */
+static struct slabshm_extent *owner_first(struct slabshm_owner *owner)
+{
+	struct list_head *list = NULL;
+	unsigned int class;
+
+	if (!list_empty(&owner->extents))
+		list = &owner->extents;
+	else if (!list_empty(&owner->full))
+		list = &owner->full;
+	for (class = 0; !list && class < SLABSHM_NCLASSES; class++)
+		if (!list_empty(&owner->partial[class]))
+			list = &owner->partial[class];
+	return list ? list_first_entry(list, struct slabshm_extent, list) :
+		      NULL;
+}
+
+/**
+ * slabshm_arena_release() - free some of the blocks that an owner still has
+ * @arena: where
+ * @owner: no call is under way for it
+ *
+ * Frees %SLABSHM_BATCH_MAX blocks, and what else is in the run of the last one.
+ *
+ * Context: takes the arena's lock.
+ * Return: whether there are more.
+ */
+bool slabshm_arena_release(struct slabshm_arena *arena,
+			   struct slabshm_owner *owner)
+{
+	struct slabshm_extent *extent;
+	unsigned int n = 0;
+
+	spin_lock(&arena->lock);
+	do {
+		extent = owner_first(owner);
+		if (extent)
+			n += extent_release(arena, owner, extent);
+	} while (extent && n < SLABSHM_BATCH_MAX);
+	spin_unlock(&arena->lock);
+	return extent;
+}
+
+/**
+ * slabshm_arena_find() - which block an offset lies in
+ * @arena: where
+ * @offset: any number.  Of a large block only the first page is known
+ * @desc: set to the block
+ *
+ * Context: takes the arena's lock.
+ * Return: 0; -EINVAL there is no block that is in use, or it is a large one and
+ * @offset is behind its first page.
+ */
+int slabshm_arena_find(struct slabshm_arena *arena, u64 offset,
+		       struct slabshm_block_desc *desc)
+{
+	struct block_ref ref;
+	int err = -EINVAL;
+
+	spin_lock(&arena->lock);
+	if (block_find(arena, offset, &ref) && ref.state != BLOCK_FREE) {
+		desc->start = ref.start;
+		desc->size = ref.size;
+		desc->owner = NULL;
+		if (ref.state != BLOCK_PUBLISHED)
+			desc->owner = ref.extent->owner;
+		err = 0;
+	}
+	spin_unlock(&arena->lock);
+	return err;
+}
+
+/*
+ * Publishing
+ */
+
+/* Make the array of records of a run that cannot end: a block is claimed. */
+static int run_add_records(struct slabshm_arena *arena,
+			   struct slabshm_run *run)
+{
+	void **records;
+
+	/* At most 8 bytes for each 64 of a run: never so large as to be paged */
+	records = kcalloc(run->nblocks, sizeof(*records), GFP_KERNEL_ACCOUNT);
+	if (!records)
+		return -ENOMEM;
+	spin_lock(&arena->lock);
+	if (!run->records)
+		swap(run->records, records);
+	spin_unlock(&arena->lock);
+	kfree(records);
+	return 0;
+}
+
+/**
+ * slabshm_arena_claim() - keep others off blocks that are to be published
+ * @arena: where
+ * @owner: whose they should be
+ * @offset: where they start; may be any numbers
+ * @size: set to the bytes of each that may be used
+ * @n: how many
+ * @failed: on error set to the index of the block that was refused
+ *
+ * All or none.  What slabshm_arena_publish() needs is set aside.
+ *
+ * Context: may sleep; takes the arena's lock for at most %SLABSHM_BATCH_MAX
+ * blocks at a time.
+ * Return: 0; -EINVAL no block starts there, or it stands there twice; -EPERM
+ * it is another's; -EBUSY it is published, or claimed by another call; -ENOMEM.
+ */
+int slabshm_arena_claim(struct slabshm_arena *arena,
+			struct slabshm_owner *owner, const u64 *offset,
+			u64 *size, unsigned int n, unsigned int *failed)
+{
+	struct block_ref ref;
+	unsigned int i, held = 0;
+	bool records;
+	int err = 0;
+
+	spin_lock(&arena->lock);
+	for (i = 0; i < n; i++) {
+		err = block_claim(arena, owner, offset, i, &ref);
+		if (err)
+			break;
+		size[i] = ref.size;
+		records = !ref.run || ref.run->records;
+		if (records && ++held < SLABSHM_BATCH_MAX)
+			continue;
+		spin_unlock(&arena->lock);
+		if (!records)
+			err = run_add_records(arena, ref.run);
+		held = 0;
+		spin_lock(&arena->lock);
+		if (err) {
+			block_unclaim(arena, offset[i]);
+			break;
+		}
+	}
+	spin_unlock(&arena->lock);
+	if (err) {
+		*failed = i;
+		slabshm_arena_unclaim(arena, offset, i);
+	}
+	return err;
+}
+
+/**
+ * slabshm_arena_unclaim() - undo slabshm_arena_claim()
+ * @arena: where
+ * @offset: where the blocks start
+ * @n: how many
+ *
+ * Context: takes the arena's lock for at most %SLABSHM_BATCH_MAX blocks at a
+ * time.
+ */
+void slabshm_arena_unclaim(struct slabshm_arena *arena, const u64 *offset,
+			   unsigned int n)
+{
+	unsigned int i, end;
+
+	for (i = 0; i < n; ) {
+		end = min(n, i + SLABSHM_BATCH_MAX);
+		spin_lock(&arena->lock);
+		while (i < end)
+			block_unclaim(arena, offset[i++]);
+		spin_unlock(&arena->lock);
+	}
+}
+
+/**
+ * slabshm_arena_publish() - a claimed block leaves its owner
+ * @arena: where; its lock is held
+ * @offset: where the block starts
+ * @record: what slabshm_arena_record() shall find
+ *
+ * Context: does not sleep.
+ */
+void slabshm_arena_publish(struct slabshm_arena *arena, u64 offset,
+			   void *record)
+{
+	struct slabshm_extent *extent;
+	struct slabshm_run *run;
+	struct block_ref ref;
+
+	lockdep_assert_held(&arena->lock);
+
+	if (WARN_ON_ONCE(block_at(arena, offset, &ref) != BLOCK_CLAIMED))
+		return;
+	extent = ref.extent;
+	run = ref.run;
+	owner_uncharge(extent->owner, 1, ref.size);
+	if (run) {
+		__clear_bit(ref.index, run->claimed);
+		__set_bit(ref.index, run->published);
+		run->records[ref.index] = record;
+		run->nheld--;
+		run_settle(arena, run, false);
+	} else {
+		list_del(&extent->list);
+		extent->owner = NULL;
+		extent->block = BLOCK_PUBLISHED;
+		extent->record = record;
+	}
+}
+
+/**
+ * slabshm_arena_record() - look at a published block
+ * @arena: where; its lock is held
+ * @offset: where the block starts; may be any number
+ * @size: set to the bytes of it that may be used
+ *
+ * Context: does not sleep.
+ * Return: what slabshm_arena_publish() was given; NULL if no published block
+ * starts there.
+ */
+void *slabshm_arena_record(struct slabshm_arena *arena, u64 offset, u64 *size)
+{
+	struct block_ref ref;
+
+	lockdep_assert_held(&arena->lock);
+
+	if (block_at(arena, offset, &ref) != BLOCK_PUBLISHED)
+		return NULL;
+	*size = ref.size;
+	return ref.run ? ref.run->records[ref.index] : ref.extent->record;
+}
+
+/**
+ * slabshm_arena_free_published() - free a published block
+ * @arena: where; its lock is held
+ * @offset: where the block starts
+ *
+ * Context: does not sleep, needs no memory.
+ */
+void slabshm_arena_free_published(struct slabshm_arena *arena, u64 offset)
+{
+	struct block_ref ref;
+
+	lockdep_assert_held(&arena->lock);
+
+	if (!WARN_ON_ONCE(block_at(arena, offset, &ref) != BLOCK_PUBLISHED))
+		block_free(arena, &ref);
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The allocator of a slab: which bytes of the data are free, and whose the
+ * others are.
+ *
+ * It deals in offsets only: it touches no data, knows no device, no client and
+ * no cell, and all of its metadata is kernel memory.
+ *
+ * Space is made of pages.  A range of them is described by one extent, which
+ * is free, a large block, or a run: equal small blocks of one size class with
+ * bitmaps.  Pages point to their extent, so that a block is found from its
+ * offset in constant time: a small one from any offset in it, a large one from
+ * its first page.  Free extents are also in a tree by (size, place), which
+ * gives best fit.  Free neighbours of the same kind are always merged.
+ *
+ * A block goes through these states:
+ *
+ *	free --alloc--> owned --claim--> claimed --publish--> published
+ *	  ^               |  <-unclaim--    |                    |
+ *	  +------free-----+-----------------+-----free-----------+
+ *
+ * An owned or claimed block counts against its struct slabshm_owner, which
+ * finds its blocks without looking at those of others: large ones are in a
+ * list of its own, small ones in runs of its own.  A run belongs to an owner
+ * exactly while it holds an owned or claimed block; a run without any is open
+ * to all.  So of the blocks of a run that are neither free nor published, all
+ * are of the run's owner, and no block needs an owner field.
+ *
+ * Claimed means: a call is about to publish or free it; others keep off.
+ *
+ * Freeing needs no memory: an extent's descriptor is made before the extent is
+ * carved, and merging only gives descriptors back.
+ */
+#ifndef _SLABSHM_ARENA_H
+#define _SLABSHM_ARENA_H
+
+#include <linux/list.h>
+#include <linux/rbtree.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+
+#define SLABSHM_NCLASSES	28
+#define SLABSHM_CHUNK_SHIFT	21	/* page descriptors come 2 MiB at a time */
+
+struct slabshm_extent;
+struct slabshm_chunk;
+
+/**
+ * struct slabshm_owner - who has blocks that are not published
+ * @partial: for each class, runs of this owner with a free block
+ * @full: runs of this owner without a free block
+ * @extents: large blocks of this owner
+ * @bytes: bytes of owned and claimed blocks
+ * @blocks: how many
+ * @limit: most bytes it may have; set by the caller
+ *
+ * All fields are protected by slabshm_arena.lock.
+ */
+struct slabshm_owner {
+	struct list_head partial[SLABSHM_NCLASSES];
+	struct list_head full;
+	struct list_head extents;
+	u64 bytes;
+	u64 blocks;
+	u64 limit;
+};
+
+/**
+ * struct slabshm_arena - the space of one slab
+ * @lock: protects all that follows but the constants, and every extent and
+ *	owner.  Innermost lock of the module; held for at most 64 blocks (a
+ *	run counts as one where it is freed whole)
+ * @max_pages: constant, pages there can ever be
+ * @chunks: table of the page pointers; an entry is set once, before its first
+ *	page is added, and never changes after that
+ * @backed: free extents with memory behind them, by (pages, first page)
+ * @unbacked: free extents whose memory was given back
+ * @partial: for each class, runs with a free block and no owner
+ * @full: runs without a free block and without an owner
+ * @backed_pages: pages of the space that have memory, free or not, but for
+ *	those that slabshm_arena_take() took
+ * @bytes: bytes of blocks that are not free, published ones included
+ * @blocks: how many
+ */
+struct slabshm_arena {
+	spinlock_t lock;	/* all but the constants; innermost */
+	unsigned long max_pages;
+	struct slabshm_chunk *chunks;
+	struct rb_root backed;
+	struct rb_root unbacked;
+	struct list_head partial[SLABSHM_NCLASSES];
+	struct list_head full;
+	unsigned long backed_pages;
+	u64 bytes;
+	u64 blocks;
+};
+
+/* What a caller of slabshm_arena_alloc() wants, and gets. */
+struct slabshm_request {
+	u64 offset;	/* out */
+	u64 size;	/* in: bytes; out: bytes that may be used */
+};
+
+struct slabshm_block_desc {
+	u64 start;
+	u64 size;
+	const struct slabshm_owner *owner;	/* NULL: published */
+};
+
+extern const u32 slabshm_class_size[SLABSHM_NCLASSES];
+
+int slabshm_arena_module_init(void);
+void slabshm_arena_module_exit(void);
+
+int slabshm_arena_init(struct slabshm_arena *arena, unsigned long max_pages);
+void slabshm_arena_destroy(struct slabshm_arena *arena);
+void slabshm_owner_init(struct slabshm_owner *owner, u64 limit);
+
+int slabshm_arena_prepare(struct slabshm_arena *arena, unsigned long chunk,
+			  u8 *page_map);
+int slabshm_arena_add(struct slabshm_arena *arena, unsigned long page,
+		      unsigned long npages);
+struct slabshm_extent *slabshm_arena_take(struct slabshm_arena *arena,
+					  bool backed, unsigned long min,
+					  unsigned long max,
+					  unsigned long *page,
+					  unsigned long *npages);
+void slabshm_arena_put(struct slabshm_arena *arena,
+		       struct slabshm_extent *extent, bool backed);
+
+int slabshm_arena_alloc(struct slabshm_arena *arena,
+			struct slabshm_owner *owner,
+			struct slabshm_request *req, unsigned int n,
+			u64 align, unsigned long *need);
+int slabshm_arena_free(struct slabshm_arena *arena,
+		       struct slabshm_owner *owner, const u64 *offset,
+		       unsigned int n, unsigned int *failed);
+bool slabshm_arena_release(struct slabshm_arena *arena,
+			   struct slabshm_owner *owner);
+int slabshm_arena_find(struct slabshm_arena *arena, u64 offset,
+		       struct slabshm_block_desc *desc);
+
+int slabshm_arena_claim(struct slabshm_arena *arena,
+			struct slabshm_owner *owner, const u64 *offset,
+			u64 *size, unsigned int n, unsigned int *failed);
+void slabshm_arena_unclaim(struct slabshm_arena *arena, const u64 *offset,
+			   unsigned int n);
+
+/* The following need the lock held. */
+void slabshm_arena_publish(struct slabshm_arena *arena, u64 offset,
+			   void *record);
+void *slabshm_arena_record(struct slabshm_arena *arena, u64 offset, u64 *size);
+void slabshm_arena_free_published(struct slabshm_arena *arena, u64 offset);
+
+#endif /* _SLABSHM_ARENA_H */

@@ -1,0 +1,1069 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Cells, the objects they hold, and the slab's clock.
+ *
+ * A cell has one line in the control region, which readers look at without a
+ * lock, and a struct cell that only the kernel sees.  The cell's object is its
+ * root block and a list of parts; each of these blocks has a record, which the
+ * allocator keeps by the block's offset.
+ *
+ * A record is made before the publish that needs it commits, and is what the
+ * block later waits to be reclaimed with; so retiring needs no memory.  Nor
+ * does retiring a whole object: it is moved to the retired list as it is, and
+ * the cell goes on with a spare one that was made when the first part came.
+ */
+#include <linux/sched.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "cell.h"
+#include "client.h"
+#include "slab.h"
+#include "trace.h"
+
+/**
+ * struct object - what a cell holds
+ * @root: record of the root block, or NULL
+ * @parts: records of the parts
+ * @nparts: how many
+ * @bytes: bytes of the root and the parts
+ * @root_bytes: of the root alone
+ * @retired: 0 while a cell holds the object, then the commit it was retired at
+ * @link: in slabshm_cells.retired_objects
+ */
+struct object {
+	struct record *root;
+	struct list_head parts;
+	u64 nparts;
+	u64 bytes;
+	u64 root_bytes;
+	u64 retired;
+	struct list_head link;
+};
+
+/* What a record is of; kept in the low bits of record.place. */
+enum record_kind {
+	RECORD_ROOT = 0,
+	RECORD_PART = 1,
+	RECORD_RETIRED = 2,	/* by itself, not with its object */
+	RECORD_DROPPING = 3,	/* a part that the publish in progress drops */
+};
+
+#define RECORD_KIND	((u64)SLABSHM_GRANULE - 1)
+
+/**
+ * struct record - one published block
+ * @link: in object.parts, or slabshm_cells.retired_blocks
+ * @born: commit that published or attached the block
+ * @object: of a root or a part: whose
+ * @retired: RECORD_RETIRED: the commit that retired it
+ * @place: the block's offset, and enum record_kind
+ *
+ * A full slab has one for each block: 40 bytes and 8 for the pointer to it.
+ */
+struct record {
+	struct list_head link;
+	u64 born;
+	union {
+		struct object *object;
+		u64 retired;
+	};
+	u64 place;
+};
+
+/**
+ * struct cell - the kernel's side of a cell
+ * @node: in slabshm_cells.names, while in use
+ * @link: in slabshm_cells.free, when removed
+ * @index: constant, its place in the cell table
+ * @busy: named by the publish in progress
+ * @generation: as in the cell table
+ * @name: NULL while not in use
+ * @object: what it holds; NULL while not in use
+ * @spare: an empty object; there when @object has parts
+ */
+struct cell {
+	union {
+		struct rb_node node;
+		struct list_head link;
+	};
+	u32 index;
+	bool busy;
+	u64 generation;
+	char *name;
+	struct object *object;
+	struct object *spare;
+};
+
+#define CELLS_PER_PAGE	(PAGE_SIZE / sizeof(struct slabshm_cell))
+
+/**
+ * struct cell_page - the cells of one page of the cell table
+ * @line: that page
+ * @cell: the kernel's side
+ */
+struct cell_page {
+	struct slabshm_cell *line;
+	struct cell cell[CELLS_PER_PAGE];
+};
+
+static struct kmem_cache *record_cache;
+
+static enum record_kind record_kind(const struct record *record)
+{
+	return record->place & RECORD_KIND;
+}
+
+static u64 record_offset(const struct record *record)
+{
+	return record->place & ~RECORD_KIND;
+}
+
+static void record_set_kind(struct record *record, enum record_kind kind)
+{
+	record->place = record_offset(record) | kind;
+}
+
+static struct object *object_create(void)
+{
+	struct object *object = kzalloc(sizeof(*object), GFP_KERNEL_ACCOUNT);
+
+	if (object)
+		INIT_LIST_HEAD(&object->parts);
+	return object;
+}
+
+/* Make sure that the page of cell @index is there.  May sleep. */
+static int cell_populate(struct slabshm_slab *slab, u32 index)
+{
+	struct slabshm_cells *cells = &slab->cells;
+	unsigned long i = index / CELLS_PER_PAGE;
+	struct cell_page *page;
+	unsigned int k;
+
+	if (READ_ONCE(cells->pages[i]))
+		return 0;
+	page = kvzalloc(sizeof(*page), GFP_KERNEL_ACCOUNT);
+	if (!page)
+		return -ENOMEM;
+	page->line = slabshm_control_populate(&slab->control,
+					      slab->control.cells_page + i);
+	if (!page->line) {
+		kvfree(page);
+		return -ENOMEM;
+	}
+	for (k = 0; k < CELLS_PER_PAGE; k++) {
+		page->cell[k].index = i * CELLS_PER_PAGE + k;
+		page->cell[k].generation = 1;
+	}
+	/* Full barrier: who finds the page finds it filled in */
+	if (cmpxchg(&cells->pages[i], NULL, page))
+		kvfree(page);
+	return 0;
+}
+
+/* A cell by its index, which was used before. */
+static struct cell *cell_at(struct slabshm_cells *cells, u32 index)
+{
+	lockdep_assert_held(&cells->lock);
+
+	return &cells->pages[index / CELLS_PER_PAGE]->cell[index % CELLS_PER_PAGE];
+}
+
+static struct slabshm_cell *cell_line(struct slabshm_cells *cells,
+				      const struct cell *cell)
+{
+	return &cells->pages[cell->index / CELLS_PER_PAGE]
+			->line[cell->index % CELLS_PER_PAGE];
+}
+
+/* A cell by its handle. */
+static struct cell *cell_get(struct slabshm_cells *cells, u32 index,
+			     u64 generation)
+{
+	struct cell *cell;
+
+	lockdep_assert_held(&cells->lock);
+
+	if (index >= cells->next)
+		return ERR_PTR(-EINVAL);
+	cell = cell_at(cells, index);
+	if (!cell->name || cell->generation != generation)
+		return ERR_PTR(-EIDRM);
+	return cell;
+}
+
+/* The newest version of a cell. */
+static struct slabshm_version *cell_newest(struct slabshm_cells *cells,
+					   const struct cell *cell)
+{
+	struct slabshm_version *v = cell_line(cells, cell)->version;
+
+	return v[0].commit > v[1].commit ? &v[0] : &v[1];
+}
+
+/*
+ * Write the older version of a cell, for the commit to come.  Readers take it
+ * as not there until slabshm_header.commit has reached it.
+ */
+static void slabshm_cell_write(struct slabshm_cells *cells,
+			       const struct cell *cell, u64 offset, u64 length)
+{
+	struct slabshm_version *v = cell_line(cells, cell)->version;
+	struct slabshm_version *older = v[0].commit > v[1].commit ? &v[1] : &v[0];
+
+	lockdep_assert_held(&cells->lock);
+
+	WRITE_ONCE(older->commit, 0);
+	/*
+	 * A reader that loads the new offset or length must not find the old
+	 * commit after it.  Pairs with the reader's barrier (step 3 at struct
+	 * slabshm_cell) before it loads the commit again.
+	 */
+	smp_wmb();
+	WRITE_ONCE(older->offset, offset);
+	WRITE_ONCE(older->length, length);
+	/*
+	 * A reader that loads the new commit must find what it stands for.
+	 * Pairs with the reader's load-acquire of the commits (step 1).
+	 */
+	smp_wmb();
+	WRITE_ONCE(older->commit, cells->commit + 1);
+}
+
+/* All cells of this commit are written: let it begin. */
+static void commit_done(struct slabshm_slab *slab)
+{
+	struct slabshm_cells *cells = &slab->cells;
+
+	lockdep_assert_held(&cells->lock);
+
+	cells->commit++;
+	/* Pairs with the reader's load-acquire of S (at struct slabshm_cell) */
+	smp_store_release(&slab->control.header->commit, cells->commit);
+}
+
+/*
+ * Retiring.  Only after commit_done(): from here on the block waits for
+ * reclaim_work() alone.
+ */
+static void retire_record(struct slabshm_cells *cells, struct record *record,
+			  u64 bytes)
+{
+	lockdep_assert_held(&cells->lock);
+
+	record_set_kind(record, RECORD_RETIRED);
+	record->retired = cells->commit;
+	list_add_tail(&record->link, &cells->retired_blocks);
+	cells->retired_bytes += bytes;
+	cells->retired_count++;
+}
+
+static void retire_object(struct slabshm_cells *cells, struct object *object)
+{
+	lockdep_assert_held(&cells->lock);
+
+	object->retired = cells->commit;
+	list_add_tail(&object->link, &cells->retired_objects);
+	cells->retired_bytes += object->bytes;
+	cells->retired_count += object->nparts + !!object->root;
+}
+
+static void retire_root(struct slabshm_cells *cells, struct object *object)
+{
+	if (!object->root)
+		return;
+	retire_record(cells, object->root, object->root_bytes);
+	object->bytes -= object->root_bytes;
+	object->root_bytes = 0;
+	object->root = NULL;
+}
+
+static bool have_retired(const struct slabshm_cells *cells)
+{
+	return !list_empty(&cells->retired_blocks) ||
+	       !list_empty(&cells->retired_objects);
+}
+
+/* Frees the blocks of up to a batch of records, and the records. */
+static void reclaim_batch(struct slabshm_slab *slab, struct list_head *records)
+{
+	struct slabshm_cells *cells = &slab->cells;
+	struct record *record, *next;
+	u64 bytes = 0;
+	unsigned int n = 0;
+	LIST_HEAD(batch);
+
+	spin_lock(&slab->arena.lock);
+	list_for_each_entry_safe(record, next, records, link) {
+		u64 size = 0;
+
+		if (n == SLABSHM_BATCH_MAX)
+			break;
+		slabshm_arena_record(&slab->arena, record_offset(record), &size);
+		slabshm_arena_free_published(&slab->arena,
+					     record_offset(record));
+		list_move(&record->link, &batch);
+		bytes += size;
+		n++;
+	}
+	spin_unlock(&slab->arena.lock);
+
+	spin_lock(&cells->lock);
+	cells->retired_bytes -= bytes;
+	cells->retired_count -= n;
+	spin_unlock(&cells->lock);
+
+	list_for_each_entry_safe(record, next, &batch, link)
+		kmem_cache_free(record_cache, record);
+	trace_slabshm_reclaim(slab, n, bytes);
+	cond_resched();
+}
+
+/*
+ * Free what is retired.  One at a time for each slab, as it is one work item.
+ */
+static void reclaim_work(struct work_struct *work)
+{
+	struct slabshm_slab *slab = container_of(work, struct slabshm_slab,
+						 cells.reclaim);
+	struct slabshm_cells *cells = &slab->cells;
+	struct object *object, *next;
+	LIST_HEAD(records);
+	LIST_HEAD(objects);
+
+	spin_lock(&cells->lock);
+	list_splice_init(&cells->retired_blocks, &records);
+	list_splice_init(&cells->retired_objects, &objects);
+	spin_unlock(&cells->lock);
+
+	list_for_each_entry_safe(object, next, &objects, link) {
+		if (object->root)
+			list_add(&object->root->link, &object->parts);
+		while (!list_empty(&object->parts))
+			reclaim_batch(slab, &object->parts);
+		/* No record is left that could name it */
+		kfree(object);
+	}
+	while (!list_empty(&records))
+		reclaim_batch(slab, &records);
+	slabshm_slab_put(slab);
+}
+
+/* Have the retired blocks freed.  Queued work holds the slab. */
+static void reclaim_queue(struct slabshm_slab *slab)
+{
+	slabshm_slab_get(slab);
+	if (!queue_work(slabshm_wq, &slab->cells.reclaim))
+		slabshm_slab_put(slab);
+}
+
+/**
+ * slabshm_cells_reclaim() - wait until what is retired now has been freed
+ * @slab: the slab
+ *
+ * Context: may sleep.
+ * Return: false if nothing was retired.
+ */
+bool slabshm_cells_reclaim(struct slabshm_slab *slab)
+{
+	struct slabshm_cells *cells = &slab->cells;
+	bool retired;
+
+	spin_lock(&cells->lock);
+	retired = cells->retired_count;
+	spin_unlock(&cells->lock);
+	if (!retired)
+		return false;
+	reclaim_queue(slab);
+	flush_work(&cells->reclaim);
+	return true;
+}
+
+/* Look a name up; where it would be if it is not there. */
+static struct cell *name_find(struct slabshm_cells *cells, const char *name,
+			      struct rb_node **parent, struct rb_node ***link)
+{
+	*parent = NULL;
+	*link = &cells->names.rb_node;
+	while (**link) {
+		struct cell *cell = rb_entry(**link, struct cell, node);
+		int cmp = strcmp(name, cell->name);
+
+		if (!cmp)
+			return cell;
+		*parent = **link;
+		*link = cmp < 0 ? &(**link)->rb_left : &(**link)->rb_right;
+	}
+	return NULL;
+}
+
+/**
+ * slabshm_cell_open() - find or make a cell
+ * @slab: the slab
+ * @may_create: whether the caller may make one; -EACCES if it had to
+ * @arg: what is asked for, the name and flags checked; and what is answered
+ * @created: set to whether it was made
+ *
+ * Context: may sleep; takes the commit lock.
+ * Return: as struct slabshm_cell_open says.
+ */
+int slabshm_cell_open(struct slabshm_slab *slab, bool may_create,
+		      struct slabshm_cell_open *arg, bool *created)
+{
+	struct slabshm_cells *cells = &slab->cells;
+	bool create = arg->flags & SLABSHM_CELL_CREATE;
+	struct rb_node *parent, **link;
+	struct object *object = NULL;
+	char *name = NULL;
+	struct cell *cell;
+	u32 page_of;
+	int err;
+
+	*created = false;
+again:
+	spin_lock(&cells->lock);
+	cell = name_find(cells, arg->name, &parent, &link);
+	if (cell) {
+		err = arg->flags & SLABSHM_CELL_EXCL ? -EEXIST : 0;
+		goto unlock;
+	}
+	err = -ENOENT;
+	if (!create)
+		goto unlock;
+	err = -EACCES;
+	if (!may_create)
+		goto unlock;
+	err = -ENOSPC;
+	if (cells->used == cells->max)
+		goto unlock;
+	if (!name || (list_empty(&cells->free) &&
+		      !READ_ONCE(cells->pages[cells->next / CELLS_PER_PAGE]))) {
+		/* Memory comes from outside the lock */
+		page_of = list_empty(&cells->free) ? cells->next : 0;
+		spin_unlock(&cells->lock);
+		if (!name) {
+			name = kstrdup(arg->name, GFP_KERNEL_ACCOUNT);
+			object = object_create();
+		}
+		err = -ENOMEM;
+		if (!name || !object || cell_populate(slab, page_of))
+			goto out;
+		goto again;
+	}
+
+	if (list_empty(&cells->free)) {
+		cell = cell_at(cells, cells->next);
+		WRITE_ONCE(cells->next, cells->next + 1);
+	} else {
+		cell = list_first_entry(&cells->free, struct cell, link);
+		list_del(&cell->link);
+	}
+	cells->used++;
+	swap(cell->name, name);
+	swap(cell->object, object);
+	rb_link_node(&cell->node, parent, link);
+	rb_insert_color(&cell->node, &cells->names);
+	WRITE_ONCE(cell_line(cells, cell)->generation, cell->generation);
+	slabshm_cell_write(cells, cell, 0, 0);
+	commit_done(slab);
+	*created = true;
+	err = 0;
+unlock:
+	if (!err) {
+		arg->cell = cell->index;
+		arg->generation = cell->generation;
+	}
+	spin_unlock(&cells->lock);
+out:
+	kfree(name);
+	kfree(object);
+	if (*created)
+		trace_slabshm_cell_create(slab, arg->cell, arg->name);
+	return err;
+}
+
+/**
+ * slabshm_cell_remove() - remove a cell, and retire its object
+ * @slab: the slab
+ * @index: of the handle
+ * @generation: of the handle
+ *
+ * Needs no memory.
+ *
+ * Context: takes the commit lock.
+ * Return: 0, -EINVAL or -EIDRM.
+ */
+int slabshm_cell_remove(struct slabshm_slab *slab, u32 index, u64 generation)
+{
+	struct slabshm_cells *cells = &slab->cells;
+	struct object *object, *spare;
+	struct cell *cell;
+	bool retired;
+	char *name;
+
+	spin_lock(&cells->lock);
+	cell = cell_get(cells, index, generation);
+	if (IS_ERR(cell)) {
+		spin_unlock(&cells->lock);
+		return PTR_ERR(cell);
+	}
+	slabshm_cell_write(cells, cell, 0, 0);
+	commit_done(slab);
+	cell->generation++;
+	/*
+	 * A reader with the old handle finds the cell empty before it finds it
+	 * removed, and never finds another object: the next publish stores its
+	 * commit after this, with a barrier between (slabshm_cell_write()), and
+	 * the reader loads commit, then generation (steps 1 and 2).
+	 */
+	WRITE_ONCE(cell_line(cells, cell)->generation, cell->generation);
+
+	name = cell->name;
+	object = cell->object;
+	spare = cell->spare;
+	cell->name = NULL;
+	cell->object = NULL;
+	cell->spare = NULL;
+	rb_erase(&cell->node, &cells->names);
+	list_add(&cell->link, &cells->free);
+	cells->used--;
+	retired = object->root || object->nparts;
+	if (retired)
+		retire_object(cells, object);
+	spin_unlock(&cells->lock);
+
+	trace_slabshm_cell_remove(slab, index, name);
+	kfree(name);
+	kfree(spare);
+	if (retired)
+		reclaim_queue(slab);
+	else
+		kfree(object);
+	return 0;
+}
+
+/**
+ * struct publish - a publish under way
+ * @slab: where
+ * @owner: whose the blocks are
+ * @call: what is asked for
+ * @nclaims: blocks to publish
+ * @cell: by item
+ * @spare: by item: an object for a cell that gets its first part
+ * @drop: by part: the record of a part to drop
+ * @drop_bytes: by part: its size
+ * @offset: by claim: the block
+ * @size: by claim: its size
+ * @who: by claim: index as in slabshm_publish_call.failed
+ * @record: by claim: the block's record
+ */
+struct publish {
+	struct slabshm_slab *slab;
+	struct slabshm_owner *owner;
+	struct slabshm_publish_call *call;
+	unsigned int nclaims;
+	struct cell **cell;
+	struct object **spare;
+	struct record **drop;
+	u64 *drop_bytes;
+	u64 *offset;
+	u64 *size;
+	u32 *who;
+	struct record **record;
+};
+
+/* Rules that need nothing but the call itself; list the blocks to claim. */
+static int publish_check(struct publish *p)
+{
+	struct slabshm_publish_call *call = p->call;
+	unsigned int i;
+
+	for (i = 0; i < call->ncells; i++) {
+		const struct slabshm_publish_cell *item = &call->cells[i];
+		bool keep = item->flags & SLABSHM_PUBLISH_KEEP;
+
+		call->failed = i;
+		if (item->flags & ~(SLABSHM_PUBLISH_EXPECT |
+				    SLABSHM_PUBLISH_DROP_ALL |
+				    SLABSHM_PUBLISH_KEEP))
+			return -EINVAL;
+		if (item->expected && !(item->flags & SLABSHM_PUBLISH_EXPECT))
+			return -EINVAL;
+		if (keep && (item->block ||
+			     item->flags & SLABSHM_PUBLISH_DROP_ALL))
+			return -EINVAL;
+		if (!keep && !item->block && item->length)
+			return -EINVAL;
+		if (item->block) {
+			p->offset[p->nclaims] = item->block;
+			p->who[p->nclaims++] = i;
+		}
+	}
+	for (i = 0; i < call->nparts; i++) {
+		const struct slabshm_publish_part *part = &call->parts[i];
+
+		call->failed = call->ncells + i;
+		if (part->item >= call->ncells)
+			return -EINVAL;
+		if (part->op == SLABSHM_PART_ATTACH) {
+			p->offset[p->nclaims] = part->block;
+			p->who[p->nclaims++] = call->ncells + i;
+		} else if (part->op != SLABSHM_PART_DROP ||
+			   call->cells[part->item].flags &
+			   SLABSHM_PUBLISH_DROP_ALL) {
+			return -EINVAL;
+		}
+	}
+	call->failed = U32_MAX;
+	return 0;
+}
+
+/* Claim the blocks and see that the objects fit in them. */
+static int publish_claim(struct publish *p)
+{
+	struct slabshm_publish_call *call = p->call;
+	unsigned int i, failed = 0;
+	int err;
+
+	if (!p->nclaims)
+		return 0;
+	err = slabshm_arena_claim(&p->slab->arena, p->owner, p->offset, p->size,
+				  p->nclaims, &failed);
+	if (err) {
+		if (err != -ENOMEM)
+			call->failed = p->who[failed];
+		return err;
+	}
+	for (i = 0; i < p->nclaims && p->who[i] < call->ncells; i++) {
+		if (call->cells[p->who[i]].length > p->size[i]) {
+			call->failed = p->who[i];
+			slabshm_arena_unclaim(&p->slab->arena, p->offset,
+					      p->nclaims);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+/* All memory that the commit and the later retirement need. */
+static int publish_prepare(struct publish *p)
+{
+	struct slabshm_publish_call *call = p->call;
+	unsigned int i;
+
+	if (p->nclaims &&
+	    !kmem_cache_alloc_bulk(record_cache, GFP_KERNEL_ACCOUNT, p->nclaims,
+				   (void **)p->record))
+		return -ENOMEM;
+	for (i = 0; i < call->nparts; i++) {
+		u32 item = call->parts[i].item;
+
+		if (call->parts[i].op != SLABSHM_PART_ATTACH || p->spare[item])
+			continue;
+		p->spare[item] = object_create();
+		if (!p->spare[item]) {
+			if (p->nclaims)
+				kmem_cache_free_bulk(record_cache, p->nclaims,
+						     (void **)p->record);
+			return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+/* Find the cells; see that they are as the caller expects. */
+static int publish_find_cells(struct publish *p)
+{
+	struct slabshm_publish_call *call = p->call;
+	struct slabshm_cells *cells = &p->slab->cells;
+	int err = 0;
+	unsigned int i;
+
+	for (i = 0; i < call->ncells; i++) {
+		const struct slabshm_publish_cell *item = &call->cells[i];
+		struct cell *cell = cell_get(cells, item->cell,
+					     item->generation);
+
+		err = PTR_ERR_OR_ZERO(cell);
+		if (err)
+			break;
+		err = -EINVAL;
+		if (cell->busy)
+			break;
+		if (item->flags & SLABSHM_PUBLISH_KEEP &&
+		    item->length > cell->object->root_bytes)
+			break;
+		err = -EAGAIN;
+		if (item->flags & SLABSHM_PUBLISH_EXPECT &&
+		    item->expected != cell_newest(cells, cell)->commit)
+			break;
+		err = 0;
+		cell->busy = true;
+		p->cell[i] = cell;
+	}
+	if (err)
+		call->failed = i;
+	while (i--)
+		p->cell[i]->busy = false;
+	return err;
+}
+
+/* Find the parts to drop. */
+static int publish_find_drops(struct publish *p)
+{
+	struct slabshm_publish_call *call = p->call;
+	struct slabshm_arena *arena = &p->slab->arena;
+	int err = 0;
+	unsigned int i;
+
+	if (!call->nparts)
+		return 0;
+	spin_lock(&arena->lock);
+	for (i = 0; i < call->nparts; i++) {
+		const struct slabshm_publish_part *part = &call->parts[i];
+		struct record *record;
+
+		if (part->op != SLABSHM_PART_DROP)
+			continue;
+		/*
+		 * The record may be a retired one, which reclaim frees once
+		 * the arena does not know it: look at it under that lock only.
+		 * One that the object holds stays while the commit lock is
+		 * held.
+		 */
+		record = slabshm_arena_record(arena, part->block,
+					      &p->drop_bytes[i]);
+		err = -EINVAL;
+		if (!record || record_kind(record) != RECORD_PART ||
+		    record->object != p->cell[part->item]->object)
+			break;
+		err = 0;
+		record_set_kind(record, RECORD_DROPPING);
+		p->drop[i] = record;
+	}
+	spin_unlock(&arena->lock);
+	if (!err)
+		return 0;
+	call->failed = call->ncells + i;
+	while (i--) {
+		if (p->drop[i])
+			record_set_kind(p->drop[i], RECORD_PART);
+	}
+	return err;
+}
+
+/* The claimed blocks become published ones, before a reader can see them. */
+static void publish_blocks(struct publish *p)
+{
+	struct slabshm_arena *arena = &p->slab->arena;
+	u64 born = p->slab->cells.commit + 1;
+	unsigned int i, end;
+
+	for (i = 0; i < p->nclaims; ) {
+		end = min(i + SLABSHM_BATCH_MAX, p->nclaims);
+		spin_lock(&arena->lock);
+		for (; i < end; i++) {
+			struct record *record = p->record[i];
+
+			record->born = born;
+			record->place = p->offset[i];
+			slabshm_arena_publish(arena, p->offset[i], record);
+		}
+		spin_unlock(&arena->lock);
+	}
+}
+
+/* What the commit replaced and dropped is retired, what it brought is noted. */
+static void publish_objects(struct publish *p)
+{
+	struct slabshm_publish_call *call = p->call;
+	struct slabshm_cells *cells = &p->slab->cells;
+	unsigned int i, claim = 0;
+
+	for (i = 0; i < call->ncells; i++) {
+		const struct slabshm_publish_cell *item = &call->cells[i];
+		struct cell *cell = p->cell[i];
+		struct object *object = cell->object;
+
+		if (p->spare[i] && !cell->spare)
+			swap(p->spare[i], cell->spare);
+		if (item->flags & SLABSHM_PUBLISH_DROP_ALL && object->nparts) {
+			retire_object(cells, object);
+			/*
+			 * Parts that come in this call need another spare; if
+			 * there are any, p->spare[i] is one, as the old object
+			 * had parts and so its cell a spare.
+			 */
+			object = cell->spare;
+			cell->object = object;
+			cell->spare = NULL;
+			if (p->spare[i])
+				swap(p->spare[i], cell->spare);
+		} else if (!(item->flags & SLABSHM_PUBLISH_KEEP)) {
+			retire_root(cells, object);
+		}
+		if (item->block) {
+			object->root = p->record[claim];
+			object->root->object = object;
+			object->root_bytes = p->size[claim];
+			object->bytes += p->size[claim];
+			claim++;
+		}
+	}
+	for (i = 0; i < call->nparts; i++) {
+		struct object *object = p->cell[call->parts[i].item]->object;
+		struct record *record = p->drop[i];
+
+		if (record) {
+			list_del(&record->link);
+			object->nparts--;
+			object->bytes -= p->drop_bytes[i];
+			retire_record(cells, record, p->drop_bytes[i]);
+			continue;
+		}
+		record = p->record[claim];
+		record_set_kind(record, RECORD_PART);
+		record->object = object;
+		list_add_tail(&record->link, &object->parts);
+		object->nparts++;
+		object->bytes += p->size[claim];
+		claim++;
+	}
+}
+
+/* The commit: either an error and nothing has changed, or all of it. */
+static int publish_commit(struct publish *p, bool *retired)
+{
+	struct slabshm_publish_call *call = p->call;
+	struct slabshm_cells *cells = &p->slab->cells;
+	unsigned int i;
+	int err;
+
+	spin_lock(&cells->lock);
+	err = publish_find_cells(p);
+	if (err)
+		goto unlock;
+	err = publish_find_drops(p);
+	if (err)
+		goto unlock;
+
+	publish_blocks(p);
+	for (i = 0; i < call->ncells; i++) {
+		const struct slabshm_publish_cell *item = &call->cells[i];
+		u64 offset = item->block;
+
+		if (item->flags & SLABSHM_PUBLISH_KEEP &&
+		    p->cell[i]->object->root)
+			offset = record_offset(p->cell[i]->object->root);
+		slabshm_cell_write(cells, p->cell[i], offset, item->length);
+	}
+	commit_done(p->slab);
+	call->commit = cells->commit;
+	publish_objects(p);
+	*retired = have_retired(cells);
+unlock:
+	spin_unlock(&cells->lock);
+	return err;
+}
+
+/**
+ * slabshm_cell_publish() - change cells in one step, all or none
+ * @client: who publishes; entered
+ * @call: what
+ *
+ * Context: may sleep; takes the commit lock and the arena's.
+ * Return: as struct slabshm_publish says.
+ */
+int slabshm_cell_publish(struct slabshm_client *client,
+			 struct slabshm_publish_call *call)
+{
+	unsigned int nc = call->ncells, np = call->nparts, nb = nc + np;
+	struct slabshm_slab *slab = client->slab;
+	struct publish p = {
+		.slab = slab,
+		.owner = &client->owner,
+		.call = call,
+	};
+	bool retired = false;
+	unsigned int i;
+	void *mem;
+	int err;
+
+	call->failed = U32_MAX;
+	mem = kzalloc(nc * (sizeof(*p.cell) + sizeof(*p.spare)) +
+		      np * (sizeof(*p.drop) + sizeof(*p.drop_bytes)) +
+		      nb * (sizeof(*p.offset) + sizeof(*p.size) +
+			    sizeof(*p.record) + sizeof(*p.who)),
+		      GFP_KERNEL);
+	if (!mem)
+		return -ENOMEM;
+	p.cell = mem;
+	p.spare = (void *)(p.cell + nc);
+	p.drop = (void *)(p.spare + nc);
+	p.drop_bytes = (void *)(p.drop + np);
+	p.offset = p.drop_bytes + np;
+	p.size = p.offset + nb;
+	p.record = (void *)(p.size + nb);
+	p.who = (void *)(p.record + nb);
+
+	err = publish_check(&p);
+	if (err)
+		goto free;
+	err = publish_claim(&p);
+	if (err)
+		goto free;
+	err = publish_prepare(&p);
+	if (err)
+		goto unclaim;
+	err = publish_commit(&p, &retired);
+	if (err)
+		goto free_records;
+	if (retired)
+		reclaim_queue(slab);
+	trace_slabshm_publish(slab, call->commit, nc, np);
+	goto free;
+
+free_records:
+	if (p.nclaims)
+		kmem_cache_free_bulk(record_cache, p.nclaims,
+				     (void **)p.record);
+unclaim:
+	slabshm_arena_unclaim(&slab->arena, p.offset, p.nclaims);
+free:
+	for (i = 0; i < nc; i++)
+		kfree(p.spare[i]);
+	kfree(mem);
+	return err;
+}
+
+/**
+ * slabshm_cell_list() - some of a slab's cells
+ * @slab: whose
+ * @cursor: index of the next cell to look at; moved on
+ * @entry: room for @n, zeroed
+ * @n: how many at most
+ *
+ * Context: may sleep; takes the commit lock, for 64 cells at a time.
+ * Return: how many there were; 0 at the end.
+ */
+unsigned int slabshm_cell_list(struct slabshm_slab *slab, u64 *cursor,
+			       struct slabshm_cell_entry *entry,
+			       unsigned int n)
+{
+	struct slabshm_cells *cells = &slab->cells;
+	unsigned int i = 0;
+
+	while (i < n && *cursor < READ_ONCE(cells->next)) {
+		u64 end = *cursor + SLABSHM_BATCH_MAX;
+
+		spin_lock(&cells->lock);
+		for (; i < n && *cursor < min_t(u64, end, cells->next);
+		     ++*cursor) {
+			struct cell *cell = cell_at(cells, *cursor);
+			struct slabshm_version *v;
+
+			if (!cell->name)
+				continue;
+			v = cell_newest(cells, cell);
+			entry[i].generation = cell->generation;
+			entry[i].commit = v->commit;
+			entry[i].offset = v->offset;
+			entry[i].length = v->length;
+			entry[i].bytes = cell->object->bytes;
+			entry[i].parts = cell->object->nparts;
+			entry[i].cell = cell->index;
+			strscpy(entry[i].name, cell->name,
+				sizeof(entry[i].name));
+			i++;
+		}
+		spin_unlock(&cells->lock);
+		cond_resched();
+	}
+	return i;
+}
+
+/**
+ * slabshm_cells_init() - the cells of a new slab
+ * @slab: whose; its control region is there
+ * @max: how many there can be
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int slabshm_cells_init(struct slabshm_slab *slab, u32 max)
+{
+	struct slabshm_cells *cells = &slab->cells;
+
+	spin_lock_init(&cells->lock);
+	cells->max = max;
+	INIT_LIST_HEAD(&cells->free);
+	cells->names = RB_ROOT;
+	INIT_LIST_HEAD(&cells->retired_blocks);
+	INIT_LIST_HEAD(&cells->retired_objects);
+	INIT_WORK(&cells->reclaim, reclaim_work);
+	cells->commit = 1;
+	slab->control.header->commit = 1;
+	cells->pages = kvcalloc(DIV_ROUND_UP(max, CELLS_PER_PAGE),
+				sizeof(*cells->pages), GFP_KERNEL_ACCOUNT);
+	return cells->pages ? 0 : -ENOMEM;
+}
+
+static void object_destroy(struct object *object)
+{
+	struct record *record, *next;
+
+	if (!object)
+		return;
+	if (object->root)
+		kmem_cache_free(record_cache, object->root);
+	list_for_each_entry_safe(record, next, &object->parts, link) {
+		kmem_cache_free(record_cache, record);
+		cond_resched();
+	}
+	kfree(object);
+}
+
+/**
+ * slabshm_cells_destroy() - free all cells; their blocks go with the arena
+ * @slab: whose; nobody uses it any more, and no work is queued
+ *
+ * Context: may sleep.
+ */
+void slabshm_cells_destroy(struct slabshm_slab *slab)
+{
+	struct slabshm_cells *cells = &slab->cells;
+	unsigned long i, n = DIV_ROUND_UP(cells->max, CELLS_PER_PAGE);
+	unsigned int k;
+
+	if (!cells->pages)
+		return;
+	/* Queued work holds the slab, so there is no retired block here. */
+	WARN_ON_ONCE(have_retired(cells));
+	for (i = 0; i < n; i++) {
+		struct cell_page *page = cells->pages[i];
+
+		for (k = 0; page && k < CELLS_PER_PAGE; k++) {
+			object_destroy(page->cell[k].object);
+			kfree(page->cell[k].spare);
+			kfree(page->cell[k].name);
+		}
+		kvfree(page);
+		cond_resched();
+	}
+	kvfree(cells->pages);
+}
+
+int slabshm_cells_module_init(void)
+{
+	BUILD_BUG_ON(sizeof(struct slabshm_cell) != 64);
+	BUILD_BUG_ON(RECORD_DROPPING > RECORD_KIND);
+
+	record_cache = KMEM_CACHE(record, SLAB_ACCOUNT);
+	return record_cache ? 0 : -ENOMEM;
+}
+
+void slabshm_cells_module_exit(void)
+{
+	kmem_cache_destroy(record_cache);
+}

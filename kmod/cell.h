@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Cells, the objects they hold, and the slab's clock.
+ */
+#ifndef _SLABSHM_CELL_H
+#define _SLABSHM_CELL_H
+
+#include <linux/list.h>
+#include <linux/rbtree.h>
+#include <linux/slabshm.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+
+struct cell_page;
+struct slabshm_slab;
+struct slabshm_client;
+
+/**
+ * struct slabshm_cells - the cells of one slab
+ * @lock: the commit lock: protects all that follows but the constants, the
+ *	cell table, slabshm_header.commit, and every cell, object and record.
+ *	Held for at most 64 cells and 64 parts; the arena's lock nests inside
+ * @max: constant, how many there can be
+ * @used: how many there are
+ * @next: cells from here on were never used
+ * @free: cells that were removed
+ * @names: cells in use, by name
+ * @pages: constant table; an entry is set once (cmpxchg) and stays
+ * @commit: the clock, as slabshm_header.commit shows it
+ * @retired_blocks: records that wait for @reclaim
+ * @retired_objects: objects that wait for it with all of their records
+ * @retired_bytes: bytes of both
+ * @retired_count: blocks of both
+ * @reclaim: frees them
+ */
+struct slabshm_cells {
+	spinlock_t lock;	/* all but the constants; outside the arena's */
+	u32 max;
+	u32 used;
+	u32 next;
+	struct list_head free;
+	struct rb_root names;
+	struct cell_page **pages;
+	u64 commit;
+	struct list_head retired_blocks;
+	struct list_head retired_objects;
+	u64 retired_bytes;
+	u64 retired_count;
+	struct work_struct reclaim;
+};
+
+/**
+ * struct slabshm_publish_call - one publish, copied in
+ * @cells: @ncells items
+ * @parts: @nparts items
+ * @ncells: 1 to %SLABSHM_BATCH_MAX
+ * @nparts: 0 to %SLABSHM_BATCH_MAX
+ * @failed: out: which item was refused, as in struct slabshm_publish
+ * @commit: out: the version
+ */
+struct slabshm_publish_call {
+	const struct slabshm_publish_cell *cells;
+	const struct slabshm_publish_part *parts;
+	unsigned int ncells;
+	unsigned int nparts;
+	u32 failed;
+	u64 commit;
+};
+
+int slabshm_cells_module_init(void);
+void slabshm_cells_module_exit(void);
+
+int slabshm_cells_init(struct slabshm_slab *slab, u32 max);
+void slabshm_cells_destroy(struct slabshm_slab *slab);
+
+int slabshm_cell_open(struct slabshm_slab *slab, bool may_create,
+		      struct slabshm_cell_open *arg, bool *created);
+int slabshm_cell_remove(struct slabshm_slab *slab, u32 index, u64 generation);
+int slabshm_cell_publish(struct slabshm_client *client,
+			 struct slabshm_publish_call *call);
+unsigned int slabshm_cell_list(struct slabshm_slab *slab, u64 *cursor,
+			       struct slabshm_cell_entry *entry,
+			       unsigned int n);
+bool slabshm_cells_reclaim(struct slabshm_slab *slab);
+
+#endif /* _SLABSHM_CELL_H */

@@ -1,0 +1,417 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Clients: attach, life, death.
+ */
+#include <linux/cred.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/moduleparam.h>
+#include <linux/pid.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "client.h"
+#include "ioctl.h"
+#include "slab.h"
+#include "trace.h"
+#include "user.h"
+
+static unsigned int max_clients = 16384;
+module_param(max_clients, uint, 0644);
+MODULE_PARM_DESC(max_clients, "clients of one slab (default 16384)");
+
+static unsigned long max_client_mbytes;
+module_param(max_client_mbytes, ulong, 0644);
+MODULE_PARM_DESC(max_client_mbytes,
+		 "MiB of blocks that a client may have unpublished (default 0: no limit)");
+
+/* Give back what a client had.  Runs when no call can add to it any more. */
+static void client_end(struct work_struct *work)
+{
+	struct slabshm_client *client = container_of(work,
+						     struct slabshm_client,
+						     end_work);
+	u64 bytes = client->owner.bytes;
+
+	while (slabshm_arena_release(&client->slab->arena, &client->owner))
+		cond_resched();
+	trace_slabshm_client_end(client, bytes);
+	slabshm_client_put(client);
+}
+
+/**
+ * slabshm_client_create() - for an open of the device
+ *
+ * Context: may sleep.
+ * Return: a client with one reference, or NULL without memory.
+ */
+struct slabshm_client *slabshm_client_create(void)
+{
+	struct slabshm_client *client = kzalloc(sizeof(*client),
+						GFP_KERNEL_ACCOUNT);
+
+	if (!client)
+		return NULL;
+	kref_init(&client->ref);
+	mutex_init(&client->attach_lock);
+	INIT_LIST_HEAD(&client->link);
+	INIT_WORK(&client->end_work, client_end);
+	return client;
+}
+
+static void client_free(struct kref *ref)
+{
+	struct slabshm_client *client = container_of(ref, struct slabshm_client,
+						     ref);
+	struct slabshm_slab *slab = client->slab;
+
+	if (slab) {
+		mutex_lock(&slab->clients_lock);
+		list_del(&client->link);
+		slab->nclients--;
+		mutex_unlock(&slab->clients_lock);
+		slabshm_user_uncharge(&client->user->clients, 1);
+		slabshm_user_put(client->user);
+		put_pid(client->pid);
+		mmdrop(client->mm);
+		slabshm_slab_put(slab);
+	}
+	mutex_destroy(&client->attach_lock);
+	kfree(client);
+}
+
+/**
+ * slabshm_client_put() - drop a reference
+ * @client: the client
+ *
+ * Context: may sleep.
+ */
+void slabshm_client_put(struct slabshm_client *client)
+{
+	kref_put(&client->ref, client_free);
+}
+
+/* The slab of another client's descriptor, with a reference. */
+static struct slabshm_slab *client_slab_of_fd(const struct slabshm_attach *arg)
+{
+	struct slabshm_slab *slab = ERR_PTR(-EBADF);
+	struct slabshm_client *other;
+	struct file *file = fget(arg->fd);
+
+	if (!file)
+		return slab;
+	if (file->f_op != &slabshm_fops)
+		goto out;
+	other = file->private_data;
+	/* Pairs with the store in slabshm_client_attach() */
+	slab = smp_load_acquire(&other->slab);
+	if (!slab)
+		slab = ERR_PTR(-EBADF);
+	else if (other->rdonly && !(arg->flags & SLABSHM_ATTACH_RDONLY))
+		slab = ERR_PTR(-EACCES);
+	else
+		slabshm_slab_get(slab);
+out:
+	fput(file);
+	return slab;
+}
+
+/* Enter the client in the slab's list; takes over the slab's reference. */
+static int client_join(struct slabshm_client *client,
+		       struct slabshm_slab *slab)
+{
+	struct slabshm_user *user = slabshm_user_get();
+	unsigned long mbytes = READ_ONCE(max_client_mbytes);
+	int err;
+
+	if (!user)
+		return -ENOMEM;
+	err = slabshm_user_charge(&user->clients, 1, slabshm_max_user_clients);
+	if (err)
+		goto put_user;
+	mutex_lock(&slab->clients_lock);
+	if (slab->nclients >= READ_ONCE(max_clients)) {
+		mutex_unlock(&slab->clients_lock);
+		err = -EDQUOT;
+		goto uncharge;
+	}
+	slab->nclients++;
+	client->id = ++slab->last_client;
+	client->user = user;
+	client->uid = current_fsuid();
+	client->pid = get_pid(task_tgid(current));
+	client->mm = current->mm;
+	mmgrab(client->mm);
+	slabshm_owner_init(&client->owner,
+			   !mbytes || mbytes > U64_MAX >> 20 ? U64_MAX :
+			   (u64)mbytes << 20);
+	list_add_tail(&client->link, &slab->clients);
+	mutex_unlock(&slab->clients_lock);
+	return 0;
+
+uncharge:
+	slabshm_user_uncharge(&user->clients, 1);
+put_user:
+	slabshm_user_put(user);
+	return err;
+}
+
+/* The reverse of client_join(), but for the slab's reference. */
+static void client_leave_slab(struct slabshm_client *client,
+			      struct slabshm_slab *slab)
+{
+	mutex_lock(&slab->clients_lock);
+	list_del_init(&client->link);
+	slab->nclients--;
+	mutex_unlock(&slab->clients_lock);
+	mmdrop(client->mm);
+	put_pid(client->pid);
+	slabshm_user_uncharge(&client->user->clients, 1);
+	slabshm_user_put(client->user);
+}
+
+static void client_report(struct slabshm_client *client,
+			  struct slabshm_slab *slab, bool created,
+			  struct slabshm_attach *arg)
+{
+	arg->max_size = slab->max_size;
+	arg->size = READ_ONCE(slab->size);
+	arg->max_cells = slab->cells.max;
+	arg->result = created ? SLABSHM_ATTACHED_CREATED : 0;
+	arg->client = client->id;
+	arg->abi = SLABSHM_ABI_VERSION;
+	arg->features = 0;
+	arg->id = slab->id;
+	arg->data_offset = SLABSHM_DATA_OFFSET;
+	arg->control_offset = SLABSHM_CONTROL_OFFSET;
+	arg->control_size = slabshm_control_size(&slab->control);
+	arg->reader_offset = SLABSHM_READER_OFFSET;
+	arg->reader_size = SLABSHM_READER_SIZE;
+}
+
+#define ATTACH_MAKE	(SLABSHM_ATTACH_CREATE | SLABSHM_ATTACH_EXCL | \
+			 SLABSHM_ATTACH_PERSIST | SLABSHM_ATTACH_FIXED)
+#define ATTACH_FLAGS	(ATTACH_MAKE | SLABSHM_ATTACH_RDONLY | \
+			 SLABSHM_ATTACH_OWNER | SLABSHM_ATTACH_FD)
+
+static int client_check(const struct slabshm_attach *arg)
+{
+	bool create = arg->flags & SLABSHM_ATTACH_CREATE;
+	bool named = arg->name[0];
+
+	if (arg->flags & ~ATTACH_FLAGS)
+		return -EINVAL;
+	if (!create && arg->flags & ATTACH_MAKE)
+		return -EINVAL;
+	if (named && !slabshm_name_valid(arg->name, true))
+		return -EINVAL;
+	if (arg->flags & SLABSHM_ATTACH_FD)
+		return create || named ? -EINVAL : 0;
+	if (!named && (!create || arg->flags & SLABSHM_ATTACH_PERSIST))
+		return -EINVAL;
+	if (create && arg->mode & ~0777)
+		return -EINVAL;
+	return 0;
+}
+
+/**
+ * slabshm_client_attach() - ATTACH
+ * @client: not attached yet
+ * @arg: what is asked for, and what is answered
+ * @report: hands the answer to the caller; if it fails, nothing has happened
+ * @ctx: for @report
+ *
+ * Context: may sleep; takes attach_lock, and calls @report under it.
+ * Return: as struct slabshm_attach says.
+ */
+int slabshm_client_attach(struct slabshm_client *client,
+			  struct slabshm_attach *arg,
+			  int (*report)(void *ctx, struct slabshm_attach *arg),
+			  void *ctx)
+{
+	struct slabshm_slab *slab;
+	bool created = false;
+	int err;
+
+	err = client_check(arg);
+	if (err)
+		return err;
+	if (mutex_lock_killable(&client->attach_lock))
+		return -EINTR;
+	err = -EISCONN;
+	if (client->slab)
+		goto unlock;
+
+	if (arg->flags & SLABSHM_ATTACH_FD)
+		slab = client_slab_of_fd(arg);
+	else
+		slab = slabshm_slab_open(arg, &created);
+	err = PTR_ERR_OR_ZERO(slab);
+	if (err)
+		goto unlock;
+	err = -EPERM;
+	if (arg->flags & SLABSHM_ATTACH_OWNER &&
+	    !slabshm_slab_owned_by(slab, arg->owner))
+		goto put_slab;
+	client->rdonly = arg->flags & SLABSHM_ATTACH_RDONLY;
+	err = client_join(client, slab);
+	if (err)
+		goto put_slab;
+	client_report(client, slab, created, arg);
+	err = report(ctx, arg);
+	if (err)
+		goto leave;
+	if (created && arg->flags & SLABSHM_ATTACH_PERSIST)
+		slabshm_slab_persist(slab);
+	trace_slabshm_attach(slab, client);
+	/* Pairs with slabshm_client_slab() and client_slab_of_fd() */
+	smp_store_release(&client->slab, slab);
+	mutex_unlock(&client->attach_lock);
+	return 0;
+
+leave:
+	client_leave_slab(client, slab);
+put_slab:
+	slabshm_slab_put(slab);
+unlock:
+	mutex_unlock(&client->attach_lock);
+	return err;
+}
+
+/**
+ * slabshm_client_slab() - the slab, for the address space that attached
+ * @client: the client
+ *
+ * Context: any process context.
+ * Return: the slab; ERR_PTR(-ENOTCONN) without one, ERR_PTR(-EIO) for another
+ * address space.
+ */
+struct slabshm_slab *slabshm_client_slab(struct slabshm_client *client)
+{
+	/* Pairs with the store in slabshm_client_attach() */
+	struct slabshm_slab *slab = smp_load_acquire(&client->slab);
+
+	if (!slab)
+		return ERR_PTR(-ENOTCONN);
+	if (client->mm != current->mm)
+		return ERR_PTR(-EIO);
+	return slab;
+}
+
+/**
+ * slabshm_client_enter() - begin a call that needs a living client
+ * @client: attached
+ *
+ * Context: any.
+ * Return: 0, to be followed by slabshm_client_leave(); or -ENXIO.
+ */
+int slabshm_client_enter(struct slabshm_client *client)
+{
+	if (!refcount_inc_not_zero(&client->calls))
+		return -ENXIO;
+	if (READ_ONCE(client->ended)) {
+		slabshm_client_leave(client);
+		return -ENXIO;
+	}
+	return 0;
+}
+
+/**
+ * slabshm_client_leave() - end such a call
+ * @client: as it was entered
+ *
+ * Context: any.
+ */
+void slabshm_client_leave(struct slabshm_client *client)
+{
+	if (refcount_dec_and_test(&client->calls))
+		queue_work(slabshm_wq, &client->end_work);
+}
+
+/**
+ * slabshm_client_map_first() - a new mapping of the reader region
+ * @client: attached
+ *
+ * Context: mmap_lock of the client's own mm is held for writing.
+ * Return: 0, or -ENXIO if the client has ended.
+ */
+int slabshm_client_map_first(struct slabshm_client *client)
+{
+	if (READ_ONCE(client->ended))
+		return -ENXIO;
+	if (atomic_inc_return(&client->mappings) == 1) {
+		kref_get(&client->ref);
+		refcount_set(&client->calls, 1);
+	}
+	return 0;
+}
+
+/**
+ * slabshm_client_map() - a mapping of the reader region was copied or moved
+ * @client: attached
+ *
+ * Context: mmap_lock is held.  The region is not copied by fork(), so this is
+ * the client's own mm.
+ */
+void slabshm_client_map(struct slabshm_client *client)
+{
+	atomic_inc(&client->mappings);
+}
+
+/**
+ * slabshm_client_unmap() - a mapping of the reader region went
+ * @client: attached
+ *
+ * Context: mmap_lock may be held; does not sleep.
+ */
+void slabshm_client_unmap(struct slabshm_client *client)
+{
+	if (!atomic_dec_and_test(&client->mappings))
+		return;
+	WRITE_ONCE(client->ended, true);
+	slabshm_client_leave(client);
+}
+
+/**
+ * slabshm_client_list() - some of a slab's clients
+ * @slab: whose
+ * @cursor: number of the last client told, 0 to start; moved on
+ * @entry: room for @n, zeroed
+ * @n: how many at most
+ *
+ * Context: may sleep; takes clients_lock.
+ * Return: how many there were; 0 at the end.
+ */
+unsigned int slabshm_client_list(struct slabshm_slab *slab, u64 *cursor,
+				 struct slabshm_client_entry *entry,
+				 unsigned int n)
+{
+	struct slabshm_client *client;
+	unsigned int i = 0;
+
+	mutex_lock(&slab->clients_lock);
+	list_for_each_entry(client, &slab->clients, link) {
+		if (client->id <= *cursor)
+			continue;
+		if (i == n)
+			break;
+		entry[i].client = client->id;
+		entry[i].pid = pid_vnr(client->pid);
+		entry[i].uid = from_kuid_munged(current_user_ns(), client->uid);
+		if (client->rdonly)
+			entry[i].flags |= SLABSHM_CLIENT_RDONLY;
+		if (READ_ONCE(client->ended))
+			entry[i].flags |= SLABSHM_CLIENT_ENDED;
+		else if (atomic_read(&client->mappings))
+			entry[i].flags |= SLABSHM_CLIENT_ALIVE;
+		spin_lock(&slab->arena.lock);
+		entry[i].bytes = client->owner.bytes;
+		entry[i].blocks = client->owner.blocks;
+		spin_unlock(&slab->arena.lock);
+		*cursor = client->id;
+		i++;
+	}
+	mutex_unlock(&slab->clients_lock);
+	return i;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The client: one open of /dev/slabshm, attached to one slab.
+ *
+ * Life and death.  A client lives while its reader region is mapped in the
+ * address space that attached; its last unmapping (munmap, exec, exit, SIGKILL)
+ * ends it, whoever else still has its descriptor.  That happens under
+ * mmap_lock, so it only marks the client and drops the reference in @calls
+ * that stood for the mapping.  Each call that needs a living client holds
+ * another.  When the last is gone, a work item gives the blocks back.
+ *
+ * Memory.  The file and, from the first mapping to the end of that work item,
+ * the client's life each hold @ref.  The slab is held until the client is
+ * freed, so everything that has the file may use client->slab.
+ */
+#ifndef _SLABSHM_CLIENT_H
+#define _SLABSHM_CLIENT_H
+
+#include <linux/err.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/refcount.h>
+#include <linux/slabshm.h>
+#include <linux/uidgid.h>
+#include <linux/workqueue.h>
+
+#include "arena.h"
+
+struct file;
+struct mm_struct;
+struct pid;
+struct slabshm_slab;
+struct slabshm_user;
+
+/**
+ * struct slabshm_client - one open of the device
+ * @ref: see above
+ * @attach_lock: makes ATTACH happen once
+ * @slab: NULL until attached, then constant. Written under @attach_lock with
+ *	release, read with acquire: what follows up to @link is constant then
+ * @mm: the address space that attached (mmgrab)
+ * @pid: the process that attached
+ * @uid: the user that attached
+ * @user: whose limits it counts against
+ * @id: its number in the slab
+ * @rdonly: has the read right alone
+ * @link: in slabshm_slab.clients, protected by slabshm_slab.clients_lock
+ * @mappings: VMAs of the reader region
+ * @ended: @mappings came back to zero; set once
+ * @calls: 1 while mapped, and 1 for each call in flight; 0 before the first
+ *	mapping and for ever after the end
+ * @end_work: gives back what the client had
+ * @owner: its blocks, protected by slabshm_arena.lock
+ */
+struct slabshm_client {
+	struct kref ref;
+	struct mutex attach_lock;	/* one ATTACH */
+	struct slabshm_slab *slab;
+	struct mm_struct *mm;
+	struct pid *pid;
+	kuid_t uid;
+	struct slabshm_user *user;
+	u32 id;
+	bool rdonly;
+	struct list_head link;
+	atomic_t mappings;
+	bool ended;
+	refcount_t calls;
+	struct work_struct end_work;
+	struct slabshm_owner owner;
+};
+
+struct slabshm_client *slabshm_client_create(void);
+void slabshm_client_put(struct slabshm_client *client);
+int slabshm_client_attach(struct slabshm_client *client,
+			  struct slabshm_attach *arg,
+			  int (*report)(void *ctx, struct slabshm_attach *arg),
+			  void *ctx);
+struct slabshm_slab *slabshm_client_slab(struct slabshm_client *client);
+
+int slabshm_client_enter(struct slabshm_client *client);
+void slabshm_client_leave(struct slabshm_client *client);
+
+int slabshm_client_map_first(struct slabshm_client *client);
+void slabshm_client_map(struct slabshm_client *client);
+void slabshm_client_unmap(struct slabshm_client *client);
+
+unsigned int slabshm_client_list(struct slabshm_slab *slab, u64 *cursor,
+				 struct slabshm_client_entry *entry,
+				 unsigned int n);
+
+#endif /* _SLABSHM_CLIENT_H */

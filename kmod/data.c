@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memory behind a slab's data.
+ *
+ * The data is a shmem file.  A range of it is filled with pages before the
+ * allocator may give it out, so that no store into a block ever lacks memory
+ * (SIGBUS); what the allocator hands out was filled by slabshm_data_grow(), or
+ * was given back by TRIM and filled again.
+ *
+ * The file's size goes up step by step and never down: seals keep user space,
+ * which can reach the file through /proc/PID/map_files, from changing it.
+ */
+#include <linux/err.h>
+#include <linux/fs.h>
+#include <linux/highmem.h>
+#include <linux/pagemap.h>
+#include <linux/sched/signal.h>
+#include <linux/shmem_fs.h>
+
+#include "compat.h"
+#include "data.h"
+#include "slab.h"
+#include "trace.h"
+#include "user.h"
+
+#define STEP		(2UL << 20)
+#define STEP_PAGES	(STEP >> PAGE_SHIFT)
+
+/**
+ * slabshm_data_create() - a new, empty backing file
+ * @mode: permission bits; the owner is the caller
+ *
+ * Context: may sleep.
+ * Return: the file or an ERR_PTR.
+ */
+struct file *slabshm_data_create(umode_t mode)
+{
+	struct file *file;
+	struct inode *inode;
+
+	file = shmem_file_setup("slabshm", 0, SLABSHM_SHMEM_FLAGS);
+	if (IS_ERR(file))
+		return file;
+	inode = file_inode(file);
+	inode->i_mode = S_IFREG | (mode & 0777);
+	/* Nobody else has seen the file, so no lock is needed. */
+	SHMEM_I(inode)->seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW;
+	return file;
+}
+
+static void data_punch(struct slabshm_slab *slab, unsigned long page,
+		       unsigned long npages)
+{
+	if (!npages)
+		return;
+	/* Unlike a vfs_fallocate() that punches a hole, this cannot fail */
+	shmem_truncate_range(file_inode(slab->data),
+			     (loff_t)page << PAGE_SHIFT,
+			     ((loff_t)(page + npages) << PAGE_SHIFT) - 1);
+	slabshm_user_uncharge(&slab->user->bytes, npages << PAGE_SHIFT);
+}
+
+/*
+ * Put pages behind a range: all of it, or (-ENOMEM, -EDQUOT, -EINTR, -EIO)
+ * none.  At a memory cgroup's limit this fails instead of calling the OOM
+ * killer; nothing may be left of it then, or the caller's next page fault
+ * would meet that limit.
+ */
+static int data_fill(struct slabshm_slab *slab, unsigned long page,
+		     unsigned long npages)
+{
+	struct address_space *mapping = slab->data->f_mapping;
+	gfp_t gfp = mapping_gfp_mask(mapping) | __GFP_RETRY_MAYFAIL |
+		    __GFP_NOWARN;
+	unsigned long i;
+	int err;
+
+	lockdep_assert_held(&slab->grow_lock);
+
+	err = slabshm_user_charge(&slab->user->bytes, npages << PAGE_SHIFT,
+				  slabshm_max_user_bytes());
+	if (err)
+		return err;
+	for (i = 0; i < npages; i++) {
+		struct page *p;
+
+		if (fatal_signal_pending(current)) {
+			err = -EINTR;
+			break;
+		}
+		p = shmem_read_mapping_page_gfp(mapping, page + i, gfp);
+		if (IS_ERR(p)) {
+			err = PTR_ERR(p) == -EIO ? -EIO : -ENOMEM;
+			break;
+		}
+		/* A clean page of zeros could be dropped again */
+		set_page_dirty(p);
+		put_page(p);
+		cond_resched();
+	}
+	if (err)
+		data_punch(slab, page, npages);
+	return err;
+}
+
+/* Add [slab->size, size), at most one step, to the free set. */
+static int data_grow_step(struct slabshm_slab *slab, u64 size)
+{
+	struct inode *inode = file_inode(slab->data);
+	unsigned long page = slab->size >> PAGE_SHIFT;
+	unsigned long end = size >> PAGE_SHIFT;
+	unsigned long first = max(page, 1UL);	/* offset 0 is no block */
+	unsigned long pages_per_chunk = 1UL << (SLABSHM_CHUNK_SHIFT - PAGE_SHIFT);
+	unsigned long chunk;
+	int err;
+
+	for (chunk = page / pages_per_chunk;
+	     chunk <= (end - 1) / pages_per_chunk; chunk++) {
+		unsigned long byte = chunk * pages_per_chunk;
+		u8 *map = slabshm_control_populate(&slab->control,
+						   slab->control.map_page +
+						   byte / PAGE_SIZE);
+
+		if (!map)
+			return -ENOMEM;
+		err = slabshm_arena_prepare(&slab->arena, chunk,
+					    map + byte % PAGE_SIZE);
+		if (err)
+			return err;
+	}
+
+	/*
+	 * First the size, then the pages: shmem_enabled=within_size makes huge
+	 * pages only below it.  It stays if the filling fails.
+	 */
+	inode_lock(inode);
+	if (i_size_read(inode) < size)
+		i_size_write(inode, size);
+	inode_unlock(inode);
+
+	err = data_fill(slab, page, end - page);
+	if (err)
+		return err;
+	if (first < end) {
+		err = slabshm_arena_add(&slab->arena, first, end - first);
+		if (err) {
+			data_punch(slab, page, end - page);
+			return err;
+		}
+	}
+	WRITE_ONCE(slab->size, size);
+	WRITE_ONCE(slab->control.header->size, size);
+	WRITE_ONCE(slab->room, slab->room + 1);
+	trace_slabshm_grow(slab, size);
+	return 0;
+}
+
+static int data_grow(struct slabshm_slab *slab, u64 size, bool killable_only)
+{
+	lockdep_assert_held(&slab->grow_lock);
+
+	if (size > slab->max_size)
+		return -ENOSPC;
+	/* shmem itself would send SIGXFSZ */
+	if (size > slab->size && size > rlimit(RLIMIT_FSIZE))
+		return -EFBIG;
+	while (slab->size < size) {
+		u64 next = min(size, round_down(slab->size, STEP) + STEP);
+		int err = data_grow_step(slab, next);
+
+		if (err)
+			return err;
+		if (slab->size < size &&
+		    (killable_only ? fatal_signal_pending(current) :
+		     signal_pending(current)))
+			return -EINTR;
+	}
+	return 0;
+}
+
+/**
+ * slabshm_data_grow() - grow the data
+ * @slab: whose
+ * @size: bytes it shall have, rounded up to pages
+ * @killable_only: look at fatal signals only, not at all of them
+ *
+ * At least one step is made before a signal is looked at, and steps made are
+ * kept, so that a caller who tries again gets there under any timer.
+ *
+ * Context: may sleep; takes grow_lock.
+ * Return: 0, or -ENOSPC, -EFBIG, -ENOMEM, -EDQUOT, -EINTR.
+ */
+int slabshm_data_grow(struct slabshm_slab *slab, u64 size, bool killable_only)
+{
+	int err;
+
+	if (size > slab->max_size)
+		return -ENOSPC;
+	if (mutex_lock_killable(&slab->grow_lock))
+		return -EINTR;
+	err = data_grow(slab, round_up(size, PAGE_SIZE), killable_only);
+	mutex_unlock(&slab->grow_lock);
+	return err;
+}
+
+/* Put memory behind a free range of at least @min pages that has none. */
+static int data_refill(struct slabshm_slab *slab, unsigned long min,
+		       unsigned long max)
+{
+	struct slabshm_extent *extent;
+	unsigned long page, npages;
+	int err;
+
+	extent = slabshm_arena_take(&slab->arena, false, min, max, &page,
+				    &npages);
+	if (!extent)
+		return -ENOSPC;
+	if (IS_ERR(extent))
+		return PTR_ERR(extent);
+	err = data_fill(slab, page, npages);
+	slabshm_arena_put(&slab->arena, extent, !err);
+	if (!err)
+		WRITE_ONCE(slab->room, slab->room + 1);
+	return err;
+}
+
+/**
+ * slabshm_data_make_room() - more free space, for an allocation that found none
+ * @slab: whose
+ * @need: pages in a row that it looked for
+ * @room: slab->room as it was before the allocation was tried
+ * @may_grow: whether the slab may become larger
+ *
+ * Prefers a range that TRIM emptied to growth, and growth to refilling smaller
+ * ranges in the hope that they make a large one together.
+ *
+ * Context: may sleep; takes grow_lock.
+ * Return: 0: something has changed, try again.  -ENOSPC, -ENOMEM, -EDQUOT,
+ * -EFBIG, -EINTR: do not.
+ */
+int slabshm_data_make_room(struct slabshm_slab *slab, unsigned long need,
+			   unsigned long room, bool may_grow)
+{
+	int err = 0;
+
+	if (need > slab->max_size >> PAGE_SHIFT)
+		return -ENOSPC;
+	if (mutex_lock_killable(&slab->grow_lock))
+		return -EINTR;
+	if (slab->room != room)
+		goto out;	/* another did it while we waited */
+	err = data_refill(slab, need, max(need, STEP_PAGES));
+	if (err != -ENOSPC)
+		goto out;
+	if (may_grow && slab->size < slab->max_size) {
+		u64 size = slab->size + ((u64)need << PAGE_SHIFT);
+
+		err = data_grow(slab, min(round_up(size, STEP), slab->max_size),
+				true);
+		goto out;
+	}
+	err = data_refill(slab, 1, STEP_PAGES);
+out:
+	mutex_unlock(&slab->grow_lock);
+	return err;
+}
+
+/**
+ * slabshm_data_trim() - give memory of free blocks back
+ * @slab: whose
+ * @limit: at most this many bytes; 0 for all
+ * @trimmed: set to the bytes given back
+ *
+ * Context: may sleep; takes grow_lock.
+ * Return: 0, or -EINTR, -ENOMEM and nothing was given back.
+ */
+int slabshm_data_trim(struct slabshm_slab *slab, u64 limit, u64 *trimmed)
+{
+	unsigned long left = limit ? limit >> PAGE_SHIFT : ULONG_MAX;
+	unsigned long done = 0;
+	int err = 0;
+
+	if (mutex_lock_killable(&slab->grow_lock))
+		return -EINTR;
+	while (left > done) {
+		struct slabshm_extent *extent;
+		unsigned long page, npages;
+
+		if (signal_pending(current)) {
+			err = -EINTR;
+			break;
+		}
+		extent = slabshm_arena_take(&slab->arena, true, 1,
+					    min(left - done, STEP_PAGES), &page,
+					    &npages);
+		if (IS_ERR_OR_NULL(extent)) {
+			err = PTR_ERR_OR_ZERO(extent);
+			break;
+		}
+		data_punch(slab, page, npages);
+		slabshm_arena_put(&slab->arena, extent, false);
+		done += npages;
+	}
+	mutex_unlock(&slab->grow_lock);
+	*trimmed = (u64)done << PAGE_SHIFT;
+	trace_slabshm_trim(slab, *trimmed);
+	return done ? 0 : err;
+}
+
+/**
+ * slabshm_data_zero() - fill a block with zeros
+ * @slab: whose
+ * @offset: of the block
+ * @length: of the block
+ *
+ * Context: may sleep.
+ * Return: 0, or -ENOMEM, -EIO if a page cannot be had back from swap; -EINTR.
+ */
+int slabshm_data_zero(struct slabshm_slab *slab, u64 offset, u64 length)
+{
+	struct address_space *mapping = slab->data->f_mapping;
+	gfp_t gfp = mapping_gfp_mask(mapping);
+
+	while (length) {
+		size_t in_page = offset_in_page(offset);
+		size_t n = min_t(u64, length, PAGE_SIZE - in_page);
+		struct page *page;
+
+		page = shmem_read_mapping_page_gfp(mapping,
+						   offset >> PAGE_SHIFT, gfp);
+		if (IS_ERR(page))
+			return PTR_ERR(page);
+		memzero_page(page, in_page, n);
+		set_page_dirty(page);
+		put_page(page);
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+		offset += n;
+		length -= n;
+	}
+	return 0;
+}

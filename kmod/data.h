@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Memory behind a slab's data: growth, refill, TRIM, zeros.
+ */
+#ifndef _SLABSHM_DATA_H
+#define _SLABSHM_DATA_H
+
+#include <linux/types.h>
+
+struct file;
+struct slabshm_slab;
+
+struct file *slabshm_data_create(umode_t mode);
+int slabshm_data_grow(struct slabshm_slab *slab, u64 size, bool killable_only);
+int slabshm_data_make_room(struct slabshm_slab *slab, unsigned long need,
+			   unsigned long room, bool may_grow);
+int slabshm_data_trim(struct slabshm_slab *slab, u64 limit, u64 *trimmed);
+int slabshm_data_zero(struct slabshm_slab *slab, u64 offset, u64 length);
+
+#endif /* _SLABSHM_DATA_H */

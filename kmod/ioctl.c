@@ -1,0 +1,539 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The device: one table of calls, and the one place where their arguments are
+ * copied in.
+ *
+ * Everything from user space is copied before a lock is taken, and judged
+ * after it was copied.  Handlers give their results back by call_return(), and
+ * undo what they did if that fails.
+ */
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "arena.h"
+#include "cell.h"
+#include "client.h"
+#include "compat.h"
+#include "data.h"
+#include "ioctl.h"
+#include "region.h"
+#include "slab.h"
+#include "trace.h"
+
+/**
+ * struct call - one ioctl
+ * @client: of the file
+ * @slab: the client's, NULL if it is not attached
+ * @user: the argument in user space
+ * @user_size: its size there
+ * @size: its size here
+ */
+struct call {
+	struct slabshm_client *client;
+	struct slabshm_slab *slab;
+	void __user *user;
+	size_t user_size;
+	size_t size;
+};
+
+/* Write the argument back, as much of it as the caller knows. */
+static int call_return(const struct call *call, const void *arg)
+{
+	size_t n = min(call->user_size, call->size);
+
+	if (copy_to_user(call->user, arg, n))
+		return -EFAULT;
+	/* A read-only ioctl's tail was not looked at yet */
+	if (clear_user(call->user + n, call->user_size - n))
+		return -EFAULT;
+	return 0;
+}
+
+static int attach_report(void *ctx, struct slabshm_attach *arg)
+{
+	return call_return(ctx, arg);
+}
+
+static int call_attach(struct call *call, void *arg)
+{
+	return slabshm_client_attach(call->client, arg, attach_report, call);
+}
+
+static int call_unlink(struct call *call, void *arg)
+{
+	struct slabshm_unlink *unlink = arg;
+
+	if (unlink->flags || unlink->pad ||
+	    !slabshm_name_valid(unlink->name, true))
+		return -EINVAL;
+	return slabshm_slab_unlink(unlink->name);
+}
+
+static int call_setattr(struct call *call, void *arg)
+{
+	return slabshm_slab_setattr(call->slab, arg);
+}
+
+static int call_stat(struct call *call, void *arg)
+{
+	slabshm_slab_stat(call->slab, arg);
+	return call_return(call, arg);
+}
+
+static const size_t list_entry_size[] = {
+	[SLABSHM_LIST_SLABS] = sizeof(struct slabshm_stat),
+	[SLABSHM_LIST_CELLS] = sizeof(struct slabshm_cell_entry),
+	[SLABSHM_LIST_CLIENTS] = sizeof(struct slabshm_client_entry),
+};
+
+static unsigned int list_some(struct call *call, u32 what, u64 *cursor,
+			      void *entries, unsigned int n)
+{
+	switch (what) {
+	case SLABSHM_LIST_SLABS:
+		return slabshm_slab_list(cursor, entries, n);
+	case SLABSHM_LIST_CELLS:
+		return slabshm_cell_list(call->slab, cursor, entries, n);
+	default:
+		return slabshm_client_list(call->slab, cursor, entries, n);
+	}
+}
+
+static int call_list(struct call *call, void *arg)
+{
+	struct slabshm_list *list = arg;
+	void __user *to = u64_to_user_ptr(list->entries);
+	u32 done = 0, count = list->count;
+	size_t size, copied;
+	void *entries;
+	int err = 0;
+
+	if (list->flags || !list->count ||
+	    list->what >= ARRAY_SIZE(list_entry_size) ||
+	    !list_entry_size[list->what] || !list->entry_size ||
+	    list->entry_size > PAGE_SIZE)
+		return -EINVAL;
+	if (list->what != SLABSHM_LIST_SLABS && !call->slab)
+		return -ENOTCONN;
+	size = list_entry_size[list->what];
+	copied = min_t(size_t, size, list->entry_size);
+	entries = kvmalloc_array(SLABSHM_BATCH_MAX, size, GFP_KERNEL);
+	if (!entries)
+		return -ENOMEM;
+
+	while (done < count) {
+		unsigned int i, n = min_t(u32, count - done, SLABSHM_BATCH_MAX);
+
+		memset(entries, 0, n * size);
+		n = list_some(call, list->what, &list->cursor, entries, n);
+		if (!n)
+			break;
+		for (i = 0; i < n; i++) {
+			if (copy_to_user(to, entries + i * size, copied) ||
+			    clear_user(to + copied, list->entry_size - copied)) {
+				err = -EFAULT;
+				goto out;
+			}
+			to += list->entry_size;
+		}
+		done += n;
+		if (fatal_signal_pending(current)) {
+			err = -EINTR;
+			goto out;
+		}
+	}
+	list->count = done;
+	err = call_return(call, list);
+out:
+	kvfree(entries);
+	return err;
+}
+
+static int alloc_blocks(struct call *call, const struct slabshm_alloc *alloc,
+			struct slabshm_request *req)
+{
+	struct slabshm_slab *slab = call->slab;
+	bool may_grow = !slab->fixed && !(alloc->flags & SLABSHM_ALLOC_NOGROW);
+	bool reclaimed = false;
+	int err;
+
+	for (;;) {
+		unsigned long room = READ_ONCE(slab->room);
+		unsigned long need = 0;
+
+		err = slabshm_arena_alloc(&slab->arena, &call->client->owner,
+					  req, alloc->count, alloc->align,
+					  &need);
+		if (err != -ENOSPC)
+			return err;
+		/* What is retired comes first, then what nobody has used yet */
+		if (!reclaimed && slabshm_cells_reclaim(slab)) {
+			reclaimed = true;
+			continue;
+		}
+		err = slabshm_data_make_room(slab, need, room, may_grow);
+		if (err)
+			return err;
+	}
+}
+
+static int call_alloc(struct call *call, void *arg)
+{
+	struct slabshm_request req[SLABSHM_BATCH_MAX];
+	u64 offset[SLABSHM_BATCH_MAX];
+	struct slabshm_alloc *alloc = arg;
+	void __user *blocks = u64_to_user_ptr(alloc->blocks);
+	unsigned int i, failed;
+	int err;
+
+	BUILD_BUG_ON(sizeof(*req) != sizeof(struct slabshm_block));
+	if (alloc->flags & ~(SLABSHM_ALLOC_ZERO | SLABSHM_ALLOC_NOGROW) ||
+	    !alloc->count || alloc->count > SLABSHM_BATCH_MAX ||
+	    alloc->reserved)
+		return -EINVAL;
+	if (copy_from_user(req, blocks, alloc->count * sizeof(*req)))
+		return -EFAULT;
+
+	err = alloc_blocks(call, alloc, req);
+	if (err)
+		return err;
+	for (i = 0; i < alloc->count; i++)
+		offset[i] = req[i].offset;
+	if (alloc->flags & SLABSHM_ALLOC_ZERO) {
+		for (i = 0; i < alloc->count && !err; i++)
+			err = slabshm_data_zero(call->slab, req[i].offset,
+						req[i].size);
+	}
+	if (!err && copy_to_user(blocks, req, alloc->count * sizeof(*req)))
+		err = -EFAULT;
+	if (err) {
+		/*
+		 * Another thread may have guessed the offsets and freed some:
+		 * then the rest is its to free, too.
+		 */
+		slabshm_arena_free(&call->slab->arena, &call->client->owner,
+				   offset, alloc->count, &failed);
+		return err;
+	}
+	trace_slabshm_alloc(call->client, alloc->count, offset[0]);
+	return 0;
+}
+
+static int call_free(struct call *call, void *arg)
+{
+	u64 offset[SLABSHM_BATCH_MAX];
+	struct slabshm_free *free = arg;
+	int err;
+
+	if (free->flags || free->pad || !free->count ||
+	    free->count > SLABSHM_BATCH_MAX)
+		return -EINVAL;
+	if (copy_from_user(offset, u64_to_user_ptr(free->offsets),
+			   free->count * sizeof(*offset)))
+		return -EFAULT;
+	err = slabshm_arena_free(&call->slab->arena, &call->client->owner,
+				 offset, free->count, &free->failed);
+	if (err)
+		return call_return(call, free) ?: err;
+	trace_slabshm_free(call->client, free->count, offset[0]);
+	return 0;
+}
+
+static int call_block(struct call *call, void *arg)
+{
+	struct slabshm_block_info *info = arg;
+	struct slabshm_block_desc desc;
+	int err;
+
+	if (info->pad)
+		return -EINVAL;
+	err = slabshm_arena_find(&call->slab->arena, info->offset, &desc);
+	if (err)
+		return err;
+	info->start = desc.start;
+	info->size = desc.size;
+	info->state = !desc.owner ? SLABSHM_BLOCK_PUBLISHED :
+		      desc.owner == &call->client->owner ? SLABSHM_BLOCK_OWN :
+		      SLABSHM_BLOCK_FOREIGN;
+	return call_return(call, info);
+}
+
+static int call_grow(struct call *call, void *arg)
+{
+	struct slabshm_grow *grow = arg;
+	int err;
+
+	if (grow->flags || grow->pad)
+		return -EINVAL;
+	/* Growth cannot be undone: see first that it can be told */
+	err = call_return(call, grow);
+	if (err)
+		return err;
+	err = slabshm_data_grow(call->slab, grow->size, false);
+	grow->size = READ_ONCE(call->slab->size);
+	return call_return(call, grow) ?: err;
+}
+
+static int call_trim(struct call *call, void *arg)
+{
+	struct slabshm_trim *trim = arg;
+	int err;
+
+	if (trim->flags || trim->pad)
+		return -EINVAL;
+	/* As for growth */
+	err = call_return(call, trim);
+	if (err)
+		return err;
+	slabshm_cells_reclaim(call->slab);
+	err = slabshm_data_trim(call->slab, trim->bytes, &trim->bytes);
+	return err ?: call_return(call, trim);
+}
+
+static int call_cell_open(struct call *call, void *arg)
+{
+	struct slabshm_cell_open *open = arg;
+	bool created, entered = false;
+	int err;
+
+	if (open->flags & ~(SLABSHM_CELL_CREATE | SLABSHM_CELL_EXCL) ||
+	    (open->flags & (SLABSHM_CELL_CREATE | SLABSHM_CELL_EXCL)) ==
+	    SLABSHM_CELL_EXCL ||
+	    !slabshm_name_valid(open->name, false))
+		return -EINVAL;
+	if (open->flags & SLABSHM_CELL_CREATE && !call->client->rdonly) {
+		err = slabshm_client_enter(call->client);
+		if (err)
+			return err;
+		entered = true;
+	}
+	err = slabshm_cell_open(call->slab, !call->client->rdonly, open,
+				&created);
+	if (!err) {
+		err = call_return(call, open);
+		if (err && created)
+			slabshm_cell_remove(call->slab, open->cell,
+					    open->generation);
+	}
+	if (entered)
+		slabshm_client_leave(call->client);
+	return err;
+}
+
+static int call_cell_remove(struct call *call, void *arg)
+{
+	struct slabshm_cell_remove *remove = arg;
+
+	if (remove->flags)
+		return -EINVAL;
+	return slabshm_cell_remove(call->slab, remove->cell,
+				   remove->generation);
+}
+
+static int call_publish(struct call *call, void *arg)
+{
+	struct slabshm_publish *publish = arg;
+	struct slabshm_publish_call p = {
+		.ncells = publish->ncells,
+		.nparts = publish->nparts,
+	};
+	struct slabshm_publish_cell *cells;
+	struct slabshm_publish_part *parts;
+	int err;
+
+	if (publish->flags || !publish->ncells ||
+	    publish->ncells > SLABSHM_BATCH_MAX ||
+	    publish->nparts > SLABSHM_BATCH_MAX)
+		return -EINVAL;
+	cells = kmalloc(publish->ncells * sizeof(*cells) +
+			publish->nparts * sizeof(*parts), GFP_KERNEL);
+	if (!cells)
+		return -ENOMEM;
+	parts = (void *)(cells + publish->ncells);
+	p.cells = cells;
+	p.parts = parts;
+	err = -EFAULT;
+	if (copy_from_user(cells, u64_to_user_ptr(publish->cells),
+			   publish->ncells * sizeof(*cells)) ||
+	    copy_from_user(parts, u64_to_user_ptr(publish->parts),
+			   publish->nparts * sizeof(*parts)))
+		goto out;
+
+	err = slabshm_cell_publish(call->client, &p);
+	publish->failed = p.failed;
+	if (!err)
+		publish->commit = p.commit;
+	/* Best effort: a publish is not undone */
+	call_return(call, publish);
+out:
+	kfree(cells);
+	return err;
+}
+
+/* What a call needs */
+#define NEED_SLAB	1	/* an attached client: -ENOTCONN */
+#define NEED_WRITE	2	/* the write right: -EACCES */
+#define NEED_LIFE	4	/* a mapped reader region: -ENXIO */
+#define NEED_ALL	(NEED_SLAB | NEED_WRITE | NEED_LIFE)
+
+struct call_ops {
+	unsigned int cmd;
+	size_t size;
+	size_t min_size;
+	unsigned int needs;
+	int (*fn)(struct call *call, void *arg);
+};
+
+/* @_last is the last field of the first ABI */
+#define CALL(_nr, _name, _type, _last, _needs)				\
+	[_IOC_NR(SLABSHM_IOC_##_nr)] = {				\
+		.cmd = SLABSHM_IOC_##_nr,				\
+		.size = sizeof(struct slabshm_##_type),			\
+		.min_size = offsetofend(struct slabshm_##_type, _last),	\
+		.needs = _needs,					\
+		.fn = call_##_name,					\
+	}
+
+static const struct call_ops calls[] = {
+	CALL(ATTACH, attach, attach, name, 0),
+	CALL(UNLINK, unlink, unlink, name, 0),
+	CALL(SETATTR, setattr, setattr, gid, NEED_SLAB),
+	CALL(STAT, stat, stat, name, NEED_SLAB),
+	CALL(LIST, list, list, cursor, 0),
+	CALL(ALLOC, alloc, alloc, reserved, NEED_ALL),
+	CALL(FREE, free, free, pad, NEED_ALL),
+	CALL(BLOCK, block, block_info, pad, NEED_SLAB),
+	CALL(GROW, grow, grow, pad, NEED_ALL),
+	CALL(TRIM, trim, trim, pad, NEED_ALL),
+	CALL(CELL_OPEN, cell_open, cell_open, name, NEED_SLAB),
+	CALL(CELL_REMOVE, cell_remove, cell_remove, generation, NEED_ALL),
+	CALL(PUBLISH, publish, publish, commit, NEED_ALL),
+};
+
+union call_arg {
+	struct slabshm_attach attach;
+	struct slabshm_unlink unlink;
+	struct slabshm_setattr setattr;
+	struct slabshm_stat stat;
+	struct slabshm_list list;
+	struct slabshm_alloc alloc;
+	struct slabshm_free free;
+	struct slabshm_block_info block;
+	struct slabshm_grow grow;
+	struct slabshm_trim trim;
+	struct slabshm_cell_open cell_open;
+	struct slabshm_cell_remove cell_remove;
+	struct slabshm_publish publish;
+};
+
+#define CMD_SIZE_MASK	((unsigned int)_IOC_SIZEMASK << _IOC_SIZESHIFT)
+
+static long slabshm_ioctl(struct file *file, unsigned int cmd,
+			  unsigned long user)
+{
+	const struct call_ops *ops;
+	struct call call = {
+		.client = file->private_data,
+		.user = (void __user *)user,
+		.user_size = _IOC_SIZE(cmd),
+	};
+	union call_arg arg;
+	long err;
+
+	if (_IOC_NR(cmd) >= ARRAY_SIZE(calls))
+		return -ENOTTY;
+	ops = &calls[_IOC_NR(cmd)];
+	if ((cmd ^ ops->cmd) & ~CMD_SIZE_MASK)
+		return -ENOTTY;
+	if (call.user_size < ops->min_size)
+		return -EINVAL;
+	if (call.user_size > PAGE_SIZE)
+		return -E2BIG;
+	call.size = ops->size;
+
+	call.slab = slabshm_client_slab(call.client);
+	if (IS_ERR(call.slab)) {
+		err = PTR_ERR(call.slab);
+		if (err != -ENOTCONN || ops->needs & NEED_SLAB)
+			return err;
+		call.slab = NULL;
+	}
+	if (ops->needs & NEED_WRITE && call.client->rdonly)
+		return -EACCES;
+
+	if (_IOC_DIR(cmd) & _IOC_WRITE) {
+		err = copy_struct_from_user(&arg, ops->size, call.user,
+					    call.user_size);
+		if (err)
+			return err;
+	} else {
+		memset(&arg, 0, ops->size);
+	}
+
+	if (!(ops->needs & NEED_LIFE))
+		return ops->fn(&call, &arg);
+	err = slabshm_client_enter(call.client);
+	if (err)
+		return err;
+	err = ops->fn(&call, &arg);
+	slabshm_client_leave(call.client);
+	return err;
+}
+
+static int slabshm_open(struct inode *inode, struct file *file)
+{
+	struct slabshm_client *client;
+
+	/* The reader region is mapped for writing, whatever is asked later */
+	if ((file->f_mode & (FMODE_READ | FMODE_WRITE)) !=
+	    (FMODE_READ | FMODE_WRITE))
+		return -EACCES;
+	client = slabshm_client_create();
+	if (!client)
+		return -ENOMEM;
+	file->private_data = client;
+	return nonseekable_open(inode, file);
+}
+
+static int slabshm_release(struct inode *inode, struct file *file)
+{
+	slabshm_client_put(file->private_data);
+	return 0;
+}
+
+static void slabshm_show_fdinfo(struct seq_file *m, struct file *file)
+{
+	struct slabshm_client *client = file->private_data;
+	/* Pairs with the store in slabshm_client_attach() */
+	struct slabshm_slab *slab = smp_load_acquire(&client->slab);
+	u64 bytes, blocks;
+
+	if (!slab)
+		return;
+	spin_lock(&slab->arena.lock);
+	bytes = client->owner.bytes;
+	blocks = client->owner.blocks;
+	spin_unlock(&slab->arena.lock);
+	seq_printf(m, "slabshm-id:\t%llu\n", slab->id);
+	seq_puts(m, "slabshm-name:\t");
+	seq_escape(m, slab->name, "\n\\");
+	seq_printf(m, "\nslabshm-client:\t%u\n", client->id);
+	seq_printf(m, "slabshm-rights:\t%s\n", client->rdonly ? "r" : "rw");
+	seq_printf(m, "slabshm-size:\t%llu\n", READ_ONCE(slab->size));
+	seq_printf(m, "slabshm-owned-bytes:\t%llu\n", bytes);
+	seq_printf(m, "slabshm-owned-blocks:\t%llu\n", blocks);
+}
+
+const struct file_operations slabshm_fops = {
+	.owner = THIS_MODULE,
+	.open = slabshm_open,
+	.release = slabshm_release,
+	.unlocked_ioctl = slabshm_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.mmap = slabshm_mmap,
+	.show_fdinfo = slabshm_show_fdinfo,
+	/* no_llseek went away in 6.12; NULL is the same since 6.0 */
+};

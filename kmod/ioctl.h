@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef _SLABSHM_IOCTL_H
+#define _SLABSHM_IOCTL_H
+
+#include <linux/fs.h>
+
+extern const struct file_operations slabshm_fops;
+
+#endif /* _SLABSHM_IOCTL_H */

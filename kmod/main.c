@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * slabshm: a heap that many processes share, and that none can break by dying.
+ *
+ * Where to start reading: slab.h (the slab, and all locks), client.h (life and
+ * death), arena.h (blocks), cell.h (cells and the clock), and
+ * uapi/linux/slabshm.h for what user space sees.
+ */
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/workqueue.h>
+
+#include "arena.h"
+#include "cell.h"
+#include "ioctl.h"
+#include "slab.h"
+
+/* Ends of clients, and reclaim.  Each queued item holds what it works on. */
+struct workqueue_struct *slabshm_wq;
+
+static struct miscdevice slabshm_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "slabshm",
+	.fops = &slabshm_fops,
+};
+
+static int __init slabshm_init(void)
+{
+	int err;
+
+	err = slabshm_arena_module_init();
+	if (err)
+		return err;
+	err = slabshm_cells_module_init();
+	if (err)
+		goto exit_arena;
+	err = -ENOMEM;
+	slabshm_wq = alloc_workqueue("slabshm", WQ_UNBOUND, 0);
+	if (!slabshm_wq)
+		goto exit_cells;
+	err = slabshm_names_init();
+	if (err)
+		goto exit_wq;
+	err = misc_register(&slabshm_device);
+	if (err)
+		goto exit_names;
+	return 0;
+
+exit_names:
+	slabshm_names_exit();
+exit_wq:
+	destroy_workqueue(slabshm_wq);
+exit_cells:
+	slabshm_cells_module_exit();
+exit_arena:
+	slabshm_arena_module_exit();
+	return err;
+}
+
+static void __exit slabshm_exit(void)
+{
+	misc_deregister(&slabshm_device);
+	slabshm_names_exit();
+	destroy_workqueue(slabshm_wq);
+	slabshm_cells_module_exit();
+	slabshm_arena_module_exit();
+}
+
+module_init(slabshm_init);
+module_exit(slabshm_exit);
+
+MODULE_DESCRIPTION("A heap that many processes share");
+MODULE_AUTHOR("The slabshm developers");
+MODULE_LICENSE("GPL");
+MODULE_VERSION(SLABSHM_VERSION);

@@ -1,0 +1,547 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Slabs: creation, names, rights, the end.
+ *
+ * A name belongs to the network namespace in which it was made, as that of an
+ * abstract Unix socket does: containers of one pod share it, others do not see
+ * it, and it goes when the namespace goes.
+ */
+#include <linux/cred.h>
+#include <linux/ctype.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/module.h>
+#include <linux/nsproxy.h>
+#include <linux/slab.h>
+#include <net/net_namespace.h>
+#include <net/netns/generic.h>
+
+#include "compat.h"
+#include "data.h"
+#include "slab.h"
+#include "trace.h"
+#include "user.h"
+
+static unsigned long max_slab_mbytes = SLABSHM_SIZE_MAX >> 20;
+module_param(max_slab_mbytes, ulong, 0644);
+MODULE_PARM_DESC(max_slab_mbytes,
+		 "MiB that a slab may be created for (default 4194304, 4 TiB)");
+
+static unsigned int max_cells = 1 << 24;
+module_param(max_cells, uint, 0644);
+MODULE_PARM_DESC(max_cells, "cells that a slab may be created for (default 16777216)");
+
+/* Slabs with a name in one namespace, by id; under slabshm_names_lock. */
+struct slabshm_net {
+	struct list_head slabs;
+};
+
+static unsigned int slabshm_net_id;
+
+/*
+ * Protects the lists of names, slabshm_slab.names and .persist, and last_id.
+ * One for all namespaces, so that the end of a slab needs no namespace.
+ */
+static DEFINE_MUTEX(slabshm_names_lock);
+static u64 last_id;
+
+static struct slabshm_net *current_names(void)
+{
+	/* current's own namespace, which lives while current does */
+	return net_generic(current->nsproxy->net_ns, slabshm_net_id);
+}
+
+/**
+ * slabshm_name_valid() - may this be a name?
+ * @name: of %SLABSHM_NAME_MAX bytes
+ * @slab: a slab's name may not have a '/', so that tools can write SLAB/CELL
+ *
+ * Context: any.
+ * Return: whether it ends, is not empty and has no control characters.
+ */
+bool slabshm_name_valid(const char *name, bool slab)
+{
+	size_t len = strnlen(name, SLABSHM_NAME_MAX);
+	size_t i;
+
+	if (!len || len == SLABSHM_NAME_MAX)
+		return false;
+	for (i = 0; i < len; i++) {
+		if ((unsigned char)name[i] < ' ' || name[i] == '\x7f' ||
+		    (slab && name[i] == '/'))
+			return false;
+	}
+	return true;
+}
+
+static void slab_destroy(struct slabshm_slab *slab)
+{
+	unsigned long pages = slab->arena.backed_pages;
+
+	/* Page 0 has memory, but the allocator does not know it */
+	if (slab->size)
+		slabshm_user_uncharge(&slab->user->bytes,
+				      (pages + 1) << PAGE_SHIFT);
+	slabshm_cells_destroy(slab);
+	slabshm_arena_destroy(&slab->arena);
+	slabshm_control_destroy(&slab->control);
+	if (slab->data)
+		fput(slab->data);
+	slabshm_user_uncharge(&slab->user->slabs, 1);
+	slabshm_user_put(slab->user);
+	mutex_destroy(&slab->grow_lock);
+	mutex_destroy(&slab->clients_lock);
+	kfree(slab);
+}
+
+static void slab_release(struct kref *ref)
+{
+	struct slabshm_slab *slab = container_of(ref, struct slabshm_slab, ref);
+
+	mutex_lock(&slabshm_names_lock);
+	list_del_init(&slab->names);
+	mutex_unlock(&slabshm_names_lock);
+	trace_slabshm_slab_free(slab);
+	slab_destroy(slab);
+}
+
+/**
+ * slabshm_slab_get() - one more reference
+ * @slab: that the caller holds already
+ *
+ * Context: any.
+ */
+void slabshm_slab_get(struct slabshm_slab *slab)
+{
+	kref_get(&slab->ref);
+}
+
+/**
+ * slabshm_slab_put() - drop a reference
+ * @slab: the last one frees it
+ *
+ * Context: may sleep; takes slabshm_names_lock.
+ */
+void slabshm_slab_put(struct slabshm_slab *slab)
+{
+	kref_put(&slab->ref, slab_release);
+}
+
+static void header_init(struct slabshm_slab *slab)
+{
+	struct slabshm_header *header = slab->control.header;
+	unsigned int i;
+
+	BUILD_BUG_ON(SLABSHM_NCLASSES > SLABSHM_CLASSES_MAX);
+	header->magic = SLABSHM_MAGIC;
+	header->abi = SLABSHM_ABI_VERSION;
+	header->id = slab->id;
+	header->max_size = slab->max_size;
+	header->cells_offset = (u64)slab->control.cells_page << PAGE_SHIFT;
+	header->map_offset = (u64)slab->control.map_page << PAGE_SHIFT;
+	header->max_cells = slab->cells.max;
+	header->page_shift = PAGE_SHIFT;
+	for (i = 0; i < SLABSHM_NCLASSES; i++)
+		header->classes[i] = slabshm_class_size[i];
+}
+
+/* A new slab that nobody can find yet. */
+static struct slabshm_slab *slab_create(const struct slabshm_attach *arg)
+{
+	u64 limit = min_t(u64, SLABSHM_SIZE_MAX,
+			  (u64)READ_ONCE(max_slab_mbytes) << 20);
+	u32 ncells = arg->max_cells ?: SLABSHM_CELLS_DEFAULT;
+	struct slabshm_slab *slab;
+	int err;
+
+	if (!arg->max_size || arg->max_size > limit ||
+	    arg->size > arg->max_size || ncells > READ_ONCE(max_cells))
+		return ERR_PTR(-EINVAL);
+
+	slab = kzalloc(sizeof(*slab), GFP_KERNEL_ACCOUNT);
+	if (!slab)
+		return ERR_PTR(-ENOMEM);
+	slab->user = slabshm_user_get();
+	if (!slab->user) {
+		kfree(slab);
+		return ERR_PTR(-ENOMEM);
+	}
+	err = slabshm_user_charge(&slab->user->slabs, 1, slabshm_max_user_slabs);
+	if (err) {
+		slabshm_user_put(slab->user);
+		kfree(slab);
+		return ERR_PTR(err);
+	}
+	kref_init(&slab->ref);
+	INIT_LIST_HEAD(&slab->names);
+	INIT_LIST_HEAD(&slab->clients);
+	mutex_init(&slab->clients_lock);
+	mutex_init(&slab->grow_lock);
+	slab->max_size = round_up(arg->max_size, PAGE_SIZE);
+	slab->fixed = arg->flags & SLABSHM_ATTACH_FIXED;
+	strscpy(slab->name, arg->name, sizeof(slab->name));
+	mutex_lock(&slabshm_names_lock);
+	slab->id = ++last_id;
+	mutex_unlock(&slabshm_names_lock);
+
+	err = slabshm_arena_init(&slab->arena, slab->max_size >> PAGE_SHIFT);
+	if (err)
+		goto destroy;
+	err = slabshm_control_init(&slab->control, slab->max_size, ncells);
+	if (err)
+		goto destroy;
+	err = slabshm_cells_init(slab, ncells);
+	if (err)
+		goto destroy;
+	header_init(slab);
+	slab->data = slabshm_data_create(arg->mode & ~current_umask());
+	if (IS_ERR(slab->data)) {
+		err = PTR_ERR(slab->data);
+		slab->data = NULL;
+		goto destroy;
+	}
+	err = slabshm_data_grow(slab, arg->size, true);
+	if (err)
+		goto destroy;
+	trace_slabshm_slab_create(slab);
+	return slab;
+
+destroy:
+	slab_destroy(slab);
+	return ERR_PTR(err);
+}
+
+/* A slab of this name that is not on its way out, without a reference. */
+static struct slabshm_slab *names_find(const char *name)
+{
+	struct slabshm_slab *slab;
+
+	lockdep_assert_held(&slabshm_names_lock);
+
+	list_for_each_entry(slab, &current_names()->slabs, names) {
+		if (!strcmp(slab->name, name) && kref_read(&slab->ref))
+			return slab;
+	}
+	return NULL;
+}
+
+static int slab_permission(struct slabshm_slab *slab, bool rdonly)
+{
+	return file_permission(slab->data, MAY_READ | (rdonly ? 0 : MAY_WRITE));
+}
+
+/**
+ * slabshm_slab_open() - find a slab by its name, or make one
+ * @arg: of ATTACH, flags and name checked
+ * @created: set to whether it was made
+ *
+ * Context: may sleep; takes slabshm_names_lock.
+ * Return: the slab with a reference, or an ERR_PTR as struct slabshm_attach
+ * says.
+ */
+struct slabshm_slab *slabshm_slab_open(const struct slabshm_attach *arg,
+				       bool *created)
+{
+	struct slabshm_slab *slab, *new = NULL;
+	int err;
+
+	*created = false;
+	if (!arg->name[0]) {
+		slab = slab_create(arg);
+		*created = !IS_ERR(slab);
+		return slab;
+	}
+again:
+	mutex_lock(&slabshm_names_lock);
+	slab = names_find(arg->name);
+	if (slab && !kref_get_unless_zero(&slab->ref))
+		slab = NULL;
+	if (!slab && new) {
+		list_add_tail(&new->names, &current_names()->slabs);
+		mutex_unlock(&slabshm_names_lock);
+		*created = true;
+		return new;
+	}
+	mutex_unlock(&slabshm_names_lock);
+
+	if (!slab) {
+		if (!(arg->flags & SLABSHM_ATTACH_CREATE))
+			return ERR_PTR(-ENOENT);
+		new = slab_create(arg);
+		if (IS_ERR(new))
+			return new;
+		goto again;
+	}
+	if (new)
+		slabshm_slab_put(new);	/* another was faster */
+	err = arg->flags & SLABSHM_ATTACH_EXCL ? -EEXIST :
+	      slab_permission(slab, arg->flags & SLABSHM_ATTACH_RDONLY);
+	if (err) {
+		slabshm_slab_put(slab);
+		return ERR_PTR(err);
+	}
+	return slab;
+}
+
+/**
+ * slabshm_slab_persist() - let a slab live until it is unlinked
+ * @slab: that the caller holds
+ *
+ * Without effect if somebody has unlinked it already.
+ *
+ * Context: may sleep; takes slabshm_names_lock.
+ */
+void slabshm_slab_persist(struct slabshm_slab *slab)
+{
+	mutex_lock(&slabshm_names_lock);
+	if (!list_empty(&slab->names)) {
+		slab->persist = true;
+		slabshm_slab_get(slab);
+		/* The caller's descriptor holds the module now */
+		__module_get(THIS_MODULE);
+	}
+	mutex_unlock(&slabshm_names_lock);
+}
+
+/* Take the name away; true if the caller must end the persistence. */
+static bool slab_unname(struct slabshm_slab *slab)
+{
+	bool persist = slab->persist;
+
+	lockdep_assert_held(&slabshm_names_lock);
+
+	list_del_init(&slab->names);
+	slab->persist = false;
+	return persist;
+}
+
+static void slab_unpersist(struct slabshm_slab *slab)
+{
+	slabshm_slab_put(slab);
+	module_put(THIS_MODULE);
+}
+
+/**
+ * slabshm_slab_unlink() - take a slab's name away, and its persistence
+ * @name: checked
+ *
+ * Context: may sleep; takes slabshm_names_lock.
+ * Return: 0, -ENOENT, or -EPERM for others than the owner and CAP_FOWNER.
+ */
+int slabshm_slab_unlink(const char *name)
+{
+	struct slabshm_slab *slab;
+	bool persist = false;
+	int err = 0;
+
+	mutex_lock(&slabshm_names_lock);
+	slab = names_find(name);
+	if (!slab)
+		err = -ENOENT;
+	else if (!file_owner_or_capable(slab->data))
+		err = -EPERM;
+	else
+		persist = slab_unname(slab);
+	mutex_unlock(&slabshm_names_lock);
+	if (persist)
+		slab_unpersist(slab);
+	return err;
+}
+
+/**
+ * slabshm_slab_setattr() - chmod and chown
+ * @slab: the slab
+ * @arg: SETATTR's
+ *
+ * Context: may sleep; takes the inode's lock.
+ * Return: 0, -EINVAL, -EPERM, or what a security module says.
+ */
+int slabshm_slab_setattr(struct slabshm_slab *slab,
+			 const struct slabshm_setattr *arg)
+{
+	struct inode *inode = file_inode(slab->data);
+	struct iattr attr = { .ia_valid = ATTR_CTIME };
+	int err;
+
+	if (!arg->mask || arg->mask & ~(SLABSHM_SETATTR_MODE |
+					SLABSHM_SETATTR_UID |
+					SLABSHM_SETATTR_GID))
+		return -EINVAL;
+	if (arg->mask & SLABSHM_SETATTR_MODE) {
+		if (arg->mode & ~0777)
+			return -EINVAL;
+		attr.ia_valid |= ATTR_MODE;
+		attr.ia_mode = S_IFREG | arg->mode;
+	}
+	if (arg->mask & SLABSHM_SETATTR_UID) {
+		attr.ia_valid |= ATTR_UID;
+		attr.ia_uid = make_kuid(current_user_ns(), arg->uid);
+		if (!uid_valid(attr.ia_uid))
+			return -EINVAL;
+	}
+	if (arg->mask & SLABSHM_SETATTR_GID) {
+		attr.ia_valid |= ATTR_GID;
+		attr.ia_gid = make_kgid(current_user_ns(), arg->gid);
+		if (!gid_valid(attr.ia_gid))
+			return -EINVAL;
+	}
+	/* vfsuid and vfsgid, which 6.1 has in a union with these, are alike */
+	inode_lock(inode);
+	err = notify_change(slabshm_file_idmap(slab->data),
+			    file_dentry(slab->data), &attr, NULL);
+	inode_unlock(inode);
+	return err;
+}
+
+/**
+ * slabshm_slab_owned_by() - does the slab belong to a user?
+ * @slab: the slab
+ * @uid: in the caller's user namespace
+ *
+ * Context: process context.
+ * Return: whether it does.
+ */
+bool slabshm_slab_owned_by(struct slabshm_slab *slab, u32 uid)
+{
+	kuid_t kuid = make_kuid(current_user_ns(), uid);
+
+	return uid_valid(kuid) && uid_eq(file_inode(slab->data)->i_uid, kuid);
+}
+
+/* What the list of names may tell without locks of its own. */
+static void slab_stat(struct slabshm_slab *slab, struct slabshm_stat *stat)
+{
+	struct inode *inode = file_inode(slab->data);
+	u64 used;
+
+	stat->id = slab->id;
+	stat->max_size = slab->max_size;
+	stat->size = READ_ONCE(slab->size);
+	stat->max_cells = slab->cells.max;
+	stat->uid = from_kuid_munged(current_user_ns(), inode->i_uid);
+	stat->gid = from_kgid_munged(current_user_ns(), inode->i_gid);
+	stat->mode = READ_ONCE(inode->i_mode) & 0777;
+	stat->flags = SLABSHM_SLAB_READABLE;
+	if (slab->fixed)
+		stat->flags |= SLABSHM_SLAB_FIXED;
+	if (slab->persist)
+		stat->flags |= SLABSHM_SLAB_PERSIST;
+	if (list_empty(&slab->names))
+		stat->flags |= SLABSHM_SLAB_UNLINKED;
+	strscpy(stat->name, slab->name, sizeof(stat->name));
+
+	mutex_lock(&slab->clients_lock);
+	stat->clients = slab->nclients;
+	mutex_unlock(&slab->clients_lock);
+
+	/* Both locks, so that live = used - retired holds */
+	spin_lock(&slab->cells.lock);
+	stat->cells = slab->cells.used;
+	stat->commit = slab->cells.commit;
+	stat->retired = slab->cells.retired_bytes;
+	stat->retired_blocks = slab->cells.retired_count;
+	spin_lock(&slab->arena.lock);
+	used = slab->arena.bytes;
+	stat->blocks = slab->arena.blocks;
+	stat->backed = (u64)slab->arena.backed_pages << PAGE_SHIFT;
+	spin_unlock(&slab->arena.lock);
+	spin_unlock(&slab->cells.lock);
+
+	stat->live = used - stat->retired;
+	stat->blocks -= stat->retired_blocks;
+	stat->free = stat->backed - used;
+}
+
+/**
+ * slabshm_slab_stat() - a slab in figures
+ * @slab: that the caller holds and may read
+ * @stat: zeroed
+ *
+ * Context: may sleep; takes slabshm_names_lock.
+ */
+void slabshm_slab_stat(struct slabshm_slab *slab, struct slabshm_stat *stat)
+{
+	mutex_lock(&slabshm_names_lock);
+	slab_stat(slab, stat);
+	mutex_unlock(&slabshm_names_lock);
+}
+
+/**
+ * slabshm_slab_list() - some of the slabs with names in the caller's namespace
+ * @cursor: id of the last slab told, 0 to start; moved on
+ * @stat: room for @n, zeroed
+ * @n: how many at most
+ *
+ * Of a slab that the caller may not read, only the name is told.
+ *
+ * Context: may sleep; takes slabshm_names_lock.
+ * Return: how many there were; 0 at the end.
+ */
+unsigned int slabshm_slab_list(u64 *cursor, struct slabshm_stat *stat,
+			       unsigned int n)
+{
+	struct slabshm_slab *slab;
+	unsigned int i = 0;
+
+	mutex_lock(&slabshm_names_lock);
+	list_for_each_entry(slab, &current_names()->slabs, names) {
+		if (slab->id <= *cursor || !kref_read(&slab->ref))
+			continue;
+		if (i == n)
+			break;
+		if (!slab_permission(slab, true))
+			slab_stat(slab, &stat[i]);
+		else
+			strscpy(stat[i].name, slab->name, sizeof(stat[i].name));
+		*cursor = slab->id;
+		i++;
+	}
+	mutex_unlock(&slabshm_names_lock);
+	return i;
+}
+
+static int __net_init net_init(struct net *net)
+{
+	struct slabshm_net *names = net_generic(net, slabshm_net_id);
+
+	INIT_LIST_HEAD(&names->slabs);
+	return 0;
+}
+
+static void __net_exit net_exit(struct net *net)
+{
+	struct slabshm_net *names = net_generic(net, slabshm_net_id);
+
+	/* One at a time: the last reference must not go under the lock */
+	for (;;) {
+		struct slabshm_slab *slab;
+		bool persist;
+
+		mutex_lock(&slabshm_names_lock);
+		slab = list_first_entry_or_null(&names->slabs,
+						struct slabshm_slab, names);
+		persist = slab && slab_unname(slab);
+		mutex_unlock(&slabshm_names_lock);
+		if (!slab)
+			break;
+		if (persist)
+			slab_unpersist(slab);
+	}
+}
+
+static struct pernet_operations slabshm_net_ops = {
+	.init = net_init,
+	.exit = net_exit,
+	.id = &slabshm_net_id,
+	.size = sizeof(struct slabshm_net),
+};
+
+int slabshm_names_init(void)
+{
+	return register_pernet_subsys(&slabshm_net_ops);
+}
+
+void slabshm_names_exit(void)
+{
+	unregister_pernet_subsys(&slabshm_net_ops);
+}

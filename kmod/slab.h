@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The slab: one shared heap.
+ *
+ * Lifetime.  A slab is held by its clients (from ATTACH to the end of their
+ * file), by its persistence while it has that flag and a name, and by queued
+ * work.  A name is no reference: the last slabshm_slab_put() takes the slab
+ * out of its namespace's list.  The data is a shmem file, which mappings hold
+ * by themselves; it may outlive the slab.
+ *
+ * Locks, outermost first:
+ *
+ *	slabshm_client.attach_lock	an ATTACH
+ *	slabshm_names_lock		names, persistence; all slabs
+ *	slabshm_slab.clients_lock	list of clients
+ *	slabshm_slab.grow_lock		size and memory of the data
+ *	slabshm_cells.lock		(spinlock) cells and the clock
+ *	slabshm_arena.lock		(spinlock) blocks
+ *
+ * Of these only attach_lock is held while user memory is touched: nobody but
+ * another ATTACH of the same client ever waits for it.  The spinlocks are held
+ * for at most 64 blocks or cells.
+ */
+#ifndef _SLABSHM_SLAB_H
+#define _SLABSHM_SLAB_H
+
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/slabshm.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+
+#include "arena.h"
+#include "cell.h"
+#include "region.h"
+
+struct net;
+struct slabshm_user;
+
+/**
+ * struct slabshm_slab - one shared heap
+ * @ref: see above
+ * @id: constant, unique
+ * @max_size: constant, bytes, a multiple of pages
+ * @fixed: constant, ALLOC does not grow it
+ * @user: constant, whose limits it counts against
+ * @names: in slabshm_net.slabs; empty if it has no name (any more).
+ *	Protected by slabshm_names_lock
+ * @persist: holds a reference of its own. Protected by slabshm_names_lock
+ * @data: constant, the shmem file; its inode has the owner and the mode
+ * @control: see there
+ * @arena: which bytes are whose; has a lock of its own
+ * @cells: cells and clock; has a lock of its own
+ * @clients_lock: protects @clients, @nclients and @last_client
+ * @clients: slabshm_client.link, by their numbers
+ * @nclients: how many
+ * @last_client: last number given
+ * @grow_lock: serializes growth, refill and TRIM
+ * @size: bytes of data. Written under @grow_lock, read anywhere
+ * @room: counts up when memory was added to the free set, so that one who
+ *	waited for @grow_lock sees that another has made room. Written under
+ *	@grow_lock, read anywhere
+ * @name: constant, empty for an unnamed slab
+ */
+struct slabshm_slab {
+	struct kref ref;
+	u64 id;
+	u64 max_size;
+	bool fixed;
+	struct slabshm_user *user;
+	struct list_head names;
+	bool persist;
+	struct file *data;
+	struct slabshm_control control;
+	struct slabshm_arena arena;
+	struct slabshm_cells cells;
+
+	struct mutex clients_lock;	/* the next three */
+	struct list_head clients;
+	unsigned int nclients;
+	u32 last_client;
+
+	struct mutex grow_lock;		/* stores to the next two */
+	u64 size;
+	unsigned long room;
+
+	char name[SLABSHM_NAME_MAX];
+};
+
+extern struct workqueue_struct *slabshm_wq;
+
+struct slabshm_slab *slabshm_slab_open(const struct slabshm_attach *arg,
+				       bool *created);
+void slabshm_slab_get(struct slabshm_slab *slab);
+void slabshm_slab_put(struct slabshm_slab *slab);
+void slabshm_slab_persist(struct slabshm_slab *slab);
+int slabshm_slab_unlink(const char *name);
+int slabshm_slab_setattr(struct slabshm_slab *slab,
+			 const struct slabshm_setattr *arg);
+bool slabshm_slab_owned_by(struct slabshm_slab *slab, u32 uid);
+void slabshm_slab_stat(struct slabshm_slab *slab, struct slabshm_stat *stat);
+unsigned int slabshm_slab_list(u64 *cursor, struct slabshm_stat *stat,
+			       unsigned int n);
+
+bool slabshm_name_valid(const char *name, bool slab);
+
+int slabshm_names_init(void);
+void slabshm_names_exit(void);
+
+#endif /* _SLABSHM_SLAB_H */

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Limits of a user.
+ *
+ * Memory for metadata is charged to the memory cgroup of who asks for it, and
+ * so is the data itself; but not every user is in a cgroup with a limit.
+ */
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/hashtable.h>
+#include <linux/mm.h>
+#include <linux/moduleparam.h>
+#include <linux/mutex.h>
+#include <linux/slab.h>
+#include <linux/user_namespace.h>
+
+#include "user.h"
+
+unsigned long slabshm_max_user_slabs = 256;
+module_param_named(max_user_slabs, slabshm_max_user_slabs, ulong, 0644);
+MODULE_PARM_DESC(max_user_slabs, "slabs of one user (default 256)");
+
+unsigned long slabshm_max_user_clients = 16384;
+module_param_named(max_user_clients, slabshm_max_user_clients, ulong, 0644);
+MODULE_PARM_DESC(max_user_clients, "clients of one user (default 16384)");
+
+static unsigned long max_user_mbytes;
+module_param(max_user_mbytes, ulong, 0644);
+MODULE_PARM_DESC(max_user_mbytes,
+		 "MiB of data in the slabs of one user (default 0: half of the memory)");
+
+static DEFINE_MUTEX(users_lock);	/* protects users and slabshm_user.refs */
+static DEFINE_HASHTABLE(users, 6);
+
+/**
+ * slabshm_max_user_bytes() - limit on the data of one user's slabs
+ *
+ * Context: any.
+ * Return: bytes.
+ */
+unsigned long slabshm_max_user_bytes(void)
+{
+	unsigned long mbytes = READ_ONCE(max_user_mbytes);
+
+	if (!mbytes)
+		return totalram_pages() / 2 << PAGE_SHIFT;
+	return mbytes > ULONG_MAX >> 20 ? ULONG_MAX : mbytes << 20;
+}
+
+/**
+ * slabshm_user_get() - the calling user's shares
+ *
+ * Context: may sleep.
+ * Return: with a reference, or NULL without memory.
+ */
+struct slabshm_user *slabshm_user_get(void)
+{
+	kuid_t uid = current_fsuid();
+	struct slabshm_user *user;
+
+	mutex_lock(&users_lock);
+	hash_for_each_possible(users, user, node, __kuid_val(uid)) {
+		if (uid_eq(user->uid, uid))
+			goto found;
+	}
+	user = kzalloc(sizeof(*user), GFP_KERNEL_ACCOUNT);
+	if (!user)
+		goto out;
+	user->uid = uid;
+	hash_add(users, &user->node, __kuid_val(uid));
+found:
+	user->refs++;
+out:
+	mutex_unlock(&users_lock);
+	return user;
+}
+
+/**
+ * slabshm_user_put() - drop a reference
+ * @user: from slabshm_user_get()
+ *
+ * Context: may sleep.
+ */
+void slabshm_user_put(struct slabshm_user *user)
+{
+	mutex_lock(&users_lock);
+	if (--user->refs)
+		user = NULL;
+	else
+		hash_del(&user->node);
+	mutex_unlock(&users_lock);
+	kfree(user);
+}
+
+/**
+ * slabshm_user_charge() - add to one of the shares
+ * @counter: slabs, clients or bytes of a struct slabshm_user
+ * @n: how much
+ * @limit: the most that may be had; not for CAP_SYS_RESOURCE
+ *
+ * Context: any process context.
+ * Return: 0, or -EDQUOT and nothing has changed.
+ */
+int slabshm_user_charge(atomic_long_t *counter, long n, unsigned long limit)
+{
+	if ((unsigned long)atomic_long_add_return(n, counter) <= limit ||
+	    capable(CAP_SYS_RESOURCE))
+		return 0;
+	atomic_long_sub(n, counter);
+	return -EDQUOT;
+}
+
+/**
+ * slabshm_user_uncharge() - take from one of the shares
+ * @counter: as in slabshm_user_charge()
+ * @n: how much
+ *
+ * Context: any.
+ */
+void slabshm_user_uncharge(atomic_long_t *counter, long n)
+{
+	WARN_ON_ONCE(atomic_long_sub_return(n, counter) < 0);
+}

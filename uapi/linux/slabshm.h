@@ -1,0 +1,661 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * slabshm: a heap that many processes share
+ *
+ * This header is the whole contract between the module and user space.  It
+ * describes the ioctls of /dev/slabshm, the three mappings of a client, and
+ * how published objects are read without a call.
+ *
+ * Vocabulary.  A *slab* is one heap; a *client* is one open of /dev/slabshm
+ * attached to a slab; a *block* is one allocation, named by its offset in the
+ * slab's data, the same number in every process; a *cell* is a named pointer
+ * to the root block of one object, with a version; a *part* is a further
+ * block of a cell's object; the *commit* is the slab's clock: each publish
+ * takes the next value, and the commit that wrote a cell is its version.
+ *
+ * Extensibility.  The size of each argument is in its ioctl number.  A kernel
+ * that is older than the program accepts a longer argument whose unknown tail
+ * is zero (-E2BIG otherwise); a newer kernel fills up a shorter one with
+ * zeros.  Unknown flags and non-zero reserved fields are -EINVAL.
+ *
+ * Errors.  A call that fails has changed nothing.  Meanings that all calls
+ * share (each call lists its own below):
+ *
+ *  EFAULT	an argument cannot be read or written
+ *  EINVAL	an unknown flag, a reserved field that is not zero, a count of
+ *		zero or above its limit, an argument shorter than the first ABI
+ *  E2BIG	the argument's tail, which this kernel does not know, is not zero
+ *  ENOTTY	no such ioctl
+ *  EIO		the calling address space is not the one that attached
+ *  ENOTCONN	the client is not attached to a slab
+ *  ENXIO	the client has no reader mapping: it was not mapped yet, or its
+ *		last mapping is gone and the client with it
+ *  EACCES	the client lacks the write right, or the slab's mode forbids it
+ *  EPERM	the caller does not own what it wants to change
+ *  ENOMEM	no memory for metadata, or none to back the slab's data
+ *  ENOSPC	the slab has no room and may not grow further
+ *  EDQUOT	a limit of the user, of the slab or of the client is reached
+ *  EIDRM	the cell was removed; its handle will never be valid again
+ *  EINTR	a fatal signal came while waiting
+ *
+ * open(2) of the device needs O_RDWR (-EACCES otherwise).  Fixed-width types
+ * only; every structure has the same layout for 32-bit and 64-bit callers.
+ */
+#ifndef _UAPI_LINUX_SLABSHM_H
+#define _UAPI_LINUX_SLABSHM_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define SLABSHM_ABI_VERSION	1
+
+#define SLABSHM_MAGIC		0x6d687362616c73ULL	/* "slabshm" */
+#define SLABSHM_NAME_MAX	256	/* bytes of a name with its NUL */
+#define SLABSHM_BATCH_MAX	64	/* blocks, cells or parts in one call */
+#define SLABSHM_GRANULE		64	/* sizes are rounded up to this */
+#define SLABSHM_ALIGN_MAX	(2ULL << 20)	/* largest alignment of a block */
+#define SLABSHM_SIZE_MAX	(1ULL << 42)	/* largest maximum size of a slab */
+#define SLABSHM_CELLS_DEFAULT	65536
+
+/*
+ * The control region: read-only for ever, mapped at its maximum size
+ */
+
+/**
+ * struct slabshm_version - one of the two versions of a cell
+ * @commit: the commit that wrote it; 0 while it is being overwritten
+ * @offset: the object's root block, 0 for an empty cell
+ * @length: the object's length in bytes, at most the size of its root block
+ */
+struct slabshm_version {
+	__aligned_u64 commit;
+	__aligned_u64 offset;
+	__aligned_u64 length;
+};
+
+/**
+ * struct slabshm_cell - one line of the cell table
+ * @generation: raised when the cell is removed; 0 before its first creation
+ * @version: the newest version and the one before it, in either order
+ * @reserved: 0
+ *
+ * To read cell c as of commit S, where S was loaded (acquire) from
+ * slabshm_header.commit:
+ *
+ *	1. load both commits (acquire); take the larger of those in 1..S; none:
+ *	   the cell has moved on, and a later S is needed
+ *	2. load the generation, and that version's offset and length
+ *	3. read barrier; that commit is unchanged?  Otherwise start over
+ *	4. a generation other than the handle's: the cell was removed (-EIDRM)
+ *
+ * The header's commit decides: a version above it does not exist yet.  The
+ * kernel's side, with the partners of these barriers, is slabshm_cell_write()
+ * in kmod/cell.c.
+ */
+struct slabshm_cell {
+	__aligned_u64 generation;
+	struct slabshm_version version[2];
+	__aligned_u64 reserved;
+};
+
+/* slabshm_header.classes has this many entries, unused ones are 0 */
+#define SLABSHM_CLASSES_MAX	64
+
+/* What the page map says of a page of data */
+#define SLABSHM_PAGE_NONE	0	/* free, or inside an extent */
+#define SLABSHM_PAGE_EXTENT	255	/* first page of an extent: ask BLOCK */
+					/* 1 to 254: a run of class N - 1 */
+
+/**
+ * struct slabshm_header - first page of the control region
+ * @magic: %SLABSHM_MAGIC
+ * @abi: %SLABSHM_ABI_VERSION of the module
+ * @flags: 0
+ * @features: bits for what this module can do beyond the first ABI; 0 now
+ * @id: the slab's number, unique until the module is unloaded
+ * @max_size: bytes of data that the slab may grow to
+ * @cells_offset: where the cell table starts, from the header
+ * @map_offset: where the page map starts, from the header: one byte for each
+ *	page of data (%SLABSHM_PAGE_NONE ...)
+ * @max_cells: entries in the cell table
+ * @page_shift: log2 of the size of the pages that the page map speaks of
+ * @reserved0: 0
+ * @commit: the clock; on a cache line of its own, as it is written often
+ * @reserved1: 0
+ * @size: bytes of data now; only grows
+ * @evictions: for the readers' protocol; 0 now
+ * @reserved2: 0
+ * @classes: bytes of a block of each size class
+ */
+struct slabshm_header {
+	__aligned_u64 magic;
+	__u32 abi;
+	__u32 flags;
+	__aligned_u64 features;
+	__aligned_u64 id;
+	__aligned_u64 max_size;
+	__aligned_u64 cells_offset;
+	__aligned_u64 map_offset;
+	__u32 max_cells;
+	__u32 page_shift;
+
+	__aligned_u64 reserved0[8];
+
+	__aligned_u64 commit;
+	__aligned_u64 reserved1[7];
+
+	__aligned_u64 size;
+	__aligned_u64 evictions;
+	__aligned_u64 reserved2[6];
+
+	__u32 classes[SLABSHM_CLASSES_MAX];
+};
+
+/*
+ * Slabs
+ */
+
+#define SLABSHM_ATTACH_CREATE	(1U << 0)  /* make the slab if there is none */
+#define SLABSHM_ATTACH_EXCL	(1U << 1)  /* with CREATE: -EEXIST if there is one */
+#define SLABSHM_ATTACH_RDONLY	(1U << 2)  /* ask for the read right alone */
+#define SLABSHM_ATTACH_OWNER	(1U << 3)  /* the slab must belong to @owner */
+#define SLABSHM_ATTACH_FD	(1U << 4)  /* to the slab of the client @fd */
+#define SLABSHM_ATTACH_PERSIST	(1U << 5)  /* with CREATE: lives until unlinked */
+#define SLABSHM_ATTACH_FIXED	(1U << 6)  /* with CREATE: ALLOC does not grow it */
+
+#define SLABSHM_ATTACHED_CREATED (1U << 0) /* this call made the slab */
+
+/**
+ * struct slabshm_attach - make a slab, or find one, and become its client
+ * @flags: SLABSHM_ATTACH_*
+ * @mode: CREATE: permission bits, 0 to 0777, less the caller's umask
+ * @fd: FD: descriptor of an attached client; the new client gets no more
+ *	rights than that one has
+ * @owner: OWNER: user id, in the caller's user namespace
+ * @max_size: CREATE: bytes the slab may grow to, rounded up to pages;
+ *	out: the slab's
+ * @size: CREATE: bytes at the start, rounded up to pages, at most @max_size;
+ *	out: the slab's present size
+ * @max_cells: CREATE: cells, 0 for %SLABSHM_CELLS_DEFAULT; out: the slab's
+ * @result: out: SLABSHM_ATTACHED_*
+ * @client: out: number of this client in its slab, from 1
+ * @abi: out: %SLABSHM_ABI_VERSION of the module
+ * @features: out: as slabshm_header.features
+ * @id: out: as slabshm_header.id
+ * @data_offset: out: mmap offset of the data; its size is @max_size
+ * @control_offset: out: mmap offset of the control region
+ * @control_size: out: its size, the only one that can be mapped
+ * @reader_offset: out: mmap offset of the client's reader region
+ * @reader_size: out: its size, the only one that can be mapped
+ * @name: the slab's name, NUL-terminated, without '/' and control characters,
+ *	in the caller's network namespace.  Empty: with CREATE an unnamed slab,
+ *	which others reach by a descriptor; must be empty with FD
+ *
+ * CREATE without EXCL attaches to an existing slab as it is, and ignores
+ * @mode, @max_size, @size, @max_cells, PERSIST and FIXED then.  One client
+ * attaches once.  The client is bound to the calling address space; a child
+ * after fork() opens its own.
+ *
+ * Errors: EINVAL a bad name, size, mode or combination of flags; EISCONN
+ * attached already; ENOENT no slab of that name; EEXIST; EACCES the mode
+ * forbids it; EPERM the slab is not @owner's; EBADF @fd is no attached client
+ * of this device; EFBIG the size is above RLIMIT_FSIZE; ENOMEM; EINTR;
+ * EDQUOT too many slabs, clients or bytes of this user, or clients of this
+ * slab.
+ */
+struct slabshm_attach {
+	__u32 flags;
+	__u32 mode;
+	__s32 fd;
+	__u32 owner;
+	__aligned_u64 max_size;
+	__aligned_u64 size;
+	__u32 max_cells;
+	__u32 result;
+	__u32 client;
+	__u32 abi;
+	__aligned_u64 features;
+	__aligned_u64 id;
+	__aligned_u64 data_offset;
+	__aligned_u64 control_offset;
+	__aligned_u64 control_size;
+	__aligned_u64 reader_offset;
+	__aligned_u64 reader_size;
+	char name[SLABSHM_NAME_MAX];
+};
+
+/**
+ * struct slabshm_unlink - take a slab's name away
+ * @flags: 0
+ * @pad: 0
+ * @name: as in ATTACH, not empty
+ *
+ * The slab goes when its last client has.  For the slab's owner, and for
+ * CAP_FOWNER.  Needs no attached client.
+ *
+ * Errors: EINVAL, ENOENT, EPERM.
+ */
+struct slabshm_unlink {
+	__u32 flags;
+	__u32 pad;
+	char name[SLABSHM_NAME_MAX];
+};
+
+#define SLABSHM_SETATTR_MODE	(1U << 0)
+#define SLABSHM_SETATTR_UID	(1U << 1)
+#define SLABSHM_SETATTR_GID	(1U << 2)
+
+/**
+ * struct slabshm_setattr - chmod and chown the slab
+ * @mask: SLABSHM_SETATTR_*, which of the following to set
+ * @mode: permission bits, 0 to 0777
+ * @uid: user id in the caller's user namespace
+ * @gid: group id in the caller's user namespace
+ *
+ * The rules are those of chmod(2) and chown(2).  Clients keep the rights that
+ * they attached with.
+ *
+ * Errors: EINVAL, EPERM, ENOTCONN, EIO.
+ */
+struct slabshm_setattr {
+	__u32 mask;
+	__u32 mode;
+	__u32 uid;
+	__u32 gid;
+};
+
+/*
+ * Blocks
+ */
+
+/**
+ * struct slabshm_block - one block to allocate
+ * @offset: out: where it is; never 0
+ * @size: in: bytes, 1 to the slab's maximum; out: bytes that may be used
+ */
+struct slabshm_block {
+	__aligned_u64 offset;
+	__aligned_u64 size;
+};
+
+#define SLABSHM_ALLOC_ZERO	(1U << 0)  /* fill with zeros */
+#define SLABSHM_ALLOC_NOGROW	(1U << 1)  /* -ENOSPC rather than grow the slab */
+
+/**
+ * struct slabshm_alloc - allocate blocks, all or none
+ * @blocks: address of @count struct slabshm_block
+ * @count: 1 to %SLABSHM_BATCH_MAX
+ * @flags: SLABSHM_ALLOC_*
+ * @align: 0, or a power of two up to %SLABSHM_ALIGN_MAX; at least 64 is given
+ * @reserved: 0
+ *
+ * The blocks belong to the client until it frees or publishes them, or ends.
+ * A store into an allocated block never lacks memory.
+ *
+ * Errors: EINVAL a size of 0 or a bad alignment; ENOSPC (also for a size
+ * above the slab's maximum), ENOMEM, EFBIG growth is above RLIMIT_FSIZE;
+ * EDQUOT, EINTR, EACCES, ENXIO, ENOTCONN, EIO.
+ */
+struct slabshm_alloc {
+	__aligned_u64 blocks;
+	__u32 count;
+	__u32 flags;
+	__aligned_u64 align;
+	__aligned_u64 reserved;
+};
+
+/**
+ * struct slabshm_free - free blocks that were not published, all or none
+ * @offsets: address of @count __u64 offsets
+ * @count: 1 to %SLABSHM_BATCH_MAX
+ * @flags: 0
+ * @failed: out, on error: index of the block that was refused
+ * @pad: 0
+ *
+ * Needs no memory.
+ *
+ * Errors: EINVAL no block starts there, or it stands there twice; EPERM the
+ * block is another client's; EBUSY it is published, and so its cell's, or is
+ * being published now; EACCES, ENXIO, ENOTCONN, EIO.
+ */
+struct slabshm_free {
+	__aligned_u64 offsets;
+	__u32 count;
+	__u32 flags;
+	__u32 failed;
+	__u32 pad;
+};
+
+enum slabshm_block_state {
+	SLABSHM_BLOCK_OWN = 1,		/* allocated by this client */
+	SLABSHM_BLOCK_FOREIGN = 2,	/* allocated by another client */
+	SLABSHM_BLOCK_PUBLISHED = 3,	/* a cell's, or retired */
+};
+
+/**
+ * struct slabshm_block_info - ask about a block
+ * @offset: any offset inside a small block, or inside the first page of a
+ *	large one
+ * @start: out: the block's own offset
+ * @size: out: bytes that may be used from @start
+ * @state: out: enum slabshm_block_state
+ * @pad: 0
+ *
+ * Errors: EINVAL there is no block; ENOTCONN, EIO.
+ */
+struct slabshm_block_info {
+	__aligned_u64 offset;
+	__aligned_u64 start;
+	__aligned_u64 size;
+	__u32 state;
+	__u32 pad;
+};
+
+/**
+ * struct slabshm_grow - grow the slab's data
+ * @size: in: bytes that the slab should have, rounded up to pages; out: has
+ * @flags: 0
+ * @pad: 0
+ *
+ * Goes in steps of at most 2 MiB and looks for signals between them.  The
+ * steps done are kept, so after an error other than EFAULT, @size says how far
+ * it came.  A size at or below the present one is no error.
+ *
+ * Errors: ENOSPC @size is above the slab's maximum; EFBIG it is above
+ * RLIMIT_FSIZE (no signal is sent); ENOMEM, EDQUOT; EINTR any signal, before
+ * the end; EACCES, ENXIO, ENOTCONN, EIO.
+ */
+struct slabshm_grow {
+	__aligned_u64 size;
+	__u32 flags;
+	__u32 pad;
+};
+
+/**
+ * struct slabshm_trim - give memory of free blocks back to the system
+ * @bytes: in: at most this many, 0 for all; out: given back
+ * @flags: 0
+ * @pad: 0
+ *
+ * The slab's size stays; what is given back is taken again, which may fail,
+ * before ALLOC returns it.
+ *
+ * Errors: EINTR a signal, before anything was given back; ENOMEM, EACCES,
+ * ENXIO, ENOTCONN, EIO.
+ */
+struct slabshm_trim {
+	__aligned_u64 bytes;
+	__u32 flags;
+	__u32 pad;
+};
+
+/*
+ * Cells
+ */
+
+#define SLABSHM_CELL_CREATE	(1U << 0)  /* make the cell if there is none */
+#define SLABSHM_CELL_EXCL	(1U << 1)  /* with CREATE: -EEXIST if there is one */
+
+/**
+ * struct slabshm_cell_open - find or make a cell
+ * @flags: SLABSHM_CELL_*
+ * @cell: out: its index in the cell table
+ * @generation: out: its generation; the two are the cell's handle
+ * @name: NUL-terminated, not empty, without control characters
+ *
+ * A new cell is empty.
+ *
+ * Errors: EINVAL, ENOENT, EEXIST, ENOSPC all cells are in use; EACCES to
+ * create without the write right; ENXIO to create; ENOMEM, ENOTCONN, EIO.
+ */
+struct slabshm_cell_open {
+	__u32 flags;
+	__u32 cell;
+	__aligned_u64 generation;
+	char name[SLABSHM_NAME_MAX];
+};
+
+/**
+ * struct slabshm_cell_remove - remove a cell and retire its object, whole
+ * @cell: the handle's index
+ * @flags: 0
+ * @generation: the handle's generation
+ *
+ * Needs no memory.
+ *
+ * Errors: EINVAL no cell ever had that index; EIDRM removed already; EACCES,
+ * ENXIO, ENOTCONN, EIO.
+ */
+struct slabshm_cell_remove {
+	__u32 cell;
+	__u32 flags;
+	__aligned_u64 generation;
+};
+
+#define SLABSHM_PUBLISH_EXPECT	 (1U << 0) /* only if the version is @expected */
+#define SLABSHM_PUBLISH_DROP_ALL (1U << 1) /* drop all parts the object had */
+#define SLABSHM_PUBLISH_KEEP	 (1U << 2) /* keep the root, change parts only */
+
+/**
+ * struct slabshm_publish_cell - one cell of a publish
+ * @cell: the handle's index
+ * @flags: SLABSHM_PUBLISH_*
+ * @generation: the handle's generation
+ * @block: the new root: a block of this client; 0 empties the cell; must be 0
+ *	with KEEP
+ * @length: the object's length, at most the size of the block; 0 if @block is
+ *	0 and KEEP is not given; with KEEP the new length of the same root
+ * @expected: EXPECT: the version that the cell must have; otherwise 0
+ *
+ * KEEP leaves the root as it is (it may be none), so that a tree too large for
+ * one call is built or taken apart by several: parts first, then the root.
+ * KEEP and DROP_ALL exclude each other.
+ */
+struct slabshm_publish_cell {
+	__u32 cell;
+	__u32 flags;
+	__aligned_u64 generation;
+	__aligned_u64 block;
+	__aligned_u64 length;
+	__aligned_u64 expected;
+};
+
+enum slabshm_part_op {
+	SLABSHM_PART_ATTACH = 1,	/* a block of this client becomes a part */
+	SLABSHM_PART_DROP = 2,		/* a part of the object is retired */
+};
+
+/**
+ * struct slabshm_publish_part - one part to attach or drop
+ * @item: index in slabshm_publish.cells: the object that it concerns
+ * @op: enum slabshm_part_op
+ * @block: the block's offset
+ */
+struct slabshm_publish_part {
+	__u32 item;
+	__u32 op;
+	__aligned_u64 block;
+};
+
+/**
+ * struct slabshm_publish - change cells in one step of the clock, all or none
+ * @cells: address of @ncells struct slabshm_publish_cell
+ * @parts: address of @nparts struct slabshm_publish_part
+ * @ncells: 1 to %SLABSHM_BATCH_MAX, each cell once
+ * @nparts: 0 to %SLABSHM_BATCH_MAX
+ * @flags: 0
+ * @failed: out, on error: index of the refused cell, or @ncells plus the index
+ *	of the refused part; 0xffffffff if it was neither
+ * @commit: out: the new version of all the cells.  Written last and best
+ *	effort: the publish stands even if it cannot be
+ *
+ * Published blocks are not the client's any more; their cell keeps them, and
+ * retires what the publish replaced or dropped.  Nobody may modify them.
+ *
+ * Errors: EINVAL a bad flag or index, no block starts there or it stands in
+ * the call twice, a length above the block's size, a part to drop that is not
+ * one of the object's, a cell twice, DROP together with DROP_ALL; EPERM the
+ * block is another client's; EBUSY it is published already, or is being freed
+ * or published now; EAGAIN the version is not the expected one; EIDRM; ENOMEM,
+ * EACCES, ENXIO, ENOTCONN, EIO.
+ */
+struct slabshm_publish {
+	__aligned_u64 cells;
+	__aligned_u64 parts;
+	__u32 ncells;
+	__u32 nparts;
+	__u32 flags;
+	__u32 failed;
+	__aligned_u64 commit;
+};
+
+/*
+ * What there is
+ */
+
+#define SLABSHM_SLAB_PERSIST	(1U << 0)
+#define SLABSHM_SLAB_FIXED	(1U << 1)
+#define SLABSHM_SLAB_READABLE	(1U << 2) /* in a list: the caller may see it all */
+#define SLABSHM_SLAB_UNLINKED	(1U << 3) /* has no name, or no longer has it */
+
+/**
+ * struct slabshm_stat - a slab in figures
+ * @id: as slabshm_header.id
+ * @max_size: bytes it may grow to
+ * @size: bytes it has
+ * @backed: bytes of @size that blocks may use and that have memory behind them
+ *	(without the first page, and what TRIM gave back)
+ * @live: bytes of blocks that clients own or cells hold
+ * @retired: bytes of blocks that wait to be reclaimed
+ * @free: the rest of @backed
+ * @blocks: blocks in @live
+ * @retired_blocks: blocks in @retired
+ * @commit: the clock
+ * @cells: cells in use
+ * @max_cells: cells there can be
+ * @clients: attached clients
+ * @flags: SLABSHM_SLAB_*
+ * @uid: owner, in the caller's user namespace
+ * @gid: group, in the caller's user namespace
+ * @mode: permission bits
+ * @pad: 0
+ * @name: empty for an unnamed slab; an unlinked one keeps it
+ *
+ * Errors: ENOTCONN, EIO.
+ */
+struct slabshm_stat {
+	__aligned_u64 id;
+	__aligned_u64 max_size;
+	__aligned_u64 size;
+	__aligned_u64 backed;
+	__aligned_u64 live;
+	__aligned_u64 retired;
+	__aligned_u64 free;
+	__aligned_u64 blocks;
+	__aligned_u64 retired_blocks;
+	__aligned_u64 commit;
+	__u32 cells;
+	__u32 max_cells;
+	__u32 clients;
+	__u32 flags;
+	__u32 uid;
+	__u32 gid;
+	__u32 mode;
+	__u32 pad;
+	char name[SLABSHM_NAME_MAX];
+};
+
+enum slabshm_list_what {
+	SLABSHM_LIST_SLABS = 1,		/* struct slabshm_stat */
+	SLABSHM_LIST_CELLS = 2,		/* struct slabshm_cell_entry */
+	SLABSHM_LIST_CLIENTS = 3,	/* struct slabshm_client_entry */
+};
+
+/**
+ * struct slabshm_cell_entry - one cell in a list
+ * @generation: its generation
+ * @commit: its version
+ * @offset: its object's root, 0 if it is empty
+ * @length: its object's length
+ * @bytes: bytes of its object's blocks, root and parts
+ * @parts: how many parts its object has
+ * @cell: its index
+ * @pad: 0
+ * @name: its name
+ */
+struct slabshm_cell_entry {
+	__aligned_u64 generation;
+	__aligned_u64 commit;
+	__aligned_u64 offset;
+	__aligned_u64 length;
+	__aligned_u64 bytes;
+	__aligned_u64 parts;
+	__u32 cell;
+	__u32 pad;
+	char name[SLABSHM_NAME_MAX];
+};
+
+#define SLABSHM_CLIENT_RDONLY	(1U << 0)
+#define SLABSHM_CLIENT_ALIVE	(1U << 1) /* its reader region is mapped */
+#define SLABSHM_CLIENT_ENDED	(1U << 2) /* it was, and is no more */
+
+/**
+ * struct slabshm_client_entry - one client in a list
+ * @client: its number in the slab
+ * @pid: process that attached, in the caller's PID namespace, or 0
+ * @uid: user that attached, in the caller's user namespace
+ * @flags: SLABSHM_CLIENT_*
+ * @bytes: bytes of blocks that it owns
+ * @blocks: how many
+ */
+struct slabshm_client_entry {
+	__u32 client;
+	__u32 pid;
+	__u32 uid;
+	__u32 flags;
+	__aligned_u64 bytes;
+	__aligned_u64 blocks;
+};
+
+/**
+ * struct slabshm_list - list slabs, cells or clients, a piece at a time
+ * @what: enum slabshm_list_what
+ * @entry_size: size of one entry as the program knows it; the kernel cuts its
+ *	own or fills up with zeros
+ * @entries: address of @count entries
+ * @count: in: room, 1 or more; out: entries written, 0 at the end
+ * @flags: 0
+ * @cursor: in: 0 to start; out: what to give next time
+ *
+ * SLABS lists those of the caller's network namespace and needs no attached
+ * client; of a slab that the caller may not read, only the name is told.  What
+ * comes and goes during the listing may or may not be in it, all else is in it
+ * once.
+ *
+ * Errors: EINVAL, EINTR, ENOMEM; for cells and clients ENOTCONN, EIO.
+ */
+struct slabshm_list {
+	__u32 what;
+	__u32 entry_size;
+	__aligned_u64 entries;
+	__u32 count;
+	__u32 flags;
+	__aligned_u64 cursor;
+};
+
+#define SLABSHM_IOC_TYPE	0xB5
+#define SLABSHM_IOC_ATTACH	_IOWR(SLABSHM_IOC_TYPE, 0, struct slabshm_attach)
+#define SLABSHM_IOC_UNLINK	_IOW(SLABSHM_IOC_TYPE, 1, struct slabshm_unlink)
+#define SLABSHM_IOC_SETATTR	_IOW(SLABSHM_IOC_TYPE, 2, struct slabshm_setattr)
+#define SLABSHM_IOC_STAT	_IOR(SLABSHM_IOC_TYPE, 3, struct slabshm_stat)
+#define SLABSHM_IOC_LIST	_IOWR(SLABSHM_IOC_TYPE, 4, struct slabshm_list)
+#define SLABSHM_IOC_ALLOC	_IOWR(SLABSHM_IOC_TYPE, 5, struct slabshm_alloc)
+#define SLABSHM_IOC_FREE	_IOWR(SLABSHM_IOC_TYPE, 6, struct slabshm_free)
+#define SLABSHM_IOC_BLOCK	_IOWR(SLABSHM_IOC_TYPE, 7, struct slabshm_block_info)
+#define SLABSHM_IOC_GROW	_IOWR(SLABSHM_IOC_TYPE, 8, struct slabshm_grow)
+#define SLABSHM_IOC_TRIM	_IOWR(SLABSHM_IOC_TYPE, 9, struct slabshm_trim)
+#define SLABSHM_IOC_CELL_OPEN	_IOWR(SLABSHM_IOC_TYPE, 10, struct slabshm_cell_open)
+#define SLABSHM_IOC_CELL_REMOVE	_IOW(SLABSHM_IOC_TYPE, 11, struct slabshm_cell_remove)
+#define SLABSHM_IOC_PUBLISH	_IOWR(SLABSHM_IOC_TYPE, 12, struct slabshm_publish)
+
+#endif /* _UAPI_LINUX_SLABSHM_H */
