@@ -7,8 +7,8 @@
  * lock and without a system call.  The words used here (slab, client, block,
  * cell, part, commit, publish) are explained in <linux/slabshm.h>.
  *
- * Errors.  Functions that can fail return a negative errno value and leave
- * errno alone.  Those that all calls share:
+ * Errors.  Functions that can fail return a negative errno value; what they
+ * leave in errno means nothing.  Those that all calls share:
  *
  *  EIO		the handle was inherited through fork(): the child must open
  *		the slab itself
@@ -90,7 +90,7 @@ struct slabshm_ref {
 
 /**
  * struct slabshm_options - how to make a slab; 0 is the default throughout
- * @max_size: bytes it may grow to; 0: 1 GiB
+ * @max_size: bytes it may grow to; 0: 1 GiB, or @size if that is more
  * @size: bytes at the start; 0: 1 MiB, or @max_size if that is less
  * @max_cells: cells there can be; 0: 65536
  * @mode: permission bits, less the umask; 0: 0600

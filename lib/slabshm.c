@@ -1,0 +1,589 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * libslabshm: the calls
+ *
+ * A handle holds a descriptor of /dev/slabshm and three mappings of it, which
+ * are never changed between slabshm_open() and slabshm_close(); so no lock is
+ * needed, and each call is one ioctl.
+ *
+ * The mappings do not survive fork().  Their place in the child may be taken by
+ * something else, so the child must neither use nor unmap them: it knows by the
+ * word @alive, which is in a page of its own that fork() fills with zeros.
+ */
+#define _FILE_OFFSET_BITS 64
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "slabshm.h"
+
+/* A declaration without inline makes a symbol of what the header defines. */
+typeof(slabshm_ptr) slabshm_ptr;
+typeof(slabshm_offset) slabshm_offset;
+typeof(slabshm_length) slabshm_length;
+typeof(slabshm_read) slabshm_read;
+typeof(__slabshm_newest) __slabshm_newest;
+typeof(__slabshm_pick) __slabshm_pick;
+
+#define DEVICE		"/dev/slabshm"
+#define DEFAULT_MODE	0600
+#define DEFAULT_SIZE	(1024ULL * 1024)
+#define DEFAULT_MAX	(1024 * DEFAULT_SIZE)
+
+/* A handle, whole.  A mapping that is not there is NULL. */
+struct handle {
+	struct slabshm s;	/* first, so that one is the other */
+	int fd;
+	void *alive;
+	void *control;
+	void *reader;
+	size_t page_size;
+	size_t control_size;
+	size_t reader_size;
+};
+
+static int call(int fd, unsigned long request, void *arg)
+{
+	return ioctl(fd, request, arg) < 0 ? -errno : 0;
+}
+
+static int set_name(char *to, const char *name)
+{
+	size_t len;
+
+	if (!name)
+		return -EINVAL;
+	len = strlen(name);
+	if (len >= SLABSHM_NAME_MAX)
+		return -ENAMETOOLONG;
+	memcpy(to, name, len + 1);
+	return 0;
+}
+
+/* -ENODEV for no module, as -ENOENT is for no slab. */
+static int open_device(void)
+{
+	int fd = open(DEVICE, O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0)
+		return fd;
+	return errno == ENOENT || errno == ENXIO ? -ENODEV : -errno;
+}
+
+static void *map(size_t size, int prot, int flags, int fd, uint64_t offset)
+{
+	void *p = mmap(NULL, size, prot, flags, fd, (off_t)offset);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/*
+ * Huge pages need the address and the offset of the data to be the same modulo
+ * their size, so take more addresses than needed, and map over a part of them.
+ */
+static char *map_data(int fd, uint64_t size, int prot, uint64_t offset)
+{
+	uint64_t room = size + SLABSHM_ALIGN_MAX;
+	uint64_t head;
+	char *reserved;
+
+	if (room > SIZE_MAX) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	reserved = map(room, PROT_NONE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (!reserved)
+		return NULL;
+
+	head = -(uintptr_t)reserved & (SLABSHM_ALIGN_MAX - 1);
+	if (mmap(reserved + head, size, prot, MAP_SHARED | MAP_FIXED, fd,
+		 (off_t)offset) == MAP_FAILED) {
+		int err = errno;
+
+		munmap(reserved, room);
+		errno = err;
+		return NULL;
+	}
+	if (head)
+		munmap(reserved, head);
+	munmap(reserved + head + size, room - head - size);
+	return reserved + head;
+}
+
+/* The word that is 1 here and will be 0 in a child. */
+static int map_alive(struct handle *h)
+{
+	h->page_size = (size_t)sysconf(_SC_PAGESIZE);
+	h->alive = map(h->page_size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (!h->alive || madvise(h->alive, h->page_size, MADV_WIPEONFORK))
+		return -errno;
+	*(uint64_t *)h->alive = 1;
+	h->s.alive = h->alive;
+	return 0;
+}
+
+static int map_regions(struct handle *h, const struct slabshm_attach *arg)
+{
+	bool rdonly = arg->flags & SLABSHM_ATTACH_RDONLY;
+	const struct slabshm_header *header;
+
+	h->control_size = arg->control_size;
+	h->control = map(h->control_size, PROT_READ, MAP_SHARED, h->fd,
+			 arg->control_offset);
+	if (!h->control)
+		return -errno;
+	header = h->control;
+	if (header->magic != SLABSHM_MAGIC || header->abi != arg->abi)
+		return -EPROTO;
+
+	h->s.header = header;
+	h->s.cells = (const void *)((const char *)h->control +
+				    header->cells_offset);
+	h->s.max_cells = header->max_cells;
+	h->s.max_size = header->max_size;
+	h->s.data = map_data(h->fd, header->max_size,
+			     rdonly ? PROT_READ : PROT_READ | PROT_WRITE,
+			     arg->data_offset);
+	if (!h->s.data)
+		return -errno;
+
+	/* From here on the kernel takes the client for alive. */
+	h->reader_size = arg->reader_size;
+	h->reader = map(h->reader_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			h->fd, arg->reader_offset);
+	return h->reader ? 0 : -errno;
+}
+
+static void destroy(struct handle *h)
+{
+	/* First what tells the kernel that the client is alive. */
+	if (h->s.alive && *h->s.alive) {
+		if (h->reader)
+			munmap(h->reader, h->reader_size);
+		if (h->s.data)
+			munmap(h->s.data, h->s.max_size);
+		if (h->control)
+			munmap(h->control, h->control_size);
+	}
+	if (h->alive)
+		munmap(h->alive, h->page_size);
+	close(h->fd);
+	free(h);
+}
+
+static int attach(struct slabshm **out, struct slabshm_attach *arg)
+{
+	struct handle *h = calloc(1, sizeof(*h));
+	int ret;
+
+	if (!h)
+		return -ENOMEM;
+	h->fd = open_device();
+	if (h->fd < 0) {
+		ret = h->fd;
+		free(h);
+		return ret;
+	}
+	ret = map_alive(h);
+	if (!ret)
+		ret = call(h->fd, SLABSHM_IOC_ATTACH, arg);
+	if (ret == -ENOTTY || ret == -E2BIG)
+		ret = -EPROTO;
+	if (!ret && arg->abi != SLABSHM_ABI_VERSION)
+		ret = -EPROTO;
+	if (!ret)
+		ret = map_regions(h, arg);
+	if (ret) {
+		destroy(h);
+		return ret;
+	}
+	*out = (struct slabshm *)h;
+	return 0;
+}
+
+/*
+ * ---------------- Slabs ----------------
+ */
+
+int slabshm_open(struct slabshm **out, const char *name, unsigned int flags,
+		 const struct slabshm_options *opt)
+{
+	static const struct slabshm_options defaults;
+	struct slabshm_attach arg = { .flags = flags };
+	size_t i;
+	int ret;
+
+	if (!opt)
+		opt = &defaults;
+	for (i = 0; i < sizeof(opt->reserved) / sizeof(*opt->reserved); i++)
+		if (opt->reserved[i])
+			return -EINVAL;
+	if (flags & SLABSHM_ATTACH_FD)
+		return -EINVAL;
+	ret = set_name(arg.name, name ? name : "");
+	if (ret)
+		return ret;
+
+	if (flags & SLABSHM_ATTACH_OWNER)
+		arg.owner = opt->owner;
+	if (flags & SLABSHM_ATTACH_CREATE) {
+		arg.mode = opt->mode ? opt->mode : DEFAULT_MODE;
+		arg.size = opt->size;
+		arg.max_size = opt->max_size;
+		if (!arg.max_size)
+			arg.max_size = arg.size > DEFAULT_MAX ? arg.size :
+								DEFAULT_MAX;
+		if (!arg.size)
+			arg.size = arg.max_size < DEFAULT_SIZE ? arg.max_size :
+								 DEFAULT_SIZE;
+		arg.max_cells = opt->max_cells;
+	}
+	return attach(out, &arg);
+}
+
+int slabshm_open_fd(struct slabshm **out, int fd, unsigned int flags)
+{
+	struct slabshm_attach arg = {
+		.flags = flags | SLABSHM_ATTACH_FD,
+		.fd = fd,
+	};
+
+	return attach(out, &arg);
+}
+
+void slabshm_close(struct slabshm *s)
+{
+	if (s)
+		destroy((struct handle *)s);
+}
+
+int slabshm_fd(const struct slabshm *s)
+{
+	return ((const struct handle *)s)->fd;
+}
+
+int slabshm_unlink(const char *name)
+{
+	struct slabshm_unlink arg = { 0 };
+	int fd, ret;
+
+	ret = set_name(arg.name, name);
+	if (ret)
+		return ret;
+	fd = open_device();
+	if (fd < 0)
+		return fd;
+	ret = call(fd, SLABSHM_IOC_UNLINK, &arg);
+	close(fd);
+	return ret;
+}
+
+int slabshm_chmod(struct slabshm *s, mode_t mode)
+{
+	struct slabshm_setattr arg = {
+		.mask = SLABSHM_SETATTR_MODE,
+		.mode = mode,
+	};
+
+	return call(slabshm_fd(s), SLABSHM_IOC_SETATTR, &arg);
+}
+
+int slabshm_chown(struct slabshm *s, uid_t uid, gid_t gid)
+{
+	struct slabshm_setattr arg = { 0 };
+
+	if (uid != (uid_t)-1) {
+		arg.mask |= SLABSHM_SETATTR_UID;
+		arg.uid = uid;
+	}
+	if (gid != (gid_t)-1) {
+		arg.mask |= SLABSHM_SETATTR_GID;
+		arg.gid = gid;
+	}
+	return call(slabshm_fd(s), SLABSHM_IOC_SETATTR, &arg);
+}
+
+int slabshm_grow(struct slabshm *s, uint64_t size)
+{
+	struct slabshm_grow arg = { .size = size };
+
+	return call(slabshm_fd(s), SLABSHM_IOC_GROW, &arg);
+}
+
+int64_t slabshm_trim(struct slabshm *s, uint64_t bytes)
+{
+	struct slabshm_trim arg = { .bytes = bytes };
+	int ret = call(slabshm_fd(s), SLABSHM_IOC_TRIM, &arg);
+
+	return ret ? ret : (int64_t)arg.bytes;
+}
+
+int slabshm_stat(struct slabshm *s, struct slabshm_stat *st)
+{
+	return call(slabshm_fd(s), SLABSHM_IOC_STAT, st);
+}
+
+static int list(int fd, struct slabshm_list *arg, void *entries,
+		unsigned int count, uint64_t *cursor)
+{
+	int ret;
+
+	arg->entries = (uintptr_t)entries;
+	arg->count = count;
+	arg->cursor = *cursor;
+	ret = call(fd, SLABSHM_IOC_LIST, arg);
+	if (ret)
+		return ret;
+	*cursor = arg->cursor;
+	return (int)arg->count;
+}
+
+int slabshm_list_slabs(struct slabshm_stat *entries, unsigned int count,
+		       uint64_t *cursor)
+{
+	struct slabshm_list arg = {
+		.what = SLABSHM_LIST_SLABS,
+		.entry_size = sizeof(*entries),
+	};
+	int fd = open_device();
+	int ret;
+
+	if (fd < 0)
+		return fd;
+	ret = list(fd, &arg, entries, count, cursor);
+	close(fd);
+	return ret;
+}
+
+int slabshm_list_cells(struct slabshm *s, struct slabshm_cell_entry *entries,
+		       unsigned int count, uint64_t *cursor)
+{
+	struct slabshm_list arg = {
+		.what = SLABSHM_LIST_CELLS,
+		.entry_size = sizeof(*entries),
+	};
+
+	return list(slabshm_fd(s), &arg, entries, count, cursor);
+}
+
+int slabshm_list_clients(struct slabshm *s,
+			 struct slabshm_client_entry *entries,
+			 unsigned int count, uint64_t *cursor)
+{
+	struct slabshm_list arg = {
+		.what = SLABSHM_LIST_CLIENTS,
+		.entry_size = sizeof(*entries),
+	};
+
+	return list(slabshm_fd(s), &arg, entries, count, cursor);
+}
+
+/*
+ * ---------------- Blocks ----------------
+ */
+
+int slabshm_alloc_batch(struct slabshm *s, struct slabshm_block *blocks,
+			unsigned int n, size_t align, unsigned int flags)
+{
+	struct slabshm_alloc arg = {
+		.blocks = (uintptr_t)blocks,
+		.count = n,
+		.flags = flags,
+		.align = align,
+	};
+	int ret;
+
+	/* A signal stops the growth of the slab, which goes on from there. */
+	do {
+		ret = call(slabshm_fd(s), SLABSHM_IOC_ALLOC, &arg);
+	} while (ret == -EINTR);
+	return ret;
+}
+
+static int64_t alloc_one(struct slabshm *s, size_t size, size_t align,
+			 unsigned int flags)
+{
+	struct slabshm_block block = { .size = size };
+	int ret = slabshm_alloc_batch(s, &block, 1, align, flags);
+
+	return ret ? ret : (int64_t)block.offset;
+}
+
+int64_t slabshm_alloc(struct slabshm *s, size_t size)
+{
+	return alloc_one(s, size, 0, 0);
+}
+
+int64_t slabshm_alloc_aligned(struct slabshm *s, size_t size, size_t align)
+{
+	return alloc_one(s, size, align, 0);
+}
+
+int64_t slabshm_alloc_zeroed(struct slabshm *s, size_t size)
+{
+	return alloc_one(s, size, 0, SLABSHM_ALLOC_ZERO);
+}
+
+int slabshm_free_batch(struct slabshm *s, const uint64_t *offsets,
+		       unsigned int n)
+{
+	struct slabshm_free arg = {
+		.offsets = (uintptr_t)offsets,
+		.count = n,
+	};
+
+	return call(slabshm_fd(s), SLABSHM_IOC_FREE, &arg);
+}
+
+int slabshm_free(struct slabshm *s, uint64_t offset)
+{
+	return slabshm_free_batch(s, &offset, 1);
+}
+
+int64_t slabshm_usable_size(struct slabshm *s, uint64_t offset)
+{
+	const struct slabshm_header *header = s->header;
+	struct slabshm_block_info info = { .offset = offset };
+	const uint8_t *page_map;
+	uint8_t page;
+	int ret;
+
+	if (!*s->alive)
+		return -EIO;
+	if (!offset || offset >= s->max_size)
+		return -EINVAL;
+	page_map = (const uint8_t *)header + header->map_offset;
+	page = __atomic_load_n(&page_map[offset >> header->page_shift],
+			       __ATOMIC_RELAXED);
+	if (page > SLABSHM_PAGE_NONE && page <= SLABSHM_CLASSES_MAX)
+		return header->classes[page - 1];
+
+	ret = call(slabshm_fd(s), SLABSHM_IOC_BLOCK, &info);
+	if (ret)
+		return ret;
+	return info.start == offset ? (int64_t)info.size : -EINVAL;
+}
+
+/*
+ * ---------------- Cells ----------------
+ */
+
+int slabshm_cell_open(struct slabshm *s, const char *name, unsigned int flags,
+		      struct slabshm_ref *ref)
+{
+	struct slabshm_cell_open arg = { .flags = flags };
+	int ret;
+
+	ret = set_name(arg.name, name);
+	if (!ret)
+		ret = call(slabshm_fd(s), SLABSHM_IOC_CELL_OPEN, &arg);
+	if (ret)
+		return ret;
+	*ref = (struct slabshm_ref){
+		.generation = arg.generation,
+		.cell = arg.cell,
+	};
+	return 0;
+}
+
+int slabshm_cell_remove(struct slabshm *s, const struct slabshm_ref *ref)
+{
+	struct slabshm_cell_remove arg = {
+		.cell = ref->cell,
+		.generation = ref->generation,
+	};
+
+	return call(slabshm_fd(s), SLABSHM_IOC_CELL_REMOVE, &arg);
+}
+
+int slabshm_cell_remove_name(struct slabshm *s, const char *name)
+{
+	struct slabshm_ref ref;
+	int ret;
+
+	/* Another may remove it in between, and make it again. */
+	do {
+		ret = slabshm_cell_open(s, name, 0, &ref);
+		if (!ret)
+			ret = slabshm_cell_remove(s, &ref);
+	} while (ret == -EIDRM);
+	return ret;
+}
+
+int64_t slabshm_publish(struct slabshm *s,
+			const struct slabshm_publish_cell *cells,
+			unsigned int ncells,
+			const struct slabshm_publish_part *parts,
+			unsigned int nparts, unsigned int *failed)
+{
+	struct slabshm_publish arg = {
+		.cells = (uintptr_t)cells,
+		.parts = (uintptr_t)parts,
+		.ncells = ncells,
+		.nparts = nparts,
+		.failed = UINT_MAX,
+	};
+	int ret = call(slabshm_fd(s), SLABSHM_IOC_PUBLISH, &arg);
+
+	if (!ret)
+		return (int64_t)arg.commit;
+	if (failed)
+		*failed = arg.failed;
+	return ret;
+}
+
+static int64_t put(struct slabshm *s, const struct slabshm_ref *ref,
+		   struct slabshm_publish_cell *cell)
+{
+	cell->cell = ref->cell;
+	cell->generation = ref->generation;
+	return slabshm_publish(s, cell, 1, NULL, 0, NULL);
+}
+
+int64_t slabshm_put(struct slabshm *s, const struct slabshm_ref *ref,
+		    uint64_t offset, size_t length)
+{
+	struct slabshm_publish_cell cell = {
+		.block = offset,
+		.length = length,
+	};
+
+	return put(s, ref, &cell);
+}
+
+int64_t slabshm_put_if(struct slabshm *s, const struct slabshm_ref *ref,
+		       uint64_t offset, size_t length, uint64_t expected)
+{
+	struct slabshm_publish_cell cell = {
+		.flags = SLABSHM_PUBLISH_EXPECT,
+		.block = offset,
+		.length = length,
+		.expected = expected,
+	};
+
+	return put(s, ref, &cell);
+}
+
+int64_t slabshm_assign(struct slabshm *s, const struct slabshm_ref *ref,
+		       const void *data, size_t length)
+{
+	/* An object without bytes has a block; without, the cell is empty. */
+	int64_t offset = slabshm_alloc(s, length ? length : 1);
+	int64_t ret;
+
+	if (offset < 0)
+		return offset;
+	if (length)
+		memcpy(s->data + offset, data, length);
+	ret = slabshm_put(s, ref, (uint64_t)offset, length);
+	if (ret < 0)
+		slabshm_free(s, (uint64_t)offset);
+	return ret;
+}
