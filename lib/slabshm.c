@@ -457,7 +457,9 @@ int64_t slabshm_usable_size(struct slabshm *s, uint64_t offset)
 
 	if (!*s->alive)
 		return -EIO;
-	if (!offset || offset >= s->max_size)
+	/* Beyond it, the page map may have no memory yet. */
+	if (!offset ||
+	    offset >= __atomic_load_n(&header->size, __ATOMIC_RELAXED))
 		return -EINVAL;
 	page_map = (const uint8_t *)header + header->map_offset;
 	page = __atomic_load_n(&page_map[offset >> header->page_shift],

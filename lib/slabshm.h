@@ -112,8 +112,9 @@ struct slabshm_options {
 /**
  * slabshm_open() - open a slab by its name, or make it
  * @out: the handle
- * @name: its name in the network namespace of the caller; NULL or "" with
- *	SLABSHM_ATTACH_CREATE for a slab without a name
+ * @name: its name in the network namespace of the caller, up to
+ *	SLABSHM_NAME_MAX - 1 bytes, no '/' and no control characters; NULL or ""
+ *	with SLABSHM_ATTACH_CREATE for a slab without a name
  * @flags: SLABSHM_ATTACH_* but FD
  * @opt: how to make it, NULL for the defaults
  *
@@ -371,7 +372,7 @@ inline uint64_t slabshm_offset(const struct slabshm *s, const void *ptr);
 /**
  * slabshm_cell_open() - find a cell by its name, or make it
  * @s: the handle
- * @name: the name, 1 to SLABSHM_NAME_MAX - 1 bytes
+ * @name: the name, 1 to SLABSHM_NAME_MAX - 1 bytes, no control characters
  * @flags: SLABSHM_CELL_*
  * @ref: the cell's handle; nothing to close
  *

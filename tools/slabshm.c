@@ -55,7 +55,7 @@ static const struct hint hints[] = {
 	{ CELL, ENOENT, "no such cell", "'slabshm cells' shows those there are" },
 	{ CELL, ENODATA, "the cell is empty", "fill it with 'slabshm put'" },
 	{ CELL, ENAMETOOLONG, "the name is too long", "255 bytes are the limit" },
-	{ CELL, EINVAL, "not a valid name", "it must not be empty" },
+	{ CELL, EINVAL, "not a valid name", "it must not be empty or have control characters" },
 	{ CELL, ENOSPC, "the slab is full",
 	  "remove cells, or create one with a larger --max-size or --cells" },
 	{ CELL, ENOMEM, "not enough memory", "free some and try again" },
