@@ -541,11 +541,13 @@ int64_t slabshm_publish(struct slabshm *s,
 	return ret;
 }
 
+/* One cell, whose object is replaced whole. */
 static int64_t put(struct slabshm *s, const struct slabshm_ref *ref,
 		   struct slabshm_publish_cell *cell)
 {
 	cell->cell = ref->cell;
 	cell->generation = ref->generation;
+	cell->flags |= SLABSHM_PUBLISH_DROP_ALL;
 	return slabshm_publish(s, cell, 1, NULL, 0, NULL);
 }
 

@@ -410,8 +410,9 @@ int slabshm_cell_remove_name(struct slabshm *s, const char *name);
  * @failed: if not NULL, on error: index of the refused cell, or @ncells plus
  *	that of the refused part, or UINT_MAX
  *
- * The blocks are the cells' from then on, and what they replace goes back by
- * itself.  A published block must not be modified.
+ * The blocks are the cells' from then on.  What a new root replaces goes back
+ * by itself; parts stay until they are dropped.  A published block must not be
+ * modified.
  *
  * Return: the commit, which is the new version of the cells; -EAGAIN the
  * version of a cell is not the expected one; -EIDRM a cell was removed; -EBUSY
@@ -429,6 +430,8 @@ int64_t slabshm_publish(struct slabshm *s,
  * @ref: the cell
  * @offset: the block; 0 empties the cell
  * @length: how many of its bytes are the object; 0 if @offset is 0
+ *
+ * The object that the cell had goes whole, with its parts.
  *
  * Return: as slabshm_publish().
  */
