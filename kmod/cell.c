@@ -294,6 +294,8 @@ static void reclaim_batch(struct slabshm_slab *slab, struct list_head *records)
 	unsigned int n = 0;
 	LIST_HEAD(batch);
 
+	/* Both locks, as in slab_stat(): what is free is not retired any more */
+	spin_lock(&cells->lock);
 	spin_lock(&slab->arena.lock);
 	list_for_each_entry_safe(record, next, records, link) {
 		u64 size = 0;
@@ -308,8 +310,6 @@ static void reclaim_batch(struct slabshm_slab *slab, struct list_head *records)
 		n++;
 	}
 	spin_unlock(&slab->arena.lock);
-
-	spin_lock(&cells->lock);
 	cells->retired_bytes -= bytes;
 	cells->retired_count -= n;
 	spin_unlock(&cells->lock);
