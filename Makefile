@@ -106,7 +106,7 @@ check-debug: deps
 	@selftests/run-debug
 
 lint: deps $(KERNEL_TREE)/complete
-	@scripts/lint
+	@$(MAKE) -s -k -j$(shell nproc) -O -f scripts/lint.mk lint
 
 dkms-check:
 	selftests/host/dkms
