@@ -99,11 +99,11 @@ build/selftests/%: selftests/%.c $(STATIC) | $(KERNEL_TREE)/complete
 .PHONY: check check-debug lint dkms-check demo
 check: deps
 	@$(MAKE) -s all
-	@selftests/run
+	@selftests/run host 6.1
 
 check-debug: deps
 	@$(MAKE) -s all
-	@selftests/run-debug
+	@selftests/run debug kcsan
 
 lint: deps $(KERNEL_TREE)/complete
 	@$(MAKE) -s -k -j$(shell nproc) -O -f scripts/lint.mk lint

@@ -37,7 +37,7 @@ build/lint/checkpatch/%: % scripts/lint.mk
 		--no-summary --terse --show-types --ignore $(ignore) -f $<)
 
 HEADERS := $(wildcard lib/*.h uapi/linux/*.h)
-FLAGS := -std=gnu11 -D_GNU_SOURCE -Ilib -Iuapi -DSLABSHM_VERSION='""' -O2
+FLAGS := -std=gnu11 -D_GNU_SOURCE -Ilib -Iuapi -DSLABSHM_VERSION='""'
 
 build/lint/gcc/%: % $(HEADERS) scripts/lint.mk
 	$(call silent,gcc $(FLAGS) -Wall -Wextra -Wconversion -fanalyzer -c -o /dev/null $<)
