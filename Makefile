@@ -143,6 +143,12 @@ install: lib tools
 		dir=$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}; \
 		install -d $$dir && install -m 644 $$page $$dir || exit 1; \
 	done
+# Each function's name finds the page of its family.
+	cd $(DESTDIR)$(PREFIX)/share/man/man3 && for page in slabshm_*.3; do \
+		for name in $$(sed '/^\.SH LIBRARY/,$$d' $$page | grep -o 'slabshm_[a-z_]*'); do \
+			[ -e $$name.3 ] || ln -s $$page $$name.3 || exit 1; \
+		done; \
+	done
 
 clean:
 	rm -rf build
