@@ -52,7 +52,8 @@ TOOL_OBJS := $(patsubst tools/%.c,build/tools/%.o,\
 TOOLS := $(if $(TOOL_OBJS),build/tools/slabshm) \
 	$(if $(wildcard tools/demo.c),build/tools/slabshm-demo)
 
-SELFTESTS := $(patsubst %.c,build/%,$(wildcard selftests/*.c selftests/host/*.c))
+SELFTESTS := $(patsubst %.c,build/%,$(wildcard selftests/*.c selftests/host/*.c)) \
+	build/selftests/tool
 
 .PHONY: lib tools selftests
 lib: $(if $(LIB_OBJS),$(STATIC) $(SHARED))
@@ -91,6 +92,12 @@ build/selftests/%: selftests/%.c $(STATIC) | $(KERNEL_TREE)/complete
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Iselftests -isystem $(KERNEL_TREE)/tools/testing/selftests \
 		$(LDFLAGS) -o $@ $< $(STATIC)
+
+# A script, with the tool that it tests
+build/selftests/tool: selftests/tool build/tools/slabshm
+	@mkdir -p $(@D)/bin
+	cp build/tools/slabshm $(@D)/bin
+	cp $< $@
 
 -include $(wildcard build/lib/*.d build/tools/*.d build/selftests/*.d build/selftests/host/*.d)
 
