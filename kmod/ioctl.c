@@ -309,6 +309,10 @@ static int call_cell_open(struct call *call, void *arg)
 		if (err)
 			return err;
 		entered = true;
+		/* As for growth: undoing it would be seen in the clock */
+		err = call_return(call, open);
+		if (err)
+			goto leave;
 	}
 	err = slabshm_cell_open(call->slab, !call->client->rdonly, open,
 				&created);
@@ -318,6 +322,7 @@ static int call_cell_open(struct call *call, void *arg)
 			slabshm_cell_remove(call->slab, open->cell,
 					    open->generation);
 	}
+leave:
 	if (entered)
 		slabshm_client_leave(call->client);
 	return err;
@@ -340,18 +345,20 @@ static int call_publish(struct call *call, void *arg)
 		.ncells = publish->ncells,
 		.nparts = publish->nparts,
 	};
-	struct slabshm_publish_cell *cells;
+	struct slabshm_publish_cell *cells = NULL;
 	struct slabshm_publish_part *parts;
-	int err;
+	int err = -EINVAL;
 
+	publish->failed = U32_MAX;
 	if (publish->flags || !publish->ncells ||
 	    publish->ncells > SLABSHM_BATCH_MAX ||
 	    publish->nparts > SLABSHM_BATCH_MAX)
-		return -EINVAL;
+		goto out;
+	err = -ENOMEM;
 	cells = kmalloc(publish->ncells * sizeof(*cells) +
 			publish->nparts * sizeof(*parts), GFP_KERNEL);
 	if (!cells)
-		return -ENOMEM;
+		goto out;
 	parts = (void *)(cells + publish->ncells);
 	p.cells = cells;
 	p.parts = parts;
@@ -366,10 +373,10 @@ static int call_publish(struct call *call, void *arg)
 	publish->failed = p.failed;
 	if (!err)
 		publish->commit = p.commit;
-	/* Best effort: a publish is not undone */
-	call_return(call, publish);
 out:
 	kfree(cells);
+	/* Best effort: a publish is not undone, a refusal has its own error */
+	call_return(call, publish);
 	return err;
 }
 
