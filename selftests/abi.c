@@ -1,0 +1,741 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The ioctls as such: each with a valid argument, and with arguments made to
+ * hurt.  A call that is refused must have changed nothing.  What each call does
+ * is for abi_slabs.c, abi_blocks.c and abi_cells.c.
+ */
+#include <assert.h>
+#include <stddef.h>
+
+#include "abi.h"
+
+/*
+ * The layout is the same for 32-bit and 64-bit programs: a build of this file
+ * with -m32 checks these too.
+ */
+#define LAYOUT(type, field, at) \
+	static_assert(offsetof(struct type, field) == (at), #type "." #field)
+#define SIZE(type, size) \
+	static_assert(sizeof(struct type) == (size), #type)
+
+SIZE(slabshm_version, 24);
+SIZE(slabshm_cell, 64);
+LAYOUT(slabshm_cell, version, 8);
+LAYOUT(slabshm_cell, reserved, 56);
+SIZE(slabshm_header, 512);
+LAYOUT(slabshm_header, max_size, 32);
+LAYOUT(slabshm_header, map_offset, 48);
+LAYOUT(slabshm_header, commit, 128);
+LAYOUT(slabshm_header, size, 192);
+LAYOUT(slabshm_header, evictions, 200);
+LAYOUT(slabshm_header, classes, 256);
+SIZE(slabshm_attach, 360);
+LAYOUT(slabshm_attach, max_size, 16);
+LAYOUT(slabshm_attach, max_cells, 32);
+LAYOUT(slabshm_attach, features, 48);
+LAYOUT(slabshm_attach, reader_size, 96);
+LAYOUT(slabshm_attach, name, 104);
+SIZE(slabshm_unlink, 264);
+LAYOUT(slabshm_unlink, name, 8);
+SIZE(slabshm_setattr, 16);
+SIZE(slabshm_block, 16);
+SIZE(slabshm_alloc, 32);
+LAYOUT(slabshm_alloc, align, 16);
+SIZE(slabshm_free, 24);
+SIZE(slabshm_block_info, 32);
+SIZE(slabshm_grow, 16);
+SIZE(slabshm_trim, 16);
+SIZE(slabshm_cell_open, 272);
+LAYOUT(slabshm_cell_open, name, 16);
+SIZE(slabshm_cell_remove, 16);
+SIZE(slabshm_publish_cell, 40);
+SIZE(slabshm_publish_part, 16);
+SIZE(slabshm_publish, 40);
+LAYOUT(slabshm_publish, commit, 32);
+SIZE(slabshm_stat, 368);
+LAYOUT(slabshm_stat, cells, 80);
+LAYOUT(slabshm_stat, name, 112);
+SIZE(slabshm_cell_entry, 312);
+SIZE(slabshm_client_entry, 32);
+SIZE(slabshm_list, 32);
+
+static_assert(SLABSHM_IOC_ATTACH == 0xc168b500, "ATTACH");
+static_assert(SLABSHM_IOC_STAT == 0x8170b503, "STAT");
+static_assert(SLABSHM_IOC_PUBLISH == 0xc028b50c, "PUBLISH");
+
+#define NCALLS	13
+
+/*
+ * ---------------- The calls, each with a valid argument ----------------
+ */
+
+#define SLAB	1	/* needs an attached client */
+#define WRITE	2	/* needs the write right */
+#define LIFE	4	/* needs the reader mapping */
+#define ALL	(SLAB | WRITE | LIFE)
+#define OUT	8	/* writes its argument when it succeeds, and checks that */
+
+static void fill_attach(struct heap *h, void *p)
+{
+	(void)h;
+	ask_attach(p, NULL, SLABSHM_ATTACH_CREATE, MIB, 0);
+}
+
+static void fill_unlink(struct heap *h, void *p)
+{
+	struct slabshm_unlink *arg = p;
+	struct slabshm_stat st;
+	struct client c;
+
+	if (!h->victim || !slab_listed(h->victim, NULL)) {
+		h->victim = "test-unlink";
+		if (!client_open(&c, h->victim, SLABSHM_ATTACH_CREATE |
+				 SLABSHM_ATTACH_PERSIST, MIB, 0))
+			client_close(&c);
+		wait_until(slab_listed(h->victim, &st) && !st.clients, 2000);
+	}
+	memset(arg, 0, sizeof(*arg));
+	set_name(arg->name, h->victim);
+}
+
+static void fill_setattr(struct heap *h, void *p)
+{
+	struct slabshm_setattr *arg = p;
+
+	(void)h;
+	poison(arg, sizeof(*arg));
+	arg->mask = SLABSHM_SETATTR_MODE;
+	arg->mode = 0640;
+}
+
+static void fill_stat(struct heap *h, void *p)
+{
+	(void)h;
+	poison(p, sizeof(struct slabshm_stat));
+}
+
+static void fill_list(struct heap *h, void *p)
+{
+	*(struct slabshm_list *)p = (struct slabshm_list){
+		.what = SLABSHM_LIST_CLIENTS,
+		.entry_size = sizeof(struct slabshm_client_entry),
+		.entries = (uintptr_t)h->entries,
+		.count = 1,
+	};
+}
+
+static void fill_alloc(struct heap *h, void *p)
+{
+	h->block.size = 64;
+	h->block.offset = POISON64;
+	*(struct slabshm_alloc *)p = (struct slabshm_alloc){
+		.blocks = (uintptr_t)&h->block,
+		.count = 1,
+	};
+}
+
+static void fill_free(struct heap *h, void *p)
+{
+	h->block.offset = (__u64)alloc_block(&h->c, 64);
+	*(struct slabshm_free *)p = (struct slabshm_free){
+		.offsets = (uintptr_t)&h->block.offset,
+		.count = 1,
+		.failed = POISON32,
+	};
+}
+
+static void fill_block(struct heap *h, void *p)
+{
+	struct slabshm_block_info *arg = p;
+
+	poison(arg, sizeof(*arg));
+	arg->offset = h->own;
+	arg->pad = 0;
+}
+
+static void fill_grow(struct heap *h, void *p)
+{
+	struct slabshm_grow *arg = p;
+	struct slabshm_stat st;
+
+	get_stat(&h->c, &st);
+	memset(arg, 0, sizeof(*arg));
+	arg->size = st.size + 1;
+}
+
+static void fill_trim(struct heap *h, void *p)
+{
+	struct slabshm_trim *arg = p;
+
+	(void)h;
+	memset(arg, 0, sizeof(*arg));
+	arg->bytes = PAGE;
+}
+
+static void fill_cell_open(struct heap *h, void *p)
+{
+	struct slabshm_cell_open *arg = p;
+
+	(void)h;
+	poison(arg, sizeof(*arg));
+	arg->flags = SLABSHM_CELL_CREATE;
+	set_name(arg->name, unique_name());
+}
+
+static void fill_cell_remove(struct heap *h, void *p)
+{
+	struct slabshm_cell_open cell;
+
+	cell_open(&h->c, unique_name(), SLABSHM_CELL_CREATE, &cell);
+	*(struct slabshm_cell_remove *)p = (struct slabshm_cell_remove){
+		.cell = cell.cell,
+		.generation = cell.generation,
+	};
+}
+
+static void fill_publish(struct heap *h, void *p)
+{
+	h->item = (struct slabshm_publish_cell){
+		.cell = h->empty.cell,
+		.generation = h->empty.generation,
+	};
+	*(struct slabshm_publish *)p = (struct slabshm_publish){
+		.cells = (uintptr_t)&h->item,
+		.ncells = 1,
+		.failed = POISON32,
+		.commit = POISON64,
+	};
+}
+
+static const struct known_call {
+	const char *name;
+	unsigned int cmd;
+	unsigned int needs;
+	void (*fill)(struct heap *h, void *arg);
+} known_calls[NCALLS] = {
+	{ "ATTACH", SLABSHM_IOC_ATTACH, OUT, fill_attach },
+	{ "UNLINK", SLABSHM_IOC_UNLINK, 0, fill_unlink },
+	{ "SETATTR", SLABSHM_IOC_SETATTR, SLAB, fill_setattr },
+	{ "STAT", SLABSHM_IOC_STAT, SLAB | OUT, fill_stat },
+	{ "LIST", SLABSHM_IOC_LIST, SLAB | OUT, fill_list },
+	{ "ALLOC", SLABSHM_IOC_ALLOC, ALL, fill_alloc },
+	{ "FREE", SLABSHM_IOC_FREE, ALL, fill_free },
+	{ "BLOCK", SLABSHM_IOC_BLOCK, SLAB | OUT, fill_block },
+	{ "GROW", SLABSHM_IOC_GROW, ALL | OUT, fill_grow },
+	{ "TRIM", SLABSHM_IOC_TRIM, ALL | OUT, fill_trim },
+	{ "CELL_OPEN", SLABSHM_IOC_CELL_OPEN, ALL | OUT, fill_cell_open },
+	{ "CELL_REMOVE", SLABSHM_IOC_CELL_REMOVE, ALL, fill_cell_remove },
+	{ "PUBLISH", SLABSHM_IOC_PUBLISH, ALL, fill_publish },
+};
+
+static const struct known_call * const calls_end = known_calls + NCALLS;
+
+static unsigned int with_size(unsigned int cmd, unsigned int size)
+{
+	return _IOC(_IOC_DIR(cmd), _IOC_TYPE(cmd), _IOC_NR(cmd), size);
+}
+
+/* A descriptor to try the call on: ATTACH wants one that is not attached. */
+static int call_fd(const struct heap *h, const struct known_call *k)
+{
+	return k->cmd == SLABSHM_IOC_ATTACH ? open_device() : h->c.fd;
+}
+
+static void call_fd_done(const struct heap *h, int fd)
+{
+	if (fd != h->c.fd)
+		close(fd);
+}
+
+FIXTURE(abi)
+{
+	struct heap heap;
+};
+
+FIXTURE_SETUP(abi)
+{
+	ASSERT_EQ(0, heap_make(&self->heap));
+}
+
+FIXTURE_TEARDOWN(abi)
+{
+	heap_end(&self->heap);
+}
+
+/*
+ * ---------------- All calls alike ----------------
+ */
+
+TEST_F(abi, valid)
+{
+	struct heap *h = &self->heap;
+	const struct known_call *k;
+	char arg[512];
+
+	for (k = known_calls; k < calls_end; k++) {
+		int fd;
+
+		k->fill(h, arg);
+		fd = call_fd(h, k);
+		EXPECT_EQ(0, call(fd, k->cmd, arg))
+			TH_LOG("%s", k->name);
+		call_fd_done(h, fd);
+	}
+}
+
+TEST_F(abi, misaligned_argument)
+{
+	struct heap *h = &self->heap;
+	const struct known_call *k;
+
+	for (k = known_calls; k < calls_end; k++) {
+		char arg[512];
+		int fd;
+
+		k->fill(h, arg);
+		memcpy(h->page + 3, arg, sizeof(arg));
+		fd = call_fd(h, k);
+		EXPECT_EQ(0, call(fd, k->cmd, h->page + 3))
+			TH_LOG("%s", k->name);
+		call_fd_done(h, fd);
+	}
+}
+
+TEST_F(abi, bad_argument_pointer)
+{
+	struct heap *h = &self->heap;
+	void *bad[] = {
+		NULL, (void *)1, h->page + PAGE, (void *)KERNEL_ADDRESS,
+		(void *)0x7ffffffff000ULL, (void *)0x8000000000000000ULL,
+		(void *)-1L, h->c.control,
+	};
+	const struct known_call *k;
+	unsigned int i;
+	char arg[512];
+
+	for (k = known_calls; k < calls_end; k++) {
+		for (i = 0; i < ARRAY_LEN(bad); i++) {
+			int fd;
+
+			/* The control region can be read: not an error then */
+			if (bad[i] == h->c.control && !(k->needs & OUT))
+				continue;
+			if (bad[i] == h->c.control &&
+			    k->cmd != SLABSHM_IOC_STAT)
+				continue;
+			k->fill(h, arg);
+			fd = call_fd(h, k);
+			EXPECT_REFUSED(EFAULT, call(fd, k->cmd, bad[i]))
+				TH_LOG("%s %p", k->name, bad[i]);
+			call_fd_done(h, fd);
+		}
+	}
+}
+
+TEST_F(abi, argument_straddles_the_end)
+{
+	struct heap *h = &self->heap;
+	const struct known_call *k;
+	char arg[512];
+
+	for (k = known_calls; k < calls_end; k++) {
+		size_t missing, size = _IOC_SIZE(k->cmd);
+
+		for (missing = 1; missing < size; missing += 7) {
+			char *at = h->page + PAGE - size + missing;
+			int fd;
+
+			k->fill(h, arg);
+			memcpy(at, arg, size - missing);
+			fd = call_fd(h, k);
+			EXPECT_REFUSED(EFAULT, call(fd, k->cmd, at))
+				TH_LOG("%s %zu", k->name, missing);
+			call_fd_done(h, fd);
+			if (missing > 8 && !long_run())
+				break;
+		}
+	}
+}
+
+/* The results cannot be written: the call must have undone what it did. */
+TEST_F(abi, read_only_argument)
+{
+	struct heap *h = &self->heap;
+	const struct known_call *k;
+	char arg[512];
+
+	for (k = known_calls; k < calls_end; k++) {
+		int fd;
+
+		k->fill(h, arg);
+		memcpy(h->page, arg, sizeof(arg));
+		protect(h, PROT_READ);
+		fd = call_fd(h, k);
+		if (k->needs & OUT) {
+			EXPECT_REFUSED(EFAULT, call(fd, k->cmd, h->page))
+				TH_LOG("%s", k->name);
+		} else {
+			EXPECT_EQ(0, call(fd, k->cmd, h->page))
+				TH_LOG("%s", k->name);
+		}
+		call_fd_done(h, fd);
+		protect(h, PROT_READ | PROT_WRITE);
+	}
+}
+
+TEST_F(abi, short_argument)
+{
+	struct heap *h = &self->heap;
+	const struct known_call *k;
+	unsigned int i;
+	char arg[512];
+
+	for (k = known_calls; k < calls_end; k++) {
+		unsigned int size = _IOC_SIZE(k->cmd);
+		unsigned int sizes[] = { 0, 1, size / 2, size - 8, size - 1 };
+
+		for (i = 0; i < ARRAY_LEN(sizes); i++) {
+			int fd;
+
+			k->fill(h, arg);
+			fd = call_fd(h, k);
+			EXPECT_REFUSED(EINVAL,
+				       call(fd, with_size(k->cmd, sizes[i]),
+					    arg))
+				TH_LOG("%s %u", k->name, sizes[i]);
+			call_fd_done(h, fd);
+		}
+	}
+}
+
+/* A newer program: zeros behind what this kernel knows are fine. */
+TEST_F(abi, long_argument)
+{
+	struct heap *h = &self->heap;
+	const struct known_call *k;
+	unsigned int i, j;
+	char arg[PAGE];
+
+	for (k = known_calls; k < calls_end; k++) {
+		unsigned int size = _IOC_SIZE(k->cmd);
+		unsigned int sizes[] = { size + 1, size + 8, 512, PAGE };
+
+		for (i = 0; i < ARRAY_LEN(sizes); i++) {
+			bool read_only = _IOC_DIR(k->cmd) == _IOC_READ;
+			int fd;
+
+			memset(arg, 0, sizeof(arg));
+			k->fill(h, arg);
+			if (read_only)
+				poison(arg, sizeof(arg));
+			fd = call_fd(h, k);
+			EXPECT_EQ(0, call(fd, with_size(k->cmd, sizes[i]), arg))
+				TH_LOG("%s %u", k->name, sizes[i]);
+			call_fd_done(h, fd);
+			for (j = size; j < sizes[i] && !arg[j]; j++)
+				;
+			EXPECT_EQ(sizes[i], j)
+				TH_LOG("%s left its tail", k->name);
+		}
+	}
+}
+
+TEST_F(abi, long_argument_with_more_in_it)
+{
+	struct heap *h = &self->heap;
+	const struct known_call *k;
+	unsigned int i;
+	char arg[PAGE];
+
+	for (k = known_calls; k < calls_end; k++) {
+		unsigned int size = _IOC_SIZE(k->cmd);
+		unsigned int places[] = { size, size + 7, 511, PAGE - 1 };
+
+		if (_IOC_DIR(k->cmd) == _IOC_READ)
+			continue;
+		for (i = 0; i < ARRAY_LEN(places); i++) {
+			int fd;
+
+			memset(arg, 0, sizeof(arg));
+			k->fill(h, arg);
+			arg[places[i]] = 1;
+			fd = call_fd(h, k);
+			EXPECT_REFUSED(E2BIG,
+				       call(fd, with_size(k->cmd, PAGE), arg))
+				TH_LOG("%s %u", k->name, places[i]);
+			call_fd_done(h, fd);
+		}
+	}
+}
+
+TEST_F(abi, argument_above_a_page)
+{
+	static char arg[1 << _IOC_SIZEBITS];
+	struct heap *h = &self->heap;
+	const struct known_call *k;
+
+	for (k = known_calls; k < calls_end; k++) {
+		int fd;
+
+		memset(arg, 0, sizeof(arg));
+		k->fill(h, arg);
+		fd = call_fd(h, k);
+		EXPECT_REFUSED(E2BIG,
+			       call(fd, with_size(k->cmd, PAGE + 1), arg));
+		EXPECT_REFUSED(E2BIG,
+			       call(fd, with_size(k->cmd, sizeof(arg) - 1),
+				    arg));
+		call_fd_done(h, fd);
+	}
+}
+
+TEST_F(abi, foreign_ioctls)
+{
+	struct heap *h = &self->heap;
+	const struct known_call *k;
+	unsigned int nr, dir, type;
+	char arg[PAGE];
+
+	memset(arg, 0, sizeof(arg));
+	for (nr = NCALLS; nr < 256; nr++)
+		for (dir = 0; dir < 4; dir++)
+			EXPECT_EQ(-ENOTTY,
+				  call(h->c.fd, _IOC(dir, SLABSHM_IOC_TYPE, nr,
+						     64), arg));
+	take_state(h, &before);
+	for (k = known_calls; k < calls_end; k++) {
+		k->fill(h, arg);
+		for (type = 0; type < 256; type++) {
+			if (type == SLABSHM_IOC_TYPE || type == 'T' ||
+			    type == 'f' || type == 'X' || type == 0x12)
+				continue;	/* some of these are the VFS's */
+			EXPECT_EQ(-ENOTTY,
+				  call(h->c.fd, _IOC(_IOC_DIR(k->cmd), type,
+						     _IOC_NR(k->cmd),
+						     _IOC_SIZE(k->cmd)), arg));
+		}
+		for (dir = 0; dir < 4; dir++) {
+			if (dir == _IOC_DIR(k->cmd))
+				continue;
+			EXPECT_REFUSED(ENOTTY,
+				       call(h->c.fd,
+					    _IOC(dir, SLABSHM_IOC_TYPE,
+						 _IOC_NR(k->cmd),
+						 _IOC_SIZE(k->cmd)), arg));
+		}
+	}
+}
+
+TEST_F(abi, not_attached)
+{
+	struct heap *h = &self->heap;
+	int fd = open_device();
+	const struct known_call *k;
+	char arg[512];
+
+	ASSERT_LE(0, fd);
+	for (k = known_calls; k < calls_end; k++) {
+		if (!(k->needs & SLAB))
+			continue;
+		k->fill(h, arg);
+		EXPECT_REFUSED(ENOTCONN, call(fd, k->cmd, arg))
+			TH_LOG("%s", k->name);
+	}
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0));
+	EXPECT_EQ(ENOTCONN, errno);
+	close(fd);
+}
+
+/* Before the first mapping of the reader region, and after the last. */
+TEST_F(abi, not_alive)
+{
+	struct heap *h = &self->heap;
+	const struct known_call *k;
+	struct slabshm_attach ask;
+	struct slabshm_cell_open handle;
+	struct client c;
+	char arg[512];
+	int ended;
+
+	ask_attach(&ask, h->name, 0, 0, 0);
+	ASSERT_EQ(0, client_attach(&c, &ask));
+	for (ended = 0; ended < 2; ended++) {
+		for (k = known_calls; k < calls_end; k++) {
+			if (k->cmd == SLABSHM_IOC_ATTACH)
+				continue;
+			k->fill(h, arg);
+			if (k->needs & LIFE) {
+				EXPECT_REFUSED(ENXIO, call(c.fd, k->cmd, arg))
+					TH_LOG("%s", k->name);
+			} else {
+				EXPECT_EQ(0, call(c.fd, k->cmd, arg))
+					TH_LOG("%s", k->name);
+			}
+		}
+		EXPECT_EQ(0, cell_open(&c, "cell", 0, &handle));
+		EXPECT_EQ(ended ? -ENXIO : 0, client_map_reader(&c));
+		client_unmap_reader(&c);
+	}
+	client_close(&c);
+}
+
+static char arguments[NCALLS][512];
+
+static int other_space(void *arg)
+{
+	struct heap *h = arg;
+	int i;
+
+	for (i = 0; i < NCALLS; i++)
+		if (call(h->c.fd, known_calls[i].cmd, arguments[i]) != -EIO)
+			return 1 + i;
+	if (mmap(NULL, PAGE, PROT_READ, MAP_SHARED, h->c.fd, 0) != MAP_FAILED ||
+	    errno != EIO)
+		return 100;
+	return 0;
+}
+
+TEST_F(abi, other_address_space)
+{
+	struct heap *h = &self->heap;
+	int i;
+
+	for (i = 0; i < NCALLS; i++)
+		known_calls[i].fill(h, arguments[i]);
+	EXPECT_REFUSED(0, in_child(other_space, h));
+}
+
+TEST_F(abi, read_only_client)
+{
+	struct heap *h = &self->heap;
+	const struct known_call *k;
+	char arg[512];
+
+	for (k = known_calls; k < calls_end; k++) {
+		k->fill(h, arg);
+		if (k->needs & WRITE) {
+			EXPECT_REFUSED(EACCES, call(h->ro.fd, k->cmd, arg))
+				TH_LOG("%s", k->name);
+		} else if (k->needs & SLAB) {
+			EXPECT_EQ(0, call(h->ro.fd, k->cmd, arg))
+				TH_LOG("%s", k->name);
+		}
+	}
+}
+
+static const struct reserved {
+	const char *name;
+	unsigned int cmd;
+	size_t at;
+	unsigned int bits;
+	__u64 known;	/* bits that mean something */
+} reserved[] = {
+#define RESERVED(NAME, type, field, bits, known)			\
+	{ #type "." #field, SLABSHM_IOC_##NAME,				\
+	  offsetof(struct slabshm_##type, field), bits, known }
+	RESERVED(ATTACH, attach, flags, 32, 0x7f),
+	RESERVED(ATTACH, attach, mode, 32, 0777),
+	RESERVED(UNLINK, unlink, flags, 32, 0),
+	RESERVED(UNLINK, unlink, pad, 32, 0),
+	RESERVED(SETATTR, setattr, mask, 32, 7),
+	RESERVED(SETATTR, setattr, mode, 32, 0777),
+	RESERVED(LIST, list, flags, 32, 0),
+	RESERVED(ALLOC, alloc, flags, 32, 3),
+	RESERVED(ALLOC, alloc, reserved, 64, 0),
+	RESERVED(FREE, free, flags, 32, 0),
+	RESERVED(FREE, free, pad, 32, 0),
+	RESERVED(BLOCK, block_info, pad, 32, 0),
+	RESERVED(GROW, grow, flags, 32, 0),
+	RESERVED(GROW, grow, pad, 32, 0),
+	RESERVED(TRIM, trim, flags, 32, 0),
+	RESERVED(TRIM, trim, pad, 32, 0),
+	RESERVED(CELL_OPEN, cell_open, flags, 32, 3),
+	RESERVED(CELL_REMOVE, cell_remove, flags, 32, 0),
+	RESERVED(PUBLISH, publish, flags, 32, 0),
+};
+
+TEST_F(abi, unknown_flags_and_reserved_fields)
+{
+	struct heap *h = &self->heap;
+	const struct reserved *r;
+	unsigned int bit;
+
+	for (r = reserved; r < reserved + ARRAY_LEN(reserved); r++) {
+		const struct known_call *k = &known_calls[_IOC_NR(r->cmd)];
+		char arg[512], bad[512];
+		int fd;
+
+		k->fill(h, arg);
+		fd = call_fd(h, k);
+		take_state(h, &before);
+		for (bit = 0; bit < r->bits; bit++) {
+			if (r->known >> bit & 1)
+				continue;
+			memcpy(bad, arg, sizeof(bad));
+			bad[r->at + bit / 8] |= 1 << bit % 8;
+			EXPECT_EQ(-EINVAL, call(fd, r->cmd, bad))
+				TH_LOG("%s bit %u", r->name, bit);
+		}
+		take_state(h, &after);
+		EXPECT_STREQ("", what_changed(&before, &after))
+			TH_LOG("%s", r->name);
+		EXPECT_EQ(0, call(fd, r->cmd, arg))
+			TH_LOG("%s", r->name);
+		call_fd_done(h, fd);
+	}
+}
+
+/*
+ * ---------------- 32-bit programs ----------------
+ */
+
+#ifdef __x86_64__
+/* ioctl(2) as a 32-bit program makes it; the argument must lie low. */
+static int call32(int fd, unsigned int cmd, void *arg)
+{
+	long ret = 54;	/* ioctl */
+
+	asm volatile("int $0x80" : "+a" (ret)
+		     : "b" (fd), "c" (cmd), "d" ((unsigned int)(uintptr_t)arg)
+		     : "memory", "r8", "r9", "r10", "r11");
+	return (int)ret;
+}
+
+static int has_32_bit(void *arg)
+{
+	long ret = 20;	/* getpid */
+
+	(void)arg;
+	asm volatile("int $0x80" : "+a" (ret)
+		     : : "memory", "r8", "r9", "r10", "r11");
+	return (int)ret != getpid();
+}
+
+TEST_F(abi, calls_of_32_bit_programs)
+{
+	struct heap *h = &self->heap;
+	const struct known_call *k;
+	char *low;
+
+	if (in_child(has_32_bit, NULL))
+		SKIP(return, "this kernel runs no 32-bit programs");
+	low = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	ASSERT_NE(MAP_FAILED, low);
+	for (k = known_calls; k < calls_end; k++) {
+		int fd;
+
+		memset(low, 0, PAGE);
+		k->fill(h, low);
+		fd = call_fd(h, k);
+		EXPECT_EQ(0, call32(fd, k->cmd, low))
+			TH_LOG("%s", k->name);
+		call_fd_done(h, fd);
+		EXPECT_REFUSED(EFAULT, call32(h->c.fd, k->cmd, NULL));
+		EXPECT_EQ(-EINVAL, call32(h->c.fd, with_size(k->cmd, 4), low));
+		EXPECT_EQ(-ENOTTY, call32(h->c.fd, k->cmd ^ 0x100, low));
+	}
+}
+#endif
+
+TEST_HARNESS_MAIN
