@@ -398,13 +398,8 @@ int slabshm_alloc_batch(struct slabshm *s, struct slabshm_block *blocks,
 		.flags = flags,
 		.align = align,
 	};
-	int ret;
 
-	/* A signal stops the growth of the slab, which goes on from there. */
-	do {
-		ret = call(slabshm_fd(s), SLABSHM_IOC_ALLOC, &arg);
-	} while (ret == -EINTR);
-	return ret;
+	return call(slabshm_fd(s), SLABSHM_IOC_ALLOC, &arg);
 }
 
 static int64_t alloc_one(struct slabshm *s, size_t size, size_t align,
