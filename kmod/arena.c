@@ -75,8 +75,8 @@ enum block_state {
 /**
  * struct slabshm_extent - a range of pages
  * @node: BACKED, UNBACKED: in the tree, by (@npages, @page)
- * @list: RUN: in slabshm_owner or slabshm_arena, .full or .partial[class];
- *	LARGE: in slabshm_owner.extents unless published, then in no list
+ * @list: RUN: in the owner's slabshm_runs, or the arena's; LARGE: in
+ *	slabshm_owner.extents unless published, then in no list
  * @page: where it starts
  * @npages: how many
  * @owner: LARGE: who has the block, NULL if published; RUN: who has all the
@@ -337,6 +337,23 @@ static struct slabshm_run *extent_run(struct slabshm_extent *extent)
 	return container_of(extent, struct slabshm_run, extent);
 }
 
+/* A run with a free block of @class, or NULL. */
+static struct slabshm_run *run_partial(struct slabshm_runs *runs,
+				       unsigned int class)
+{
+	return list_first_entry_or_null(&runs->partial[class],
+					struct slabshm_run, extent.list);
+}
+
+static void runs_init(struct slabshm_runs *runs)
+{
+	unsigned int class;
+
+	for (class = 0; class < SLABSHM_NCLASSES; class++)
+		INIT_LIST_HEAD(&runs->partial[class]);
+	INIT_LIST_HEAD(&runs->full);
+}
+
 /* Let all pages of a run point to @extent, and tell the users @what they are */
 static void run_mark(struct slabshm_arena *arena, struct slabshm_run *run,
 		     struct slabshm_extent *extent, u8 what)
@@ -387,6 +404,7 @@ static struct slabshm_run *run_new(struct slabshm_arena *arena,
 		extent_put(space);
 	}
 	run->extent.state = EXTENT_RUN;
+	INIT_LIST_HEAD(&run->extent.list);
 	run->class = class;
 	run->nblocks = nblocks;
 	run->nfree = nblocks;
@@ -414,26 +432,21 @@ static void run_end(struct slabshm_arena *arena, struct slabshm_run *run)
 static void run_settle(struct slabshm_arena *arena, struct slabshm_run *run,
 		       bool move)
 {
-	struct slabshm_owner *owner = run->extent.owner;
+	struct slabshm_runs *runs = &arena->runs;
 
 	if (run->nfree == run->nblocks) {
 		run_end(arena, run);
 		return;
 	}
-	if (owner && !run->nheld) {
-		owner = NULL;
+	if (run->nheld) {
+		runs = &run->extent.owner->runs;
+	} else if (run->extent.owner) {
 		run->extent.owner = NULL;
 		move = true;
 	}
-	if (!move)
-		return;
-	if (!run->nfree)
-		list_move(&run->extent.list,
-			  owner ? &owner->full : &arena->full);
-	else
-		list_move(&run->extent.list,
-			  owner ? &owner->partial[run->class] :
-				  &arena->partial[run->class]);
+	if (move)
+		list_move(&run->extent.list, run->nfree ?
+			  &runs->partial[run->class] : &runs->full);
 }
 
 /*
@@ -576,34 +589,24 @@ static int small_alloc(struct slabshm_arena *arena,
 		       struct slabshm_owner *owner, unsigned int class,
 		       struct spares *spares, unsigned long *need, u64 *offset)
 {
-	struct slabshm_extent *extent;
-	struct slabshm_run *run;
+	struct slabshm_run *run = run_partial(&owner->runs, class);
 	unsigned int index;
 
-	extent = list_first_entry_or_null(&owner->partial[class],
-					  struct slabshm_extent, list);
-	if (extent) {
-		run = extent_run(extent);
-	} else {
-		extent = list_first_entry_or_null(&arena->partial[class],
-						  struct slabshm_extent, list);
-		if (extent) {
-			run = extent_run(extent);
-			list_del(&extent->list);
-		} else {
+	if (!run) {
+		run = run_partial(&arena->runs, class);
+		if (!run)
 			run = run_new(arena, class, spares, need);
-			if (IS_ERR(run))
-				return PTR_ERR(run);
-		}
+		if (IS_ERR(run))
+			return PTR_ERR(run);
 		run->extent.owner = owner;
-		list_add(&run->extent.list, &owner->partial[class]);
+		list_move(&run->extent.list, &owner->runs.partial[class]);
 	}
 
 	index = find_first_bit(run->free, RUN_BLOCKS);
 	__clear_bit(index, run->free);
 	run->nheld++;
 	if (!--run->nfree)
-		list_move(&run->extent.list, &owner->full);
+		list_move(&run->extent.list, &owner->runs.full);
 	*offset = ((u64)run->extent.page << PAGE_SHIFT) +
 		  index * slabshm_class_size[class];
 	return 0;
@@ -791,8 +794,6 @@ void slabshm_arena_module_exit(void)
  */
 int slabshm_arena_init(struct slabshm_arena *arena, unsigned long max_pages)
 {
-	unsigned int class;
-
 	if (!max_pages || max_pages > SLABSHM_SIZE_MAX >> PAGE_SHIFT)
 		return -EINVAL;
 	memset(arena, 0, sizeof(*arena));
@@ -804,9 +805,7 @@ int slabshm_arena_init(struct slabshm_arena *arena, unsigned long max_pages)
 	arena->max_pages = max_pages;
 	arena->backed = RB_ROOT;
 	arena->unbacked = RB_ROOT;
-	INIT_LIST_HEAD(&arena->full);
-	for (class = 0; class < SLABSHM_NCLASSES; class++)
-		INIT_LIST_HEAD(&arena->partial[class]);
+	runs_init(&arena->runs);
 	return 0;
 }
 
@@ -853,11 +852,7 @@ void slabshm_arena_destroy(struct slabshm_arena *arena)
  */
 void slabshm_owner_init(struct slabshm_owner *owner, u64 limit)
 {
-	unsigned int class;
-
-	for (class = 0; class < SLABSHM_NCLASSES; class++)
-		INIT_LIST_HEAD(&owner->partial[class]);
-	INIT_LIST_HEAD(&owner->full);
+	runs_init(&owner->runs);
 	INIT_LIST_HEAD(&owner->extents);
 	owner->bytes = 0;
 	owner->blocks = 0;
@@ -1152,18 +1147,14 @@ static unsigned int extent_release(struct slabshm_arena *arena,
 /* A run or a large block of the owner's, or NULL. */
 static struct slabshm_extent *owner_first(struct slabshm_owner *owner)
 {
-	struct list_head *list = NULL;
+	struct list_head *list = &owner->extents;
 	unsigned int class;
 
-	if (!list_empty(&owner->extents))
-		list = &owner->extents;
-	else if (!list_empty(&owner->full))
-		list = &owner->full;
-	for (class = 0; !list && class < SLABSHM_NCLASSES; class++)
-		if (!list_empty(&owner->partial[class]))
-			list = &owner->partial[class];
-	return list ? list_first_entry(list, struct slabshm_extent, list) :
-		      NULL;
+	if (list_empty(list))
+		list = &owner->runs.full;
+	for (class = 0; list_empty(list) && class < SLABSHM_NCLASSES; class++)
+		list = &owner->runs.partial[class];
+	return list_first_entry_or_null(list, struct slabshm_extent, list);
 }
 
 /**

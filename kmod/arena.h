@@ -46,10 +46,21 @@ struct slabshm_extent;
 struct slabshm_chunk;
 
 /**
+ * struct slabshm_runs - the runs of one owner, or those of nobody
+ * @partial: for each class, runs with a free block
+ * @full: runs without one
+ *
+ * Protected by slabshm_arena.lock.
+ */
+struct slabshm_runs {
+	struct list_head partial[SLABSHM_NCLASSES];
+	struct list_head full;
+};
+
+/**
  * struct slabshm_owner - who has blocks that are not published
- * @partial: for each class, runs of this owner with a free block
- * @full: runs of this owner without a free block
- * @extents: large blocks of this owner
+ * @runs: its runs
+ * @extents: its large blocks
  * @bytes: bytes of owned and claimed blocks
  * @blocks: how many
  * @limit: most bytes it may have; set by the caller
@@ -57,8 +68,7 @@ struct slabshm_chunk;
  * All fields are protected by slabshm_arena.lock.
  */
 struct slabshm_owner {
-	struct list_head partial[SLABSHM_NCLASSES];
-	struct list_head full;
+	struct slabshm_runs runs;
 	struct list_head extents;
 	u64 bytes;
 	u64 blocks;
@@ -75,8 +85,7 @@ struct slabshm_owner {
  *	page is added, and never changes after that
  * @backed: free extents with memory behind them, by (pages, first page)
  * @unbacked: free extents whose memory was given back
- * @partial: for each class, runs with a free block and no owner
- * @full: runs without a free block and without an owner
+ * @runs: the runs that have no owner
  * @backed_pages: pages of the space that have memory, free or not, but for
  *	those that slabshm_arena_take() took
  * @bytes: bytes of blocks that are not free, published ones included
@@ -88,8 +97,7 @@ struct slabshm_arena {
 	struct slabshm_chunk *chunks;
 	struct rb_root backed;
 	struct rb_root unbacked;
-	struct list_head partial[SLABSHM_NCLASSES];
-	struct list_head full;
+	struct slabshm_runs runs;
 	unsigned long backed_pages;
 	u64 bytes;
 	u64 blocks;
