@@ -518,6 +518,17 @@ static inline int in_child(int (*fn)(void *), void *arg)
 	return pid < 0 ? -1000 : end_child(pid);
 }
 
+/* In a child, where the harness's macros do not work: says what failed. */
+#define CHECK(cond) \
+	((cond) ? (void)0 : check_failed(__FILE__, __LINE__, #cond))
+
+static inline void check_failed(const char *file, int line, const char *what)
+{
+	printf("# %s:%d: not so: %s\n", file, line, what);
+	fflush(stdout);
+	_exit(1);
+}
+
 /* Become another user, for good. */
 static inline int become(uid_t uid, gid_t gid)
 {
