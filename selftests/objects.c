@@ -887,8 +887,10 @@ TEST_F_TIMEOUT(tree, killed_writers, 300)
 	for (w = 0; w < variant->writers; w++)
 		writer[w] = start_child(write_tree, t);
 	for (i = 1; i <= kills; i++) {
-		begun = t->updates;
-		EXPECT_TRUE(wait_until(t->updates != begun, 10000));
+		begun = __atomic_load_n(&t->updates, __ATOMIC_RELAXED);
+		EXPECT_TRUE(wait_until(__atomic_load_n(&t->updates,
+						       __ATOMIC_RELAXED) !=
+				       begun, 20000));
 		usleep(any(&seed) % 8000);
 		w = any(&seed) % variant->writers;
 		ASSERT_EQ(0, kill(writer[w], SIGKILL));
@@ -942,7 +944,7 @@ FIXTURE_TEARDOWN(whole_tree)
 }
 
 /* One publish drops all of a large tree; another tree takes its place. */
-TEST_F(whole_tree, drop_all)
+TEST_F_TIMEOUT(whole_tree, drop_all, 300)
 {
 	struct slabshm_publish_cell item = {
 		.cell = self->t.ref.cell,
@@ -971,7 +973,7 @@ TEST_F(whole_tree, drop_all)
 }
 
 /* Removed while it is torn down already, and then with the slab. */
-TEST_F(whole_tree, closed_at_once)
+TEST_F_TIMEOUT(whole_tree, closed_at_once, 300)
 {
 	struct tree *t = &self->t;
 
