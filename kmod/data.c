@@ -39,8 +39,9 @@ struct file *slabshm_data_create(umode_t mode)
 	struct inode *inode;
 
 	file = shmem_file_setup("slabshm", 0, SLABSHM_SHMEM_FLAGS);
+	/* Without memory for the inode shmem calls itself full */
 	if (IS_ERR(file))
-		return file;
+		return PTR_ERR(file) == -ENOSPC ? ERR_PTR(-ENOMEM) : file;
 	inode = file_inode(file);
 	inode->i_mode = S_IFREG | (mode & 0777);
 	/* Nobody else has seen the file, so no lock is needed. */
