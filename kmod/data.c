@@ -244,7 +244,8 @@ int slabshm_data_make_room(struct slabshm_slab *slab, unsigned long need,
 {
 	int err = 0;
 
-	if (need > slab->max_size >> PAGE_SHIFT)
+	/* Page 0 is no block's */
+	if (need >= slab->max_size >> PAGE_SHIFT)
 		return -ENOSPC;
 	if (mutex_lock_killable(&slab->grow_lock))
 		return -EINTR;
@@ -254,10 +255,16 @@ int slabshm_data_make_room(struct slabshm_slab *slab, unsigned long need,
 	if (err != -ENOSPC)
 		goto out;
 	if (may_grow && slab->size < slab->max_size) {
-		u64 size = slab->size + ((u64)need << PAGE_SHIFT);
+		u64 least = min(slab->size + ((u64)need << PAGE_SHIFT),
+				slab->max_size);
 
-		err = data_grow(slab, min(round_up(size, STEP), slab->max_size),
-				true);
+		err = data_grow(slab, min(round_up(least, STEP),
+					  slab->max_size), true);
+		/* What a limit leaves may be less than a whole step */
+		if (err == -EFBIG || err == -EDQUOT)
+			err = data_grow(slab, least, true);
+		if (err && err != -EINTR && slab->room != room)
+			err = 0;
 		goto out;
 	}
 	err = data_refill(slab, 1, STEP_PAGES);
