@@ -184,6 +184,13 @@ TEST(nogrow_and_fixed)
 	EXPECT_EQ(2 * MIB, stat_size(&c));
 	client_close(&c);
 
+	/* What can never be is not tried */
+	ASSERT_EQ(0, client_open(&c, NULL, CREATE, 4 * MIB, MIB));
+	EXPECT_EQ(-ENOSPC, (int)alloc_block(&c, 4 * MIB));
+	EXPECT_EQ(-ENOSPC, (int)alloc_block(&c, 5 * MIB));
+	EXPECT_EQ(MIB, stat_size(&c));
+	client_close(&c);
+
 	/* And without any size to begin with there is nothing to be had */
 	ASSERT_EQ(0, client_open(&c, NULL, CREATE | SLABSHM_ATTACH_FIXED,
 				 4 * MIB, 0));
@@ -268,7 +275,7 @@ TEST(trim_and_alloc)
 
 static int file_size_limit(void *arg)
 {
-	struct rlimit limit = { 2 * MIB, 2 * MIB };
+	struct rlimit limit = { 2 * MIB + 4 * PAGE + 1, 4 * MIB };
 	struct slabshm_stat st0, st;
 	struct slabshm_attach ask;
 	const char *name = unique_name();
@@ -281,7 +288,8 @@ static int file_size_limit(void *arg)
 	CHECK(!setrlimit(RLIMIT_FSIZE, &limit));
 	CHECK(!client_open(&c, NULL, CREATE, 16 * MIB, MIB));
 	CHECK(!get_stat(&c, &st0));
-	CHECK(grow(&c, 2 * MIB + 1, &has) == -EFBIG && has == MIB);
+	CHECK(grow(&c, 2 * MIB + 5 * PAGE, &has) == -EFBIG);
+	CHECK(has == MIB);
 	CHECK(grow(&c, 16 * MIB, &has) == -EFBIG && has == MIB);
 	CHECK(!get_stat(&c, &st) && !memcmp(&st0, &st, sizeof(st)));
 	CHECK(!grow(&c, 2 * MIB, &has) && has == 2 * MIB);
@@ -289,10 +297,14 @@ static int file_size_limit(void *arg)
 	while ((block = alloc_block(&c, 10000)) > 0)
 		memset(c.data + block, 1, 10000);
 	CHECK(block == -EFBIG);
-	CHECK(stat_size(&c) == 2 * MIB);
+	/* Up to the limit, though that is not where a step ends */
+	while ((block = alloc_block(&c, 64)) > 0)
+		memset(c.data + block, 1, 64);
+	CHECK(block == -EFBIG);
+	CHECK(stat_size(&c) == 2 * MIB + 4 * PAGE);
 
 	ask_attach(&ask, name, CREATE | SLABSHM_ATTACH_PERSIST, 16 * MIB,
-		   2 * MIB + 1);
+		   2 * MIB + 4 * PAGE + 1);
 	CHECK(client_attach(&c, &ask) == -EFBIG);
 	CHECK(!slab_listed(name, NULL));
 
