@@ -480,6 +480,7 @@ TEST_F(parts, others)
 #define INNER_BYTES	256
 #define TREE_BYTES	(LEAVES * LEAF_BYTES + (INNER + 1) * INNER_BYTES)
 #define UPDATE_LEAVES	8	/* most leaves in one update */
+#define PATIENCE_MS	30000	/* for the kills of one test */
 
 /**
  * struct node - of the tree
@@ -772,8 +773,7 @@ static void tree_build(struct tree *t)
 /* What a walk through the whole tree has found. */
 struct found {
 	uint64_t nodes[LEVELS];
-	uint64_t bytes;
-	uint64_t sum;
+	bool thorough;		/* ask the kernel about each block */
 	bool bad;
 };
 
@@ -789,17 +789,16 @@ static uint64_t walk(const struct slabshm *s, uint64_t offset, uint64_t level,
 	if (f->bad)
 		return 0;
 	if (!node || !node_good(node, level, index) ||
-	    block_info(&c, offset, &info) || info.start != offset ||
-	    info.state != SLABSHM_BLOCK_PUBLISHED) {
+	    (f->thorough &&
+	     (block_info(&c, offset, &info) || info.start != offset ||
+	      info.state != SLABSHM_BLOCK_PUBLISHED ||
+	      info.size != (level == LEVELS - 1 ? LEAF_BYTES : INNER_BYTES)))) {
 		f->bad = true;
 		return 0;
 	}
 	f->nodes[level]++;
-	f->bytes += info.size;
-	if (level == LEVELS - 1) {
-		f->sum += node->value;
+	if (level == LEVELS - 1)
 		return node->value;
-	}
 	for (k = 0; k < FANOUT; k++)
 		sum += walk(s, node->child[k], level + 1, index * FANOUT + k,
 			    f);
@@ -809,10 +808,11 @@ static uint64_t walk(const struct slabshm *s, uint64_t offset, uint64_t level,
 }
 
 /* Nobody writes now: every node is there, and nothing else. */
-static void tree_check(struct __test_metadata *_metadata, struct tree *t)
+static void tree_check(struct __test_metadata *_metadata, struct tree *t,
+		       bool thorough)
 {
 	struct slabshm_cell_entry entry;
-	struct found found = { .bad = false };
+	struct found found = { .thorough = thorough };
 	uint64_t cursor = 0;
 	struct slabshm_stat st;
 
@@ -826,7 +826,6 @@ static void tree_check(struct __test_metadata *_metadata, struct tree *t)
 	EXPECT_EQ(FANOUT, found.nodes[1]);
 	EXPECT_EQ(FANOUT * FANOUT, found.nodes[2]);
 	EXPECT_EQ(LEAVES, found.nodes[3]);
-	EXPECT_EQ(TREE_BYTES, found.bytes);
 
 	/* The killed client's nodes come back a moment later */
 	EXPECT_TRUE(wait_until(live_bytes(t->s) == TREE_BYTES, 10000));
@@ -867,7 +866,7 @@ FIXTURE_SETUP(tree)
 	ASSERT_EQ(0, slabshm_cell_open(self->t->s, "tree", SLABSHM_CELL_CREATE,
 				       &self->t->ref));
 	tree_build(self->t);
-	tree_check(_metadata, self->t);
+	tree_check(_metadata, self->t, true);
 }
 
 FIXTURE_TEARDOWN(tree)
@@ -878,10 +877,12 @@ FIXTURE_TEARDOWN(tree)
 TEST_F_TIMEOUT(tree, killed_writers, 300)
 {
 	unsigned int i, w, kills = variant->kills * (long_run() ? 20 : 1);
+	long long end = long_run() ? INT64_MAX : now_ms() + PATIENCE_MS;
 	uint64_t seed = any_seed(3), begun;
 	struct tree *t = self->t;
 	pid_t writer[2], reader;
 	struct path path;
+	bool last;
 
 	reader = start_child(read_tree, t);
 	for (w = 0; w < variant->writers; w++)
@@ -900,8 +901,9 @@ TEST_F_TIMEOUT(tree, killed_writers, 300)
 				kill(writer[!w], SIGKILL);
 				ASSERT_EQ(-SIGKILL, end_child(writer[!w]));
 			}
-			tree_check(_metadata, t);
-			if (i == kills)
+			last = i == kills || now_ms() > end;
+			tree_check(_metadata, t, last || i % 16 == 0);
+			if (last)
 				break;
 			if (variant->writers == 2)
 				writer[!w] = start_child(write_tree, t);
@@ -911,10 +913,10 @@ TEST_F_TIMEOUT(tree, killed_writers, 300)
 	t->stop = 1;
 	EXPECT_EQ(0, end_child(reader));
 	TH_LOG("%u kills, %llu updates, %llu conflicts, %llu reads, %llu in vain",
-	       kills, (unsigned long long)t->updates,
+	       i, (unsigned long long)t->updates,
 	       (unsigned long long)t->conflicts, (unsigned long long)t->reads,
 	       (unsigned long long)t->rereads);
-	EXPECT_GT(t->updates, kills);
+	EXPECT_GE(t->updates, i);
 	EXPECT_GT(t->reads, t->rereads);
 	EXPECT_EQ(0, path_read(t->s, &t->ref, 0, &path));
 	EXPECT_GT(path.node[0].value, t->updates - 1);
@@ -956,7 +958,7 @@ TEST_F_TIMEOUT(whole_tree, drop_all, 300)
 	struct slabshm_stat st;
 	int64_t block;
 
-	tree_check(_metadata, t);
+	tree_check(_metadata, t, true);
 	block = slabshm_alloc(t->s, 5);
 	ASSERT_GT(block, 0);
 	item.block = (uint64_t)block;
@@ -969,7 +971,7 @@ TEST_F_TIMEOUT(whole_tree, drop_all, 300)
 	EXPECT_EQ(st.backed, st.free + 64);
 
 	tree_build(t);
-	tree_check(_metadata, t);
+	tree_check(_metadata, t, true);
 }
 
 /* Removed while it is torn down already, and then with the slab. */

@@ -260,7 +260,7 @@ static int write_objects(void *arg)
 	struct board *b = arg;
 	struct slabshm *s = child_open(b->s);
 	uint64_t seed = any_seed(0), seq = 0, who = (uint64_t)getpid(), step;
-	int64_t block, version, last = 0;
+	int64_t version, last = 0;
 	size_t len;
 
 	if (b->writers == 1)
@@ -274,9 +274,22 @@ static int write_objects(void *arg)
 		if (!seq++)
 			count(&b->begun);
 		count(&b->publishes);
-		/* Its blocks are used again at once, for something else */
-		if (seq % 4)
-			continue;
+	}
+	slabshm_close(s);
+	return 0;
+}
+
+/* Uses free blocks again, as soon as there are any. */
+static int spoil_free_blocks(void *arg)
+{
+	struct board *b = arg;
+	struct slabshm *s = child_open(b->s);
+	uint64_t seed = any_seed(3), step = (b->size - b->least) / 8 + 1;
+	size_t len;
+	int64_t block;
+
+	while (!stopped(b)) {
+		len = b->least + 8 * (any(&seed) % step);
 		block = must_do(slabshm_alloc(s, len));
 		memset(slabshm_ptr(s, (uint64_t)block), 0xff, len);
 		must_do(slabshm_free(s, (uint64_t)block));
@@ -392,7 +405,8 @@ TEST_F_TIMEOUT(whole, objects, 200)
 		begin(b, read_objects);
 	for (i = 0; i < b->writers; i++)
 		begin(b, write_objects);
-	let_run(b, 900, counted(&b->begun) == b->writers &&
+	begin(b, spoil_free_blocks);
+	let_run(b, 1000, counted(&b->begun) == b->writers &&
 		counted(&b->publishes) > 20 && counted(&b->news) > 5);
 	TH_LOG("%llu publishes, %llu reads of %llu versions",
 	       (unsigned long long)b->publishes, (unsigned long long)b->reads,
@@ -463,9 +477,11 @@ static int watch_version(void *arg)
 		c1 = c1 > now ? 0 : c1;
 		v = &cell->version[c1 > c0];
 		c = c1 > c0 ? c1 : c0;
-		if (!c)
+		/* One is always there, unless both were replaced meanwhile */
+		if (!c) {
+			must(load(&s->header->commit) > now);
 			continue;
-		/* A version at or below the clock never goes above it again */
+		}
 		must(c + 1 >= now);
 		first = 0;
 		for (;;) {
@@ -612,6 +628,8 @@ static int read_at_once(void *arg)
 			c0 = c0 > now ? 0 : c0;
 			c1 = c1 > now ? 0 : c1;
 			version = c1 > c0 ? c1 : c0;
+			if (!version)
+				must(load(&s->header->commit) > now);
 			if (!version ||
 			    load(&cell->version[c1 > c0].commit) != version)
 				break;

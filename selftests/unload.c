@@ -55,7 +55,9 @@ FIXTURE_SETUP(module)
 		SKIP(return, "SLABSHM_KO does not name the module's file");
 	if (getuid())
 		SKIP(return, "for root");
-	ASSERT_TRUE(loaded());
+	/* It is not if the test before was stopped */
+	if (!loaded())
+		ASSERT_EQ(0, load());
 	ASSERT_TRUE(wait_until(!module_refs(), 5000)) {
 		TH_LOG("somebody uses the module");
 	}
@@ -208,12 +210,14 @@ static int leave_work(void *arg)
 	return 1;
 }
 
-TEST_F_TIMEOUT(module, a_hundred_times, 300)
+/* On a slow kernel not quite so often. */
+TEST_F_TIMEOUT(module, a_hundred_times, 3000)
 {
 	unsigned int i, n = long_run() ? 1000 : 100;
+	long long end = now_ms() + 100000;
 	pid_t pid[2];
 
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n && (now_ms() < end || long_run()); i++) {
 		pid[0] = start_child(leave_work, (void *)(uintptr_t)self->name);
 		if (i % 2) {
 			pid[1] = start_child(leave_work,
@@ -224,6 +228,8 @@ TEST_F_TIMEOUT(module, a_hundred_times, 300)
 		ASSERT_EQ(0, unload_soon());
 		ASSERT_EQ(0, load());
 	}
+	TH_LOG("%u times", i);
+	EXPECT_GT(i, 10);
 }
 
 /* Comes at any time: finds the module, or does not, or half of the time. */
@@ -259,7 +265,7 @@ TEST_F_TIMEOUT(module, while_others_knock, 120)
 
 	for (i = 0; i < 3; i++)
 		pid[i] = start_child(knock, stop);
-	while (now_ms() < end) {
+	while (now_ms() < end || (unloads < 3 && now_ms() < end + 60000)) {
 		ret = unload();
 		if (ret == -EWOULDBLOCK) {
 			refused++;
@@ -274,7 +280,7 @@ TEST_F_TIMEOUT(module, while_others_knock, 120)
 	for (i = 0; i < 3; i++)
 		EXPECT_EQ(0, end_child(pid[i]));
 	TH_LOG("unloaded %u times, refused %u times", unloads, refused);
-	EXPECT_GT(unloads, 2);
+	EXPECT_GE(unloads, 3);
 	EXPECT_GT(refused, 0);
 }
 
