@@ -18,58 +18,9 @@
 
 #include "cell.h"
 #include "client.h"
+#include "reclaim.h"
 #include "slab.h"
 #include "trace.h"
-
-/**
- * struct object - what a cell holds
- * @root: record of the root block, or NULL
- * @parts: records of the parts
- * @nparts: how many
- * @bytes: bytes of the root and the parts
- * @root_bytes: of the root alone
- * @retired: 0 while a cell holds the object, then the commit it was retired at
- * @link: in slabshm_cells.retired_objects
- */
-struct object {
-	struct record *root;
-	struct list_head parts;
-	u64 nparts;
-	u64 bytes;
-	u64 root_bytes;
-	u64 retired;
-	struct list_head link;
-};
-
-/* What a record is of; kept in the low bits of record.place. */
-enum record_kind {
-	RECORD_ROOT = 0,
-	RECORD_PART = 1,
-	RECORD_RETIRED = 2,	/* by itself, not with its object */
-	RECORD_DROPPING = 3,	/* a part that the publish in progress drops */
-};
-
-#define RECORD_KIND	((u64)SLABSHM_GRANULE - 1)
-
-/**
- * struct record - one published block
- * @link: in object.parts, or slabshm_cells.retired_blocks
- * @born: commit that published or attached the block
- * @object: of a root or a part: whose
- * @retired: RECORD_RETIRED: the commit that retired it
- * @place: the block's offset, and enum record_kind
- *
- * A full slab has one for each block: 40 bytes and 8 for the pointer to it.
- */
-struct record {
-	struct list_head link;
-	u64 born;
-	union {
-		struct object *object;
-		u64 retired;
-	};
-	u64 place;
-};
 
 /**
  * struct cell - the kernel's side of a cell
@@ -91,8 +42,8 @@ struct cell {
 	bool busy;
 	u64 generation;
 	char *name;
-	struct object *object;
-	struct object *spare;
+	struct slabshm_object *object;
+	struct slabshm_object *spare;
 };
 
 #define CELLS_PER_PAGE	(PAGE_SIZE / sizeof(struct slabshm_cell))
@@ -106,32 +57,6 @@ struct cell_page {
 	struct slabshm_cell *line;
 	struct cell cell[CELLS_PER_PAGE];
 };
-
-static struct kmem_cache *record_cache;
-
-static enum record_kind record_kind(const struct record *record)
-{
-	return record->place & RECORD_KIND;
-}
-
-static u64 record_offset(const struct record *record)
-{
-	return record->place & ~RECORD_KIND;
-}
-
-static void record_set_kind(struct record *record, enum record_kind kind)
-{
-	record->place = record_offset(record) | kind;
-}
-
-static struct object *object_create(void)
-{
-	struct object *object = kzalloc(sizeof(*object), GFP_KERNEL_ACCOUNT);
-
-	if (object)
-		INIT_LIST_HEAD(&object->parts);
-	return object;
-}
 
 /* Make sure that the page of cell @index is there.  May sleep. */
 static int cell_populate(struct slabshm_slab *slab, u32 index)
@@ -243,141 +168,16 @@ static void commit_done(struct slabshm_slab *slab)
 	smp_store_release(&slab->control.header->commit, cells->commit);
 }
 
-/*
- * Retiring.  Only after commit_done(): from here on the block waits for
- * reclaim_work() alone.
- */
-static void retire_record(struct slabshm_cells *cells, struct record *record,
-			  u64 bytes)
-{
-	lockdep_assert_held(&cells->lock);
-
-	record_set_kind(record, RECORD_RETIRED);
-	record->retired = cells->commit;
-	list_add_tail(&record->link, &cells->retired_blocks);
-	cells->retired_bytes += bytes;
-	cells->retired_count++;
-}
-
-static void retire_object(struct slabshm_cells *cells, struct object *object)
-{
-	lockdep_assert_held(&cells->lock);
-
-	object->retired = cells->commit;
-	list_add_tail(&object->link, &cells->retired_objects);
-	cells->retired_bytes += object->bytes;
-	cells->retired_count += object->nparts + !!object->root;
-}
-
-static void retire_root(struct slabshm_cells *cells, struct object *object)
+/* Retire the root of an object, if it has one. */
+static void retire_root(struct slabshm_slab *slab,
+			struct slabshm_object *object)
 {
 	if (!object->root)
 		return;
-	retire_record(cells, object->root, object->root_bytes);
 	object->bytes -= object->root_bytes;
+	slabshm_retire_record(slab, object->root, object->root_bytes);
 	object->root_bytes = 0;
 	object->root = NULL;
-}
-
-static bool have_retired(const struct slabshm_cells *cells)
-{
-	return !list_empty(&cells->retired_blocks) ||
-	       !list_empty(&cells->retired_objects);
-}
-
-/* Frees the blocks of up to a batch of records, and the records. */
-static void reclaim_batch(struct slabshm_slab *slab, struct list_head *records)
-{
-	struct slabshm_cells *cells = &slab->cells;
-	struct record *record, *next;
-	u64 bytes = 0;
-	unsigned int n = 0;
-	LIST_HEAD(batch);
-
-	/* Both locks, as in slab_stat(): what is free is not retired any more */
-	spin_lock(&cells->lock);
-	spin_lock(&slab->arena.lock);
-	list_for_each_entry_safe(record, next, records, link) {
-		u64 size = 0;
-
-		if (n == SLABSHM_BATCH_MAX)
-			break;
-		slabshm_arena_record(&slab->arena, record_offset(record), &size);
-		slabshm_arena_free_published(&slab->arena,
-					     record_offset(record));
-		list_move(&record->link, &batch);
-		bytes += size;
-		n++;
-	}
-	spin_unlock(&slab->arena.lock);
-	cells->retired_bytes -= bytes;
-	cells->retired_count -= n;
-	spin_unlock(&cells->lock);
-
-	list_for_each_entry_safe(record, next, &batch, link)
-		kmem_cache_free(record_cache, record);
-	trace_slabshm_reclaim(slab, n, bytes);
-	cond_resched();
-}
-
-/*
- * Free what is retired.  One at a time for each slab, as it is one work item.
- */
-static void reclaim_work(struct work_struct *work)
-{
-	struct slabshm_slab *slab = container_of(work, struct slabshm_slab,
-						 cells.reclaim);
-	struct slabshm_cells *cells = &slab->cells;
-	struct object *object, *next;
-	LIST_HEAD(records);
-	LIST_HEAD(objects);
-
-	spin_lock(&cells->lock);
-	list_splice_init(&cells->retired_blocks, &records);
-	list_splice_init(&cells->retired_objects, &objects);
-	spin_unlock(&cells->lock);
-
-	list_for_each_entry_safe(object, next, &objects, link) {
-		if (object->root)
-			list_add(&object->root->link, &object->parts);
-		while (!list_empty(&object->parts))
-			reclaim_batch(slab, &object->parts);
-		/* No record is left that could name it */
-		kfree(object);
-	}
-	while (!list_empty(&records))
-		reclaim_batch(slab, &records);
-	slabshm_slab_put(slab);
-}
-
-/* Have the retired blocks freed.  Queued work holds the slab. */
-static void reclaim_queue(struct slabshm_slab *slab)
-{
-	slabshm_slab_get(slab);
-	if (!queue_work(slabshm_wq, &slab->cells.reclaim))
-		slabshm_slab_put(slab);
-}
-
-/**
- * slabshm_cells_reclaim() - wait until what is retired now has been freed
- * @slab: the slab
- *
- * Context: may sleep.
- * Return: false if nothing was retired.
- */
-bool slabshm_cells_reclaim(struct slabshm_slab *slab)
-{
-	struct slabshm_cells *cells = &slab->cells;
-	bool retired;
-
-	spin_lock(&cells->lock);
-	retired = cells->retired_count;
-	spin_unlock(&cells->lock);
-	if (!retired)
-		return false;
-	reclaim_queue(slab);
-	flush_work(&cells->reclaim);
-	return true;
 }
 
 /* Look a name up; where it would be if it is not there. */
@@ -414,7 +214,7 @@ int slabshm_cell_open(struct slabshm_slab *slab, bool may_create,
 	struct slabshm_cells *cells = &slab->cells;
 	bool create = arg->flags & SLABSHM_CELL_CREATE;
 	struct rb_node *parent, **link;
-	struct object *object = NULL;
+	struct slabshm_object *object = NULL;
 	char *name = NULL;
 	struct cell *cell;
 	u32 page_of;
@@ -444,7 +244,7 @@ again:
 		spin_unlock(&cells->lock);
 		if (!name) {
 			name = kstrdup(arg->name, GFP_KERNEL_ACCOUNT);
-			object = object_create();
+			object = slabshm_object_create();
 		}
 		err = -ENOMEM;
 		if (!name || !object || cell_populate(slab, page_of))
@@ -497,7 +297,7 @@ out:
 int slabshm_cell_remove(struct slabshm_slab *slab, u32 index, u64 generation)
 {
 	struct slabshm_cells *cells = &slab->cells;
-	struct object *object, *spare;
+	struct slabshm_object *object, *spare;
 	struct cell *cell;
 	bool retired;
 	char *name;
@@ -530,14 +330,14 @@ int slabshm_cell_remove(struct slabshm_slab *slab, u32 index, u64 generation)
 	cells->used--;
 	retired = object->root || object->nparts;
 	if (retired)
-		retire_object(cells, object);
+		slabshm_retire_object(slab, object);
 	spin_unlock(&cells->lock);
 
 	trace_slabshm_cell_remove(slab, index, name);
 	kfree(name);
 	kfree(spare);
 	if (retired)
-		reclaim_queue(slab);
+		slabshm_reclaim_queue(slab);
 	else
 		kfree(object);
 	return 0;
@@ -564,13 +364,13 @@ struct publish {
 	struct slabshm_publish_call *call;
 	unsigned int nclaims;
 	struct cell **cell;
-	struct object **spare;
-	struct record **drop;
+	struct slabshm_object **spare;
+	struct slabshm_record **drop;
 	u64 *drop_bytes;
 	u64 *offset;
 	u64 *size;
 	u32 *who;
-	struct record **record;
+	struct slabshm_record **record;
 };
 
 /* Rules that need nothing but the call itself; list the blocks to claim. */
@@ -652,20 +452,18 @@ static int publish_prepare(struct publish *p)
 	struct slabshm_publish_call *call = p->call;
 	unsigned int i;
 
-	if (p->nclaims &&
-	    !kmem_cache_alloc_bulk(record_cache, GFP_KERNEL_ACCOUNT, p->nclaims,
-				   (void **)p->record))
-		return -ENOMEM;
+	int err = slabshm_records_create(p->record, p->nclaims);
+
+	if (err)
+		return err;
 	for (i = 0; i < call->nparts; i++) {
 		u32 item = call->parts[i].item;
 
 		if (call->parts[i].op != SLABSHM_PART_ATTACH || p->spare[item])
 			continue;
-		p->spare[item] = object_create();
+		p->spare[item] = slabshm_object_create();
 		if (!p->spare[item]) {
-			if (p->nclaims)
-				kmem_cache_free_bulk(record_cache, p->nclaims,
-						     (void **)p->record);
+			slabshm_records_free(p->record, p->nclaims);
 			return -ENOMEM;
 		}
 	}
@@ -722,7 +520,7 @@ static int publish_find_drops(struct publish *p)
 	spin_lock(&arena->lock);
 	for (i = 0; i < call->nparts; i++) {
 		const struct slabshm_publish_part *part = &call->parts[i];
-		struct record *record;
+		struct slabshm_record *record;
 
 		if (part->op != SLABSHM_PART_DROP)
 			continue;
@@ -735,11 +533,11 @@ static int publish_find_drops(struct publish *p)
 		record = slabshm_arena_record(arena, part->block,
 					      &p->drop_bytes[i]);
 		err = -EINVAL;
-		if (!record || record_kind(record) != RECORD_PART ||
+		if (!record || slabshm_record_kind(record) != RECORD_PART ||
 		    record->object != p->cell[part->item]->object)
 			break;
 		err = 0;
-		record_set_kind(record, RECORD_DROPPING);
+		slabshm_record_set_kind(record, RECORD_DROPPING);
 		p->drop[i] = record;
 	}
 	spin_unlock(&arena->lock);
@@ -748,7 +546,7 @@ static int publish_find_drops(struct publish *p)
 	call->failed = call->ncells + i;
 	while (i--) {
 		if (p->drop[i])
-			record_set_kind(p->drop[i], RECORD_PART);
+			slabshm_record_set_kind(p->drop[i], RECORD_PART);
 	}
 	return err;
 }
@@ -764,7 +562,7 @@ static void publish_blocks(struct publish *p)
 		end = min(i + SLABSHM_BATCH_MAX, p->nclaims);
 		spin_lock(&arena->lock);
 		for (; i < end; i++) {
-			struct record *record = p->record[i];
+			struct slabshm_record *record = p->record[i];
 
 			record->born = born;
 			record->place = p->offset[i];
@@ -778,18 +576,17 @@ static void publish_blocks(struct publish *p)
 static void publish_objects(struct publish *p)
 {
 	struct slabshm_publish_call *call = p->call;
-	struct slabshm_cells *cells = &p->slab->cells;
 	unsigned int i, claim = 0;
 
 	for (i = 0; i < call->ncells; i++) {
 		const struct slabshm_publish_cell *item = &call->cells[i];
 		struct cell *cell = p->cell[i];
-		struct object *object = cell->object;
+		struct slabshm_object *object = cell->object;
 
 		if (p->spare[i] && !cell->spare)
 			swap(p->spare[i], cell->spare);
 		if (item->flags & SLABSHM_PUBLISH_DROP_ALL && object->nparts) {
-			retire_object(cells, object);
+			slabshm_retire_object(p->slab, object);
 			/*
 			 * Parts that come in this call need another spare; if
 			 * there are any, p->spare[i] is one, as the old object
@@ -801,7 +598,7 @@ static void publish_objects(struct publish *p)
 			if (p->spare[i])
 				swap(p->spare[i], cell->spare);
 		} else if (!(item->flags & SLABSHM_PUBLISH_KEEP)) {
-			retire_root(cells, object);
+			retire_root(p->slab, object);
 		}
 		if (item->block) {
 			object->root = p->record[claim];
@@ -812,18 +609,19 @@ static void publish_objects(struct publish *p)
 		}
 	}
 	for (i = 0; i < call->nparts; i++) {
-		struct object *object = p->cell[call->parts[i].item]->object;
-		struct record *record = p->drop[i];
+		struct slabshm_object *object = p->cell[call->parts[i].item]->object;
+		struct slabshm_record *record = p->drop[i];
 
 		if (record) {
 			list_del(&record->link);
 			object->nparts--;
 			object->bytes -= p->drop_bytes[i];
-			retire_record(cells, record, p->drop_bytes[i]);
+			slabshm_retire_record(p->slab, record,
+					      p->drop_bytes[i]);
 			continue;
 		}
 		record = p->record[claim];
-		record_set_kind(record, RECORD_PART);
+		slabshm_record_set_kind(record, RECORD_PART);
 		record->object = object;
 		list_add_tail(&record->link, &object->parts);
 		object->nparts++;
@@ -855,13 +653,13 @@ static int publish_commit(struct publish *p, bool *retired)
 
 		if (item->flags & SLABSHM_PUBLISH_KEEP &&
 		    p->cell[i]->object->root)
-			offset = record_offset(p->cell[i]->object->root);
+			offset = slabshm_record_offset(p->cell[i]->object->root);
 		slabshm_cell_write(cells, p->cell[i], offset, item->length);
 	}
 	commit_done(p->slab);
 	call->commit = cells->commit;
 	publish_objects(p);
-	*retired = have_retired(cells);
+	*retired = p->slab->reclaim.count;
 unlock:
 	spin_unlock(&cells->lock);
 	return err;
@@ -920,14 +718,12 @@ int slabshm_cell_publish(struct slabshm_client *client,
 	if (err)
 		goto free_records;
 	if (retired)
-		reclaim_queue(slab);
+		slabshm_reclaim_queue(slab);
 	trace_slabshm_publish(slab, call->commit, nc, np);
 	goto free;
 
 free_records:
-	if (p.nclaims)
-		kmem_cache_free_bulk(record_cache, p.nclaims,
-				     (void **)p.record);
+	slabshm_records_free(p.record, p.nclaims);
 unclaim:
 	slabshm_arena_unclaim(&slab->arena, p.offset, p.nclaims);
 free:
@@ -995,33 +791,16 @@ int slabshm_cells_init(struct slabshm_slab *slab, u32 max)
 {
 	struct slabshm_cells *cells = &slab->cells;
 
+	BUILD_BUG_ON(sizeof(struct slabshm_cell) != 64);
 	spin_lock_init(&cells->lock);
 	cells->max = max;
 	INIT_LIST_HEAD(&cells->free);
 	cells->names = RB_ROOT;
-	INIT_LIST_HEAD(&cells->retired_blocks);
-	INIT_LIST_HEAD(&cells->retired_objects);
-	INIT_WORK(&cells->reclaim, reclaim_work);
 	cells->commit = 1;
 	slab->control.header->commit = 1;
 	cells->pages = kvcalloc(DIV_ROUND_UP(max, CELLS_PER_PAGE),
 				sizeof(*cells->pages), GFP_KERNEL_ACCOUNT);
 	return cells->pages ? 0 : -ENOMEM;
-}
-
-static void object_destroy(struct object *object)
-{
-	struct record *record, *next;
-
-	if (!object)
-		return;
-	if (object->root)
-		kmem_cache_free(record_cache, object->root);
-	list_for_each_entry_safe(record, next, &object->parts, link) {
-		kmem_cache_free(record_cache, record);
-		cond_resched();
-	}
-	kfree(object);
 }
 
 /**
@@ -1038,13 +817,11 @@ void slabshm_cells_destroy(struct slabshm_slab *slab)
 
 	if (!cells->pages)
 		return;
-	/* Queued work holds the slab, so there is no retired block here. */
-	WARN_ON_ONCE(have_retired(cells));
 	for (i = 0; i < n; i++) {
 		struct cell_page *page = cells->pages[i];
 
 		for (k = 0; page && k < CELLS_PER_PAGE; k++) {
-			object_destroy(page->cell[k].object);
+			slabshm_object_destroy(page->cell[k].object);
 			kfree(page->cell[k].spare);
 			kfree(page->cell[k].name);
 		}
@@ -1052,18 +829,4 @@ void slabshm_cells_destroy(struct slabshm_slab *slab)
 		cond_resched();
 	}
 	kvfree(cells->pages);
-}
-
-int slabshm_cells_module_init(void)
-{
-	BUILD_BUG_ON(sizeof(struct slabshm_cell) != 64);
-	BUILD_BUG_ON(RECORD_DROPPING > RECORD_KIND);
-
-	record_cache = KMEM_CACHE(record, SLAB_ACCOUNT);
-	return record_cache ? 0 : -ENOMEM;
-}
-
-void slabshm_cells_module_exit(void)
-{
-	kmem_cache_destroy(record_cache);
 }

@@ -10,7 +10,6 @@
 #include <linux/slabshm.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
-#include <linux/workqueue.h>
 
 struct cell_page;
 struct slabshm_slab;
@@ -19,7 +18,8 @@ struct slabshm_client;
 /**
  * struct slabshm_cells - the cells of one slab
  * @lock: the commit lock: protects all that follows but the constants, the
- *	cell table, slabshm_header.commit, and every cell, object and record.
+ *	cell table, slabshm_header.commit, every cell, object and record, and
+ *	the lists of struct slabshm_reclaim that publishers add to.
  *	Held for at most 64 cells and 64 parts; the arena's lock nests inside
  * @max: constant, how many there can be
  * @used: how many there are
@@ -28,11 +28,6 @@ struct slabshm_client;
  * @names: cells in use, by name
  * @pages: constant table; an entry is set once (cmpxchg) and stays
  * @commit: the clock, as slabshm_header.commit shows it
- * @retired_blocks: records that wait for @reclaim
- * @retired_objects: objects that wait for it with all of their records
- * @retired_bytes: bytes of both
- * @retired_count: blocks of both
- * @reclaim: frees them
  */
 struct slabshm_cells {
 	spinlock_t lock;	/* all but the constants; outside the arena's */
@@ -43,11 +38,6 @@ struct slabshm_cells {
 	struct rb_root names;
 	struct cell_page **pages;
 	u64 commit;
-	struct list_head retired_blocks;
-	struct list_head retired_objects;
-	u64 retired_bytes;
-	u64 retired_count;
-	struct work_struct reclaim;
 };
 
 /**
@@ -68,9 +58,6 @@ struct slabshm_publish_call {
 	u64 commit;
 };
 
-int slabshm_cells_module_init(void);
-void slabshm_cells_module_exit(void);
-
 int slabshm_cells_init(struct slabshm_slab *slab, u32 max);
 void slabshm_cells_destroy(struct slabshm_slab *slab);
 
@@ -82,6 +69,5 @@ int slabshm_cell_publish(struct slabshm_client *client,
 unsigned int slabshm_cell_list(struct slabshm_slab *slab, u64 *cursor,
 			       struct slabshm_cell_entry *entry,
 			       unsigned int n);
-bool slabshm_cells_reclaim(struct slabshm_slab *slab);
 
 #endif /* _SLABSHM_CELL_H */

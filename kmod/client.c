@@ -34,6 +34,7 @@ static void client_end(struct work_struct *work)
 						     end_work);
 	u64 bytes = client->owner.bytes;
 
+	slabshm_reader_end(client);
 	while (slabshm_arena_release(&client->slab->arena, &client->owner))
 		cond_resched();
 	trace_slabshm_client_end(client, bytes);
@@ -57,6 +58,7 @@ struct slabshm_client *slabshm_client_create(void)
 	mutex_init(&client->attach_lock);
 	INIT_LIST_HEAD(&client->link);
 	INIT_WORK(&client->end_work, client_end);
+	xa_init_flags(&client->readers, XA_FLAGS_ALLOC);
 	return client;
 }
 
@@ -65,7 +67,14 @@ static void client_free(struct kref *ref)
 	struct slabshm_client *client = container_of(ref, struct slabshm_client,
 						     ref);
 	struct slabshm_slab *slab = client->slab;
+	unsigned int i;
 
+	/* Readers go at the client's end, before this */
+	WARN_ON_ONCE(!xa_empty(&client->readers));
+	for (i = 0; i < ARRAY_SIZE(client->reader_pages); i++) {
+		if (client->reader_pages[i])
+			__free_page(client->reader_pages[i]);
+	}
 	if (slab) {
 		mutex_lock(&slab->clients_lock);
 		list_del(&client->link);
@@ -200,7 +209,7 @@ static int client_check(const struct slabshm_attach *arg)
 	bool create = arg->flags & SLABSHM_ATTACH_CREATE;
 	bool named = arg->name[0];
 
-	if (arg->flags & ~ATTACH_FLAGS)
+	if (arg->flags & ~ATTACH_FLAGS || arg->pad)
 		return -EINVAL;
 	if (!create && arg->flags & ATTACH_MAKE)
 		return -EINVAL;

@@ -24,8 +24,10 @@
 #include <linux/slabshm.h>
 #include <linux/uidgid.h>
 #include <linux/workqueue.h>
+#include <linux/xarray.h>
 
 #include "arena.h"
+#include "region.h"
 
 struct file;
 struct mm_struct;
@@ -52,6 +54,10 @@ struct slabshm_user;
  *	mapping and for ever after the end
  * @end_work: gives back what the client had
  * @owner: its blocks, protected by slabshm_arena.lock
+ * @readers: its registered readers by their slots; changed under
+ *	slabshm_readers.lock
+ * @reader_pages: the pages of its reader region; an entry goes from NULL to a
+ *	page once, under slabshm_readers.lock, and stays
  */
 struct slabshm_client {
 	struct kref ref;
@@ -69,6 +75,8 @@ struct slabshm_client {
 	refcount_t calls;
 	struct work_struct end_work;
 	struct slabshm_owner owner;
+	struct xarray readers;
+	struct page *reader_pages[SLABSHM_READER_PAGES];
 };
 
 struct slabshm_client *slabshm_client_create(void);

@@ -316,15 +316,17 @@ int slabshm_data_trim(struct slabshm_slab *slab, u64 limit, u64 *trimmed)
 }
 
 /**
- * slabshm_data_zero() - fill a block with zeros
+ * slabshm_data_set() - fill a block with a byte
  * @slab: whose
  * @offset: of the block
  * @length: of the block
+ * @byte: what with
  *
  * Context: may sleep.
  * Return: 0, or -ENOMEM, -EIO if a page cannot be had back from swap; -EINTR.
  */
-int slabshm_data_zero(struct slabshm_slab *slab, u64 offset, u64 length)
+int slabshm_data_set(struct slabshm_slab *slab, u64 offset, u64 length,
+		     u8 byte)
 {
 	struct address_space *mapping = slab->data->f_mapping;
 	gfp_t gfp = mapping_gfp_mask(mapping);
@@ -333,12 +335,15 @@ int slabshm_data_zero(struct slabshm_slab *slab, u64 offset, u64 length)
 		size_t in_page = offset_in_page(offset);
 		size_t n = min_t(u64, length, PAGE_SIZE - in_page);
 		struct page *page;
+		char *at;
 
 		page = shmem_read_mapping_page_gfp(mapping,
 						   offset >> PAGE_SHIFT, gfp);
 		if (IS_ERR(page))
 			return PTR_ERR(page);
-		memzero_page(page, in_page, n);
+		at = kmap_local_page(page);
+		memset(at + in_page, byte, n);
+		kunmap_local(at);
 		set_page_dirty(page);
 		put_page(page);
 		if (fatal_signal_pending(current))

@@ -19,6 +19,8 @@
 #include "compat.h"
 #include "data.h"
 #include "ioctl.h"
+#include "reader.h"
+#include "reclaim.h"
 #include "region.h"
 #include "slab.h"
 #include "trace.h"
@@ -87,6 +89,7 @@ static const size_t list_entry_size[] = {
 	[SLABSHM_LIST_SLABS] = sizeof(struct slabshm_stat),
 	[SLABSHM_LIST_CELLS] = sizeof(struct slabshm_cell_entry),
 	[SLABSHM_LIST_CLIENTS] = sizeof(struct slabshm_client_entry),
+	[SLABSHM_LIST_READERS] = sizeof(struct slabshm_reader_entry),
 };
 
 static unsigned int list_some(struct call *call, u32 what, u64 *cursor,
@@ -97,8 +100,10 @@ static unsigned int list_some(struct call *call, u32 what, u64 *cursor,
 		return slabshm_slab_list(cursor, entries, n);
 	case SLABSHM_LIST_CELLS:
 		return slabshm_cell_list(call->slab, cursor, entries, n);
-	default:
+	case SLABSHM_LIST_CLIENTS:
 		return slabshm_client_list(call->slab, cursor, entries, n);
+	default:
+		return slabshm_reader_list(call->slab, cursor, entries, n);
 	}
 }
 
@@ -158,6 +163,8 @@ static int alloc_blocks(struct call *call, const struct slabshm_alloc *alloc,
 	struct slabshm_slab *slab = call->slab;
 	bool may_grow = !slab->fixed && !(alloc->flags & SLABSHM_ALLOC_NOGROW);
 	bool reclaimed = false;
+	unsigned int i;
+	u64 bytes;
 	int err;
 
 	for (;;) {
@@ -169,13 +176,25 @@ static int alloc_blocks(struct call *call, const struct slabshm_alloc *alloc,
 					  &need);
 		if (err != -ENOSPC)
 			return err;
-		/* What is retired comes first, then what nobody has used yet */
-		if (!reclaimed && slabshm_cells_reclaim(slab)) {
+		/* Rather wait a little than grow because of what is retired */
+		if (!reclaimed &&
+		    slabshm_reclaim_now(slab, READ_ONCE(slab->size) / 8)) {
 			reclaimed = true;
 			continue;
 		}
 		err = slabshm_data_make_room(slab, need, room, may_grow);
-		if (err)
+		if (!err)
+			continue;
+		if (err == -EINTR || need > slab->max_size >> PAGE_SHIFT)
+			return err;
+		/* Before it fails: all that is retired, then what is held */
+		if (!reclaimed && slabshm_reclaim_now(slab, 0)) {
+			reclaimed = true;
+			continue;
+		}
+		for (bytes = 0, i = 0; i < alloc->count; i++)
+			bytes += req[i].size;
+		if (!slabshm_reclaim_evict(slab, bytes))
 			return err;
 	}
 }
@@ -204,8 +223,8 @@ static int call_alloc(struct call *call, void *arg)
 		offset[i] = req[i].offset;
 	if (alloc->flags & SLABSHM_ALLOC_ZERO) {
 		for (i = 0; i < alloc->count && !err; i++)
-			err = slabshm_data_zero(call->slab, req[i].offset,
-						req[i].size);
+			err = slabshm_data_set(call->slab, req[i].offset,
+					       req[i].size, 0);
 	}
 	if (!err && copy_to_user(blocks, req, alloc->count * sizeof(*req)))
 		err = -EFAULT;
@@ -288,7 +307,7 @@ static int call_trim(struct call *call, void *arg)
 	err = call_return(call, trim);
 	if (err)
 		return err;
-	slabshm_cells_reclaim(call->slab);
+	slabshm_reclaim_now(call->slab, 0);
 	err = slabshm_data_trim(call->slab, trim->bytes, &trim->bytes);
 	return err ?: call_return(call, trim);
 }
@@ -380,6 +399,40 @@ out:
 	return err;
 }
 
+static int call_register(struct call *call, void *arg)
+{
+	struct slabshm_register *reg = arg;
+	int err;
+
+	if (reg->flags)
+		return -EINVAL;
+	err = slabshm_reader_register(call->client, &reg->slot);
+	if (err)
+		return err;
+	err = call_return(call, reg);
+	if (err)
+		slabshm_reader_unregister(call->client, reg->slot);
+	return err;
+}
+
+static int call_unregister(struct call *call, void *arg)
+{
+	struct slabshm_unregister *unreg = arg;
+
+	if (unreg->flags)
+		return -EINVAL;
+	return slabshm_reader_unregister(call->client, unreg->slot);
+}
+
+static int call_reader_check(struct call *call, void *arg)
+{
+	struct slabshm_reader_check *check = arg;
+
+	if (check->flags)
+		return -EINVAL;
+	return slabshm_reader_check(call->client, check->slot, check->lo);
+}
+
 /* What a call needs */
 #define NEED_SLAB	1	/* an attached client: -ENOTCONN */
 #define NEED_WRITE	2	/* the write right: -EACCES */
@@ -418,6 +471,10 @@ static const struct call_ops calls[] = {
 	CALL(CELL_OPEN, cell_open, cell_open, name, NEED_SLAB),
 	CALL(CELL_REMOVE, cell_remove, cell_remove, generation, NEED_ALL),
 	CALL(PUBLISH, publish, publish, commit, NEED_ALL),
+	CALL(REGISTER, register, register, slot, NEED_SLAB | NEED_LIFE),
+	CALL(UNREGISTER, unregister, unregister, slot, NEED_SLAB | NEED_LIFE),
+	CALL(READER_CHECK, reader_check, reader_check, lo,
+	     NEED_SLAB | NEED_LIFE),
 };
 
 union call_arg {
@@ -434,6 +491,9 @@ union call_arg {
 	struct slabshm_cell_open cell_open;
 	struct slabshm_cell_remove cell_remove;
 	struct slabshm_publish publish;
+	struct slabshm_register reg;
+	struct slabshm_unregister unreg;
+	struct slabshm_reader_check check;
 };
 
 #define CMD_SIZE_MASK	((unsigned int)_IOC_SIZEMASK << _IOC_SIZESHIFT)

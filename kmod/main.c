@@ -3,7 +3,8 @@
  * slabshm: a heap that many processes share, and that none can break by dying.
  *
  * Where to start reading: slab.h (the slab, and all locks), client.h (life and
- * death), arena.h (blocks), cell.h (cells and the clock), and
+ * death), arena.h (blocks), cell.h (cells and the clock), reclaim.h and reader.h
+ * (what becomes of blocks that readers may still see), and
  * uapi/linux/slabshm.h for what user space sees.
  */
 #include <linux/miscdevice.h>
@@ -11,8 +12,8 @@
 #include <linux/workqueue.h>
 
 #include "arena.h"
-#include "cell.h"
 #include "ioctl.h"
+#include "reclaim.h"
 #include "slab.h"
 
 /* Ends of clients, and reclaim.  Each queued item holds what it works on. */
@@ -31,13 +32,13 @@ static int __init slabshm_init(void)
 	err = slabshm_arena_module_init();
 	if (err)
 		return err;
-	err = slabshm_cells_module_init();
+	err = slabshm_reclaim_module_init();
 	if (err)
 		goto exit_arena;
 	err = -ENOMEM;
 	slabshm_wq = alloc_workqueue("slabshm", WQ_UNBOUND, 0);
 	if (!slabshm_wq)
-		goto exit_cells;
+		goto exit_reclaim;
 	err = slabshm_names_init();
 	if (err)
 		goto exit_wq;
@@ -50,8 +51,8 @@ exit_names:
 	slabshm_names_exit();
 exit_wq:
 	destroy_workqueue(slabshm_wq);
-exit_cells:
-	slabshm_cells_module_exit();
+exit_reclaim:
+	slabshm_reclaim_module_exit();
 exit_arena:
 	slabshm_arena_module_exit();
 	return err;
@@ -61,8 +62,10 @@ static void __exit slabshm_exit(void)
 {
 	misc_deregister(&slabshm_device);
 	slabshm_names_exit();
+	/* Queued work, delayed work too, holds its slab */
+	slabshm_slabs_wait();
 	destroy_workqueue(slabshm_wq);
-	slabshm_cells_module_exit();
+	slabshm_reclaim_module_exit();
 	slabshm_arena_module_exit();
 }
 

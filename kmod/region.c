@@ -145,10 +145,21 @@ static const struct vm_operations_struct control_vm_ops = {
 	.may_split = region_may_split,
 };
 
-/* The reader region has no pages before slots are registered in it. */
+/* A page is there when a slot in it was registered. */
 static vm_fault_t reader_fault(struct vm_fault *vmf)
 {
-	return VM_FAULT_SIGBUS;
+	struct slabshm_client *client = vmf->vma->vm_file->private_data;
+	unsigned long index = vmf->pgoff -
+			      (SLABSHM_READER_OFFSET >> PAGE_SHIFT);
+	struct page *page;
+
+	if (index >= SLABSHM_READER_PAGES)
+		return VM_FAULT_SIGBUS;
+	/* Pairs with the store in reader_page() */
+	page = smp_load_acquire(&client->reader_pages[index]);
+	if (!page)
+		return VM_FAULT_SIGBUS;
+	return vmf_insert_pfn(vmf->vma, vmf->address, page_to_pfn(page));
 }
 
 static void reader_open(struct vm_area_struct *vma)

@@ -6,6 +6,7 @@
 #define _SLABSHM_REGION_H
 
 #include <linux/bits.h>
+#include <linux/mm_types.h>
 #include <linux/slabshm.h>
 #include <linux/types.h>
 
@@ -19,7 +20,8 @@ struct vm_area_struct;
 #define SLABSHM_DATA_OFFSET	0ULL
 #define SLABSHM_CONTROL_OFFSET	BIT_ULL(43)
 #define SLABSHM_READER_OFFSET	(BIT_ULL(43) | BIT_ULL(42))
-#define SLABSHM_READER_SIZE	(64ULL << 10)
+#define SLABSHM_READER_SIZE	(256ULL << 10)	/* 4,096 readers */
+#define SLABSHM_READER_PAGES	(SLABSHM_READER_SIZE >> PAGE_SHIFT)
 
 /**
  * struct slabshm_control - the pages of one slab's control region

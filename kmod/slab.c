@@ -13,6 +13,8 @@
 #include <linux/module.h>
 #include <linux/nsproxy.h>
 #include <linux/slab.h>
+#include <linux/tick.h>
+#include <linux/wait_bit.h>
 #include <net/net_namespace.h>
 #include <net/netns/generic.h>
 
@@ -31,6 +33,11 @@ static unsigned int max_cells = 1 << 24;
 module_param(max_cells, uint, 0644);
 MODULE_PARM_DESC(max_cells, "cells that a slab may be created for (default 16777216)");
 
+static unsigned int read_timeout = 30000;
+module_param(read_timeout, uint, 0644);
+MODULE_PARM_DESC(read_timeout,
+		 "ms for which a reader may hold a retired block, unless the slab says otherwise (default 30000, 0: for ever)");
+
 /* Slabs with a name in one namespace, by id; under slabshm_names_lock. */
 struct slabshm_net {
 	struct list_head slabs;
@@ -44,6 +51,8 @@ static unsigned int slabshm_net_id;
  */
 static DEFINE_MUTEX(slabshm_names_lock);
 static u64 last_id;
+
+static atomic_t nslabs = ATOMIC_INIT(0);
 
 static struct slabshm_net *current_names(void)
 {
@@ -82,6 +91,8 @@ static void slab_destroy(struct slabshm_slab *slab)
 	if (slab->size)
 		slabshm_user_uncharge(&slab->user->bytes,
 				      (pages + 1) << PAGE_SHIFT);
+	slabshm_reclaim_destroy(slab);
+	slabshm_readers_destroy(slab);
 	slabshm_cells_destroy(slab);
 	slabshm_arena_destroy(&slab->arena);
 	slabshm_control_destroy(&slab->control);
@@ -92,6 +103,21 @@ static void slab_destroy(struct slabshm_slab *slab)
 	mutex_destroy(&slab->grow_lock);
 	mutex_destroy(&slab->clients_lock);
 	kfree(slab);
+	if (atomic_dec_and_test(&nslabs))
+		wake_up_var(&nslabs);
+}
+
+/**
+ * slabshm_slabs_wait() - until the last slab has ended
+ *
+ * For the end of the module: no client is left, but a slab lives on while
+ * reclaim has yet to find that out.
+ *
+ * Context: may sleep.
+ */
+void slabshm_slabs_wait(void)
+{
+	wait_var_event(&nslabs, !atomic_read(&nslabs));
 }
 
 static void slab_release(struct kref *ref)
@@ -141,6 +167,12 @@ static void header_init(struct slabshm_slab *slab)
 	header->map_offset = (u64)slab->control.map_page << PAGE_SHIFT;
 	header->max_cells = slab->cells.max;
 	header->page_shift = PAGE_SHIFT;
+	/*
+	 * Where user mode is an extended quiescent state of RCU, a grace period
+	 * says nothing about what a CPU there has done.
+	 */
+	if (tick_nohz_full_enabled())
+		header->flags |= SLABSHM_HEADER_READER_FENCE;
 	for (i = 0; i < SLABSHM_NCLASSES; i++)
 		header->classes[i] = slabshm_class_size[i];
 }
@@ -151,6 +183,7 @@ static struct slabshm_slab *slab_create(const struct slabshm_attach *arg)
 	u64 limit = min_t(u64, SLABSHM_SIZE_MAX,
 			  (u64)READ_ONCE(max_slab_mbytes) << 20);
 	u32 ncells = arg->max_cells ?: SLABSHM_CELLS_DEFAULT;
+	u32 timeout = arg->read_timeout ?: READ_ONCE(read_timeout);
 	struct slabshm_slab *slab;
 	int err;
 
@@ -158,6 +191,8 @@ static struct slabshm_slab *slab_create(const struct slabshm_attach *arg)
 	    arg->size > arg->max_size || ncells > READ_ONCE(max_cells))
 		return ERR_PTR(-EINVAL);
 
+	if (timeout == SLABSHM_READ_TIMEOUT_NEVER)
+		timeout = 0;
 	slab = kzalloc(sizeof(*slab), GFP_KERNEL_ACCOUNT);
 	if (!slab)
 		return ERR_PTR(-ENOMEM);
@@ -172,6 +207,7 @@ static struct slabshm_slab *slab_create(const struct slabshm_attach *arg)
 		kfree(slab);
 		return ERR_PTR(err);
 	}
+	atomic_inc(&nslabs);
 	kref_init(&slab->ref);
 	INIT_LIST_HEAD(&slab->names);
 	INIT_LIST_HEAD(&slab->clients);
@@ -180,6 +216,9 @@ static struct slabshm_slab *slab_create(const struct slabshm_attach *arg)
 	slab->max_size = round_up(arg->max_size, PAGE_SIZE);
 	slab->fixed = arg->flags & SLABSHM_ATTACH_FIXED;
 	strscpy(slab->name, arg->name, sizeof(slab->name));
+	slabshm_readers_init(slab);
+	slabshm_reclaim_init(slab, timeout,
+			     arg->held_limit ?: slab->max_size / 4);
 	mutex_lock(&slabshm_names_lock);
 	slab->id = ++last_id;
 	mutex_unlock(&slabshm_names_lock);
@@ -434,12 +473,17 @@ static void slab_stat(struct slabshm_slab *slab, struct slabshm_stat *stat)
 	stat->clients = slab->nclients;
 	mutex_unlock(&slab->clients_lock);
 
+	/* Reclaim may look through many blocks under the lock of these three */
+	stat->readers = data_race(slab->readers.count);	/* just a figure */
+	stat->evictions = data_race(slab->readers.evictions); /* the same */
+	stat->held = data_race(slab->reclaim.held_bytes); /* the same */
+
 	/* Both locks, so that live = used - retired holds */
 	spin_lock(&slab->cells.lock);
 	stat->cells = slab->cells.used;
 	stat->commit = slab->cells.commit;
-	stat->retired = slab->cells.retired_bytes;
-	stat->retired_blocks = slab->cells.retired_count;
+	stat->retired = slab->reclaim.bytes;
+	stat->retired_blocks = slab->reclaim.count;
 	spin_lock(&slab->arena.lock);
 	used = slab->arena.bytes;
 	stat->blocks = slab->arena.blocks;

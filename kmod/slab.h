@@ -14,6 +14,7 @@
  *	slabshm_names_lock		names, persistence; all slabs
  *	slabshm_slab.clients_lock	list of clients
  *	slabshm_slab.grow_lock		size and memory of the data
+ *	slabshm_readers.lock		readers, and retired blocks that they hold
  *	slabshm_cells.lock		(spinlock) cells and the clock
  *	slabshm_arena.lock		(spinlock) blocks
  *
@@ -33,6 +34,8 @@
 
 #include "arena.h"
 #include "cell.h"
+#include "reader.h"
+#include "reclaim.h"
 #include "region.h"
 
 struct net;
@@ -52,6 +55,8 @@ struct slabshm_user;
  * @control: see there
  * @arena: which bytes are whose; has a lock of its own
  * @cells: cells and clock; has a lock of its own
+ * @readers: who may be looking at what; has a lock of its own
+ * @reclaim: retired blocks; see there
  * @clients_lock: protects @clients, @nclients and @last_client
  * @clients: slabshm_client.link, by their numbers
  * @nclients: how many
@@ -75,6 +80,8 @@ struct slabshm_slab {
 	struct slabshm_control control;
 	struct slabshm_arena arena;
 	struct slabshm_cells cells;
+	struct slabshm_readers readers;
+	struct slabshm_reclaim reclaim;
 
 	struct mutex clients_lock;	/* the next three */
 	struct list_head clients;
@@ -107,5 +114,6 @@ bool slabshm_name_valid(const char *name, bool slab);
 
 int slabshm_names_init(void);
 void slabshm_names_exit(void);
+void slabshm_slabs_wait(void);
 
 #endif /* _SLABSHM_SLAB_H */

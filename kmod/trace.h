@@ -173,6 +173,50 @@ TRACE_EVENT(slabshm_publish,
 		  __entry->commit, __entry->ncells, __entry->nparts)
 );
 
+TRACE_EVENT(slabshm_retire,
+	TP_PROTO(const struct slabshm_slab *slab, u64 commit, u64 n, u64 bytes),
+	TP_ARGS(slab, commit, n, bytes),
+	TP_STRUCT__entry(
+		__field(u64, slab)
+		__field(u64, commit)
+		__field(u64, n)
+		__field(u64, bytes)
+	),
+	TP_fast_assign(
+		__entry->slab = slab->id;
+		__entry->commit = commit;
+		__entry->n = n;
+		__entry->bytes = bytes;
+	),
+	TP_printk("slab=%llu commit=%llu blocks=%llu bytes=%llu",
+		  __entry->slab, __entry->commit, __entry->n, __entry->bytes)
+);
+
+TRACE_EVENT(slabshm_evict,
+	TP_PROTO(const struct slabshm_slab *slab,
+		 const struct slabshm_reader *reader),
+	TP_ARGS(slab, reader),
+	TP_STRUCT__entry(
+		__field(u64, slab)
+		__field(u32, client)
+		__field(u32, slot)
+		__field(u64, lo)
+		__field(u64, hi)
+		__field(u64, floor)
+	),
+	TP_fast_assign(
+		__entry->slab = slab->id;
+		__entry->client = reader->client->id;
+		__entry->slot = reader->index;
+		__entry->lo = reader->lo;
+		__entry->hi = reader->hi;
+		__entry->floor = reader->floor;
+	),
+	TP_printk("slab=%llu client=%u slot=%u lo=%llu hi=%llu floor=%llu",
+		  __entry->slab, __entry->client, __entry->slot, __entry->lo,
+		  __entry->hi, __entry->floor)
+);
+
 TRACE_EVENT(slabshm_reclaim,
 	TP_PROTO(const struct slabshm_slab *slab, unsigned int n, u64 bytes),
 	TP_ARGS(slab, n, bytes),

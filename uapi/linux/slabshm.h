@@ -35,6 +35,7 @@
  *  ENOMEM	no memory for metadata, or none to back the slab's data
  *  ENOSPC	the slab has no room and may not grow further
  *  EDQUOT	a limit of the user, of the slab or of the client is reached
+ *  ESTALE	the pin was evicted
  *  EIDRM	the cell was removed; its handle will never be valid again
  *  EINTR	a fatal signal came while waiting
  *
@@ -106,11 +107,14 @@ struct slabshm_cell {
 #define SLABSHM_PAGE_EXTENT	255	/* first page of an extent: ask BLOCK */
 					/* 1 to 254: a run of class N - 1 */
 
+/* A reader puts a full fence after the stores to its slot */
+#define SLABSHM_HEADER_READER_FENCE	(1U << 0)
+
 /**
  * struct slabshm_header - first page of the control region
  * @magic: %SLABSHM_MAGIC
  * @abi: %SLABSHM_ABI_VERSION of the module
- * @flags: 0
+ * @flags: SLABSHM_HEADER_*
  * @features: bits for what this module can do beyond the first ABI; 0 now
  * @id: the slab's number, unique until the module is unloaded
  * @max_size: bytes of data that the slab may grow to
@@ -123,7 +127,7 @@ struct slabshm_cell {
  * @commit: the clock; on a cache line of its own, as it is written often
  * @reserved1: 0
  * @size: bytes of data now; only grows
- * @evictions: for the readers' protocol; 0 now
+ * @evictions: counts the pins that the kernel withdrew
  * @reserved2: 0
  * @classes: bytes of a block of each size class
  */
@@ -152,6 +156,39 @@ struct slabshm_header {
 };
 
 /*
+ * The reader region: written by its client, only read by the kernel
+ */
+
+/**
+ * struct slabshm_slot - what one thread may be looking at
+ * @lo: 0: at nothing.  Otherwise, with @hi: at blocks that were current at some
+ *	moment after commit @lo and were published at or before commit @hi
+ * @hi: see @lo
+ * @reserved: the client's own
+ *
+ * A retired block that was published or attached at commit B and retired at
+ * commit R is kept while a slot has R > lo and B <= hi.  A reader follows this
+ * protocol, in which only the acquire loads need instructions of their own, on
+ * some machines; all else is kept in order by the kernel's grace period
+ * (Documentation/protocol.rst):
+ *
+ *	pin:	  ev = header.evictions (acquire); H = header.commit (acquire);
+ *		  hi = H; lo = H; compiler barrier
+ *	get:	  pick the newest version; its commit <= hi: use it; otherwise
+ *		  advance, and pick as of commit hi
+ *	advance:  hi = ~0; compiler barrier; S = header.commit (acquire); hi = S
+ *	unpin:	  acquire fence; e = header.evictions; lo = 0 (release);
+ *		  e != ev: ask READER_CHECK whether this pin was withdrawn
+ *
+ * With %SLABSHM_HEADER_READER_FENCE the compiler barriers are full fences.
+ */
+struct slabshm_slot {
+	__aligned_u64 lo;
+	__aligned_u64 hi;
+	__aligned_u64 reserved[6];
+};
+
+/*
  * Slabs
  */
 
@@ -162,6 +199,8 @@ struct slabshm_header {
 #define SLABSHM_ATTACH_FD	(1U << 4)  /* to the slab of the client @fd */
 #define SLABSHM_ATTACH_PERSIST	(1U << 5)  /* with CREATE: lives until unlinked */
 #define SLABSHM_ATTACH_FIXED	(1U << 6)  /* with CREATE: ALLOC does not grow it */
+
+#define SLABSHM_READ_TIMEOUT_NEVER	0xffffffffU
 
 #define SLABSHM_ATTACHED_CREATED (1U << 0) /* this call made the slab */
 
@@ -177,9 +216,15 @@ struct slabshm_header {
  * @size: CREATE: bytes at the start, rounded up to pages, at most @max_size;
  *	out: the slab's present size
  * @max_cells: CREATE: cells, 0 for %SLABSHM_CELLS_DEFAULT; out: the slab's
+ * @read_timeout: CREATE: milliseconds for which a reader may keep a retired
+ *	block from being reclaimed, 0 for the module's default,
+ *	%SLABSHM_READ_TIMEOUT_NEVER for no limit
+ * @held_limit: CREATE: bytes that readers may keep from being reclaimed, before
+ *	those that keep the most are evicted; 0 for a quarter of @max_size
  * @result: out: SLABSHM_ATTACHED_*
  * @client: out: number of this client in its slab, from 1
  * @abi: out: %SLABSHM_ABI_VERSION of the module
+ * @pad: 0
  * @features: out: as slabshm_header.features
  * @id: out: as slabshm_header.id
  * @data_offset: out: mmap offset of the data; its size is @max_size
@@ -192,7 +237,7 @@ struct slabshm_header {
  *	which others reach by a descriptor; must be empty with FD
  *
  * CREATE without EXCL attaches to an existing slab as it is, and ignores
- * @mode, @max_size, @size, @max_cells, PERSIST and FIXED then.  One client
+ * @mode, the sizes and limits, PERSIST and FIXED then.  One client
  * attaches once.  The client is bound to the calling address space; a child
  * after fork() opens its own.
  *
@@ -214,6 +259,9 @@ struct slabshm_attach {
 	__u32 result;
 	__u32 client;
 	__u32 abi;
+	__u32 read_timeout;
+	__u32 pad;
+	__aligned_u64 held_limit;
 	__aligned_u64 features;
 	__aligned_u64 id;
 	__aligned_u64 data_offset;
@@ -510,6 +558,53 @@ struct slabshm_publish {
 };
 
 /*
+ * Readers
+ */
+
+/**
+ * struct slabshm_register - a reader slot for the calling thread
+ * @flags: 0
+ * @slot: out: its index in the reader region, as struct slabshm_slot
+ *
+ * The client stores 0 in lo before it uses the slot.  The slot goes with its
+ * thread: a pin of a thread that has ended is evicted.
+ *
+ * Errors: EINVAL; EDQUOT the region or the slab is full; ENOMEM, ENXIO,
+ * ENOTCONN, EIO.
+ */
+struct slabshm_register {
+	__u32 flags;
+	__u32 slot;
+};
+
+/**
+ * struct slabshm_unregister - give a slot back
+ * @flags: 0
+ * @slot: its index; any thread of the client may
+ *
+ * Errors: EINVAL no such slot is registered; ENXIO, ENOTCONN, EIO.
+ */
+struct slabshm_unregister {
+	__u32 flags;
+	__u32 slot;
+};
+
+/**
+ * struct slabshm_reader_check - was a pin evicted?
+ * @flags: 0
+ * @slot: the slot's index
+ * @lo: of the pin
+ *
+ * Errors: ESTALE it was: what was read in it may have been reused memory;
+ * EINVAL, ENXIO, ENOTCONN, EIO.
+ */
+struct slabshm_reader_check {
+	__u32 flags;
+	__u32 slot;
+	__aligned_u64 lo;
+};
+
+/*
  * What there is
  */
 
@@ -534,11 +629,13 @@ struct slabshm_publish {
  * @cells: cells in use
  * @max_cells: cells there can be
  * @clients: attached clients
+ * @readers: registered readers
+ * @held: bytes in @retired that readers held at the last look
+ * @evictions: pins that were withdrawn so far
  * @flags: SLABSHM_SLAB_*
  * @uid: owner, in the caller's user namespace
  * @gid: group, in the caller's user namespace
  * @mode: permission bits
- * @pad: 0
  * @name: empty for an unnamed slab; an unlinked one keeps it
  *
  * Errors: ENOTCONN, EIO.
@@ -561,7 +658,9 @@ struct slabshm_stat {
 	__u32 uid;
 	__u32 gid;
 	__u32 mode;
-	__u32 pad;
+	__u32 readers;
+	__aligned_u64 held;
+	__aligned_u64 evictions;
 	char name[SLABSHM_NAME_MAX];
 };
 
@@ -569,6 +668,7 @@ enum slabshm_list_what {
 	SLABSHM_LIST_SLABS = 1,		/* struct slabshm_stat */
 	SLABSHM_LIST_CELLS = 2,		/* struct slabshm_cell_entry */
 	SLABSHM_LIST_CLIENTS = 3,	/* struct slabshm_client_entry */
+	SLABSHM_LIST_READERS = 4,	/* struct slabshm_reader_entry */
 };
 
 /**
@@ -617,8 +717,34 @@ struct slabshm_client_entry {
 	__aligned_u64 blocks;
 };
 
+#define SLABSHM_READER_PINNED	(1U << 0)
+#define SLABSHM_READER_DEAD	(1U << 1) /* the thread has ended */
+
 /**
- * struct slabshm_list - list slabs, cells or clients, a piece at a time
+ * struct slabshm_reader_entry - one reader in a list
+ * @client: whose, its number in the slab
+ * @slot: index in the client's reader region
+ * @tid: thread that registered, in the caller's PID namespace, or 0
+ * @flags: SLABSHM_READER_*
+ * @lo: as in its slot; 0 if it holds nothing
+ * @hi: as in its slot
+ * @held: bytes of retired blocks that it holds back
+ * @held_ms: how long ago the oldest of these was retired, to about a 32nd of
+ *	the read timeout
+ */
+struct slabshm_reader_entry {
+	__u32 client;
+	__u32 slot;
+	__u32 tid;
+	__u32 flags;
+	__aligned_u64 lo;
+	__aligned_u64 hi;
+	__aligned_u64 held;
+	__aligned_u64 held_ms;
+};
+
+/**
+ * struct slabshm_list - list slabs, cells, clients or readers, a piece at a time
  * @what: enum slabshm_list_what
  * @entry_size: size of one entry as the program knows it; the kernel cuts its
  *	own or fills up with zeros
@@ -632,7 +758,7 @@ struct slabshm_client_entry {
  * comes and goes during the listing may or may not be in it, all else is in it
  * once.
  *
- * Errors: EINVAL, EINTR, ENOMEM; for cells and clients ENOTCONN, EIO.
+ * Errors: EINVAL, EINTR, ENOMEM; but for SLABS also ENOTCONN, EIO.
  */
 struct slabshm_list {
 	__u32 what;
@@ -657,5 +783,8 @@ struct slabshm_list {
 #define SLABSHM_IOC_CELL_OPEN	_IOWR(SLABSHM_IOC_TYPE, 10, struct slabshm_cell_open)
 #define SLABSHM_IOC_CELL_REMOVE	_IOW(SLABSHM_IOC_TYPE, 11, struct slabshm_cell_remove)
 #define SLABSHM_IOC_PUBLISH	_IOWR(SLABSHM_IOC_TYPE, 12, struct slabshm_publish)
+#define SLABSHM_IOC_REGISTER	_IOWR(SLABSHM_IOC_TYPE, 13, struct slabshm_register)
+#define SLABSHM_IOC_UNREGISTER	_IOW(SLABSHM_IOC_TYPE, 14, struct slabshm_unregister)
+#define SLABSHM_IOC_READER_CHECK _IOW(SLABSHM_IOC_TYPE, 15, struct slabshm_reader_check)
 
 #endif /* _UAPI_LINUX_SLABSHM_H */

@@ -1,0 +1,566 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Retired blocks, and how their space comes back.  See reclaim.h.
+ */
+#include <linux/jiffies.h>
+#include <linux/moduleparam.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+
+#include "data.h"
+#include "reader.h"
+#include "reclaim.h"
+#include "slab.h"
+#include "trace.h"
+
+#define POISON		0x6b
+
+static bool poison;
+module_param(poison, bool, 0644);
+MODULE_PARM_DESC(poison, "overwrite reclaimed blocks, for tests (default off)");
+
+/* Looks at held blocks: soon at first, then less and less often. */
+#define DELAY_MIN	msecs_to_jiffies(8)
+#define DELAY_MAX	HZ
+
+/* No more expedited grace periods than this, each disturbs every CPU */
+#define URGENT_EVERY	msecs_to_jiffies(8)
+
+static struct kmem_cache *record_cache;
+
+/**
+ * slabshm_object_create() - an object without blocks
+ *
+ * Context: may sleep.
+ * Return: the object, or NULL without memory.
+ */
+struct slabshm_object *slabshm_object_create(void)
+{
+	struct slabshm_object *object = kzalloc(sizeof(*object),
+						GFP_KERNEL_ACCOUNT);
+
+	if (object)
+		INIT_LIST_HEAD(&object->parts);
+	return object;
+}
+
+static void records_destroy(struct list_head *records)
+{
+	struct slabshm_record *record, *next;
+
+	list_for_each_entry_safe(record, next, records, link) {
+		kmem_cache_free(record_cache, record);
+		cond_resched();
+	}
+}
+
+/**
+ * slabshm_object_destroy() - free an object and its records
+ * @object: the slab is at its end; may be NULL
+ *
+ * Context: may sleep.
+ */
+void slabshm_object_destroy(struct slabshm_object *object)
+{
+	if (!object)
+		return;
+	if (object->root)
+		kmem_cache_free(record_cache, object->root);
+	records_destroy(&object->parts);
+	kfree(object);
+}
+
+/**
+ * slabshm_records_create() - records for blocks to be published
+ * @record: filled in
+ * @n: how many; may be 0
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int slabshm_records_create(struct slabshm_record **record, unsigned int n)
+{
+	if (n && !kmem_cache_alloc_bulk(record_cache, GFP_KERNEL_ACCOUNT, n,
+					(void **)record))
+		return -ENOMEM;
+	return 0;
+}
+
+/**
+ * slabshm_records_free() - the reverse
+ * @record: not used for a block
+ * @n: how many; may be 0
+ *
+ * Context: any.
+ */
+void slabshm_records_free(struct slabshm_record **record, unsigned int n)
+{
+	if (n)
+		kmem_cache_free_bulk(record_cache, n, (void **)record);
+}
+
+/**
+ * slabshm_retire_record() - retire one block
+ * @slab: where
+ * @record: of the block; in no list
+ * @bytes: of the block
+ *
+ * Context: slabshm_cells.lock is held since the commit that replaced or
+ * dropped the block, which has been made visible.
+ */
+void slabshm_retire_record(struct slabshm_slab *slab,
+			   struct slabshm_record *record, u64 bytes)
+{
+	struct slabshm_reclaim *reclaim = &slab->reclaim;
+
+	lockdep_assert_held(&slab->cells.lock);
+
+	slabshm_record_set_kind(record, RECORD_RETIRED);
+	record->retired = slab->cells.commit;
+	list_add_tail(&record->link, &reclaim->blocks);
+	reclaim->bytes += bytes;
+	reclaim->count++;
+	trace_slabshm_retire(slab, slab->cells.commit, 1, bytes);
+}
+
+/**
+ * slabshm_retire_object() - retire all blocks of an object, however many
+ * @slab: where
+ * @object: no cell's any more
+ *
+ * Context: as slabshm_retire_record().
+ */
+void slabshm_retire_object(struct slabshm_slab *slab,
+			   struct slabshm_object *object)
+{
+	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	u64 n = object->nparts + !!object->root;
+
+	lockdep_assert_held(&slab->cells.lock);
+
+	object->retired = slab->cells.commit;
+	list_add_tail(&object->link, &reclaim->objects);
+	reclaim->bytes += object->bytes;
+	reclaim->count += n;
+	trace_slabshm_retire(slab, slab->cells.commit, n, object->bytes);
+}
+
+/* Make the blocks of an object ones that are retired by themselves. */
+static void object_take_apart(struct slabshm_slab *slab,
+			      struct slabshm_object *object,
+			      struct list_head *records)
+{
+	struct slabshm_record *record;
+	unsigned int n;
+
+	if (object->root)
+		list_add(&object->root->link, &object->parts);
+	while (!list_empty(&object->parts)) {
+		/* publish_find_drops() looks at records under this lock */
+		spin_lock(&slab->arena.lock);
+		for (n = 0; n < SLABSHM_BATCH_MAX &&
+		     !list_empty(&object->parts); n++) {
+			record = list_first_entry(&object->parts,
+						  struct slabshm_record, link);
+			slabshm_record_set_kind(record, RECORD_RETIRED);
+			record->retired = object->retired;
+			list_move_tail(&record->link, records);
+		}
+		spin_unlock(&slab->arena.lock);
+		cond_resched();
+	}
+	/* No record is left that names it */
+	kfree(object);
+}
+
+/* Free the space of up to SLABSHM_BATCH_MAX blocks, and their records. */
+static void reclaim_batch(struct slabshm_slab *slab, struct list_head *batch)
+{
+	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	struct slabshm_record *record, *next;
+	u64 bytes = 0, size = 0;
+	unsigned int n = 0;
+
+	if (list_empty(batch))
+		return;
+	if (READ_ONCE(poison)) {
+		list_for_each_entry(record, batch, link) {
+			u64 offset = slabshm_record_offset(record);
+
+			spin_lock(&slab->arena.lock);
+			slabshm_arena_record(&slab->arena, offset, &size);
+			spin_unlock(&slab->arena.lock);
+			slabshm_data_set(slab, offset, size, POISON);
+		}
+	}
+
+	/* Both locks, as in slab_stat(): what is free is not retired any more */
+	spin_lock(&slab->cells.lock);
+	spin_lock(&slab->arena.lock);
+	list_for_each_entry(record, batch, link) {
+		u64 offset = slabshm_record_offset(record);
+
+		slabshm_arena_record(&slab->arena, offset, &size);
+		slabshm_arena_free_published(&slab->arena, offset);
+		bytes += size;
+		n++;
+	}
+	spin_unlock(&slab->arena.lock);
+	reclaim->bytes -= bytes;
+	reclaim->count -= n;
+	spin_unlock(&slab->cells.lock);
+
+	list_for_each_entry_safe(record, next, batch, link)
+		kmem_cache_free(record_cache, record);
+	INIT_LIST_HEAD(batch);
+	trace_slabshm_reclaim(slab, n, bytes);
+	cond_resched();
+}
+
+static void held_add(struct slabshm_slab *slab, struct slabshm_record *record)
+{
+	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	u64 size = 0;
+
+	spin_lock(&slab->arena.lock);
+	slabshm_arena_record(&slab->arena, slabshm_record_offset(record),
+			     &size);
+	spin_unlock(&slab->arena.lock);
+	list_move_tail(&record->link, &reclaim->held);
+	reclaim->held_bytes += size;
+	reclaim->held_count++;
+}
+
+/*
+ * Free the records that no reader holds, keep the others in @held; those that
+ * were retired at @expired or before are held by nobody: who tries is evicted.
+ * Returns how many were freed.
+ */
+static u64 reclaim_list(struct slabshm_slab *slab, struct list_head *records,
+			u64 expired)
+{
+	struct slabshm_readers *readers = &slab->readers;
+	struct slabshm_record *record, *next;
+	unsigned int n = 0, looked = 0;
+	u64 freed = 0;
+	LIST_HEAD(batch);
+
+	lockdep_assert_held(&readers->lock);
+
+	list_for_each_entry_safe(record, next, records, link) {
+		if (!(++looked % 1024))
+			cond_resched();
+		if (slabshm_readers_hold(readers, record)) {
+			if (record->retired > expired) {
+				held_add(slab, record);
+				continue;
+			}
+			/* Again, as slots may have changed meanwhile */
+			while (slabshm_readers_hold(readers, record))
+				slabshm_readers_evict(slab, record);
+		}
+		list_move_tail(&record->link, &batch);
+		freed++;
+		if (++n == SLABSHM_BATCH_MAX) {
+			reclaim_batch(slab, &batch);
+			n = 0;
+		}
+	}
+	reclaim_batch(slab, &batch);
+	return freed;
+}
+
+/* Look at the held blocks again. Returns how many were freed. */
+static u64 reclaim_held(struct slabshm_slab *slab, u64 expired)
+{
+	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	LIST_HEAD(held);
+
+	lockdep_assert_held(&slab->readers.lock);
+
+	list_splice_init(&reclaim->held, &held);
+	reclaim->held_bytes = 0;
+	reclaim->held_count = 0;
+	return reclaim_list(slab, &held, expired);
+}
+
+/* Evict who holds back the most until held blocks are at most @limit bytes. */
+static bool reclaim_to_limit(struct slabshm_slab *slab, u64 limit)
+{
+	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	struct slabshm_reader *reader;
+	bool evicted = false;
+
+	lockdep_assert_held(&slab->readers.lock);
+
+	while (reclaim->held_bytes > limit) {
+		slabshm_readers_scan(slab);
+		if (reclaim_held(slab, 0))
+			continue;
+		reader = slabshm_readers_largest(slab);
+		if (WARN_ON_ONCE(!reader))
+			break;
+		slabshm_reader_evict(slab, reader);
+		evicted = true;
+	}
+	return evicted;
+}
+
+/* Note what the clock shows; say which commit is older than the timeout. */
+static u64 reclaim_expired(struct slabshm_slab *slab, u64 commit)
+{
+	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	unsigned long now = jiffies;
+	unsigned long step = (reclaim->timeout ?: DELAY_MAX) /
+			     (SLABSHM_SAMPLES / 2);
+	unsigned int i, n = reclaim->nsamples;
+	u64 expired = 0;
+
+	lockdep_assert_held(&slab->readers.lock);
+
+	i = (n - 1) % SLABSHM_SAMPLES;
+	if (!n || time_after_eq(now, reclaim->sample[i].when + max(step, 1UL))) {
+		i = n % SLABSHM_SAMPLES;
+		reclaim->sample[i].commit = commit;
+		reclaim->sample[i].when = now;
+		n = ++reclaim->nsamples;
+	}
+	if (!reclaim->timeout)
+		return 0;
+	for (i = n > SLABSHM_SAMPLES ? n - SLABSHM_SAMPLES : 0; i < n; i++) {
+		if (time_before(now, reclaim->sample[i % SLABSHM_SAMPLES].when +
+				reclaim->timeout))
+			break;
+		expired = reclaim->sample[i % SLABSHM_SAMPLES].commit;
+	}
+	return expired;
+}
+
+/**
+ * slabshm_reclaim_age_ms() - how long ago was this commit?
+ * @slab: whose
+ * @commit: of a retirement
+ *
+ * Context: slabshm_readers.lock is held.
+ * Return: milliseconds, to about a 32nd of the read timeout.
+ */
+u64 slabshm_reclaim_age_ms(struct slabshm_slab *slab, u64 commit)
+{
+	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	unsigned int i, n = reclaim->nsamples;
+
+	lockdep_assert_held(&slab->readers.lock);
+
+	for (i = n > SLABSHM_SAMPLES ? n - SLABSHM_SAMPLES : 0; i < n; i++) {
+		if (reclaim->sample[i % SLABSHM_SAMPLES].commit >= commit)
+			return jiffies_to_msecs(jiffies -
+				reclaim->sample[i % SLABSHM_SAMPLES].when);
+	}
+	return 0;
+}
+
+/* Queue the next look at the held blocks, or see that none comes. */
+static void reclaim_schedule(struct slabshm_slab *slab, bool progress)
+{
+	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	unsigned long most = reclaim->timeout ?
+			     clamp(reclaim->timeout / 16, 1UL, (ulong)DELAY_MAX) :
+			     DELAY_MAX;
+
+	lockdep_assert_held(&slab->readers.lock);
+
+	if (list_empty(&reclaim->held)) {
+		reclaim->delay = DELAY_MIN;
+		reclaim->next_look = jiffies;
+		if (cancel_delayed_work(&reclaim->retry))
+			slabshm_slab_put(slab);
+		return;
+	}
+	reclaim->delay = progress ? DELAY_MIN : reclaim->delay * 2;
+	reclaim->delay = clamp(reclaim->delay, 1UL, most);
+	reclaim->next_look = jiffies + reclaim->delay;
+	slabshm_slab_get(slab);
+	if (mod_delayed_work(slabshm_wq, &reclaim->retry, reclaim->delay))
+		slabshm_slab_put(slab);	/* it was queued already */
+}
+
+static void reclaim_retry(struct work_struct *work)
+{
+	struct slabshm_slab *slab = container_of(work, struct slabshm_slab,
+						 reclaim.retry.work);
+
+	slabshm_reclaim_queue(slab);
+	slabshm_slab_put(slab);
+}
+
+/* One round.  One at a time for each slab, as it is one work item. */
+static void reclaim_work(struct work_struct *work)
+{
+	struct slabshm_slab *slab = container_of(work, struct slabshm_slab,
+						 reclaim.work);
+	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	struct slabshm_object *object, *next;
+	bool progress, urgent;
+	LIST_HEAD(records);
+	LIST_HEAD(objects);
+	u64 commit, expired;
+
+	/* The batch is cut before the grace period starts */
+	spin_lock(&slab->cells.lock);
+	list_splice_init(&reclaim->blocks, &records);
+	list_splice_init(&reclaim->objects, &objects);
+	commit = slab->cells.commit;
+	urgent = reclaim->urgent;
+	reclaim->urgent = false;
+	spin_unlock(&slab->cells.lock);
+
+	/*
+	 * Readers have no fence between the stores to their slot and their
+	 * loads of the clock and of cells; every CPU's passing through a
+	 * quiescent state, with a full barrier, is that fence.  A reader's
+	 * store before it is seen by the scan below; a load after it finds the
+	 * batch retired.  Pairs with the compiler barriers in pin and advance.
+	 */
+	if (!list_empty(&records) || !list_empty(&objects)) {
+		if (urgent && time_after_eq(jiffies, reclaim->last_urgent +
+					    URGENT_EVERY)) {
+			synchronize_rcu_expedited();
+			reclaim->last_urgent = jiffies;
+		} else {
+			synchronize_rcu();
+		}
+	}
+
+	list_for_each_entry_safe(object, next, &objects, link)
+		object_take_apart(slab, object, &records);
+
+	mutex_lock(&slab->readers.lock);
+	expired = reclaim_expired(slab, commit);
+	slabshm_readers_scan(slab);
+	progress = reclaim_list(slab, &records, expired);
+	if (!list_empty(&reclaim->held) &&
+	    (urgent || time_after_eq(jiffies, reclaim->next_look)))
+		progress = reclaim_held(slab, expired);
+	if (reclaim_to_limit(slab, reclaim->limit))
+		progress = true;
+	reclaim_schedule(slab, progress);
+	mutex_unlock(&slab->readers.lock);
+	slabshm_slab_put(slab);
+}
+
+/**
+ * slabshm_reclaim_queue() - start a round soon
+ * @slab: whose; the queued item holds it
+ *
+ * Context: any.
+ */
+void slabshm_reclaim_queue(struct slabshm_slab *slab)
+{
+	slabshm_slab_get(slab);
+	if (!queue_work(slabshm_wq, &slab->reclaim.work))
+		slabshm_slab_put(slab);
+}
+
+/**
+ * slabshm_reclaim_now() - wait for a round over all that is retired now
+ * @slab: whose
+ * @least: bytes that must be waiting besides those held, to be worth it
+ *
+ * Context: may sleep, for an expedited grace period at least.
+ * Return: false if so little is retired that there was no round.
+ */
+bool slabshm_reclaim_now(struct slabshm_slab *slab, u64 least)
+{
+	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	/* Only a hint: it changes under another lock */
+	u64 held = data_race(reclaim->held_bytes);
+	bool worth;
+
+	spin_lock(&slab->cells.lock);
+	worth = reclaim->bytes > held && reclaim->bytes - held > least;
+	if (worth)
+		reclaim->urgent = true;
+	spin_unlock(&slab->cells.lock);
+	if (!worth)
+		return false;
+	slabshm_reclaim_queue(slab);
+	flush_work(&reclaim->work);
+	return true;
+}
+
+/**
+ * slabshm_reclaim_evict() - evict readers for the sake of an allocation
+ * @slab: whose
+ * @bytes: that it needs; if that many are not held back, nobody is evicted
+ *
+ * Evicts one reader, which holds back the most; the caller tries again.
+ *
+ * Context: may sleep; takes slabshm_readers.lock.
+ * Return: whether space was freed.
+ */
+bool slabshm_reclaim_evict(struct slabshm_slab *slab, u64 bytes)
+{
+	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	bool enough;
+
+	mutex_lock(&slab->readers.lock);
+	enough = reclaim->held_bytes && reclaim->held_bytes >= bytes;
+	if (enough)
+		reclaim_to_limit(slab, reclaim->held_bytes - 1);
+	mutex_unlock(&slab->readers.lock);
+	return enough;
+}
+
+/**
+ * slabshm_reclaim_init() - nothing is retired in a new slab
+ * @slab: whose
+ * @timeout_ms: read timeout, 0 for never
+ * @limit: bytes that readers may hold back
+ *
+ * Context: any.
+ */
+void slabshm_reclaim_init(struct slabshm_slab *slab, u32 timeout_ms, u64 limit)
+{
+	struct slabshm_reclaim *reclaim = &slab->reclaim;
+
+	INIT_LIST_HEAD(&reclaim->blocks);
+	INIT_LIST_HEAD(&reclaim->objects);
+	INIT_LIST_HEAD(&reclaim->held);
+	INIT_WORK(&reclaim->work, reclaim_work);
+	INIT_DELAYED_WORK(&reclaim->retry, reclaim_retry);
+	reclaim->timeout = msecs_to_jiffies(timeout_ms);
+	reclaim->limit = limit;
+	reclaim->delay = DELAY_MIN;
+	reclaim->last_urgent = jiffies - URGENT_EVERY;
+}
+
+/**
+ * slabshm_reclaim_destroy() - the slab ends
+ * @slab: whose; no work is queued, as that would hold the slab
+ *
+ * Context: may sleep.
+ */
+void slabshm_reclaim_destroy(struct slabshm_slab *slab)
+{
+	struct slabshm_reclaim *reclaim = &slab->reclaim;
+
+	/* A round is queued for whatever is retired or held, and holds the slab */
+	WARN_ON_ONCE(!list_empty(&reclaim->blocks) ||
+		     !list_empty(&reclaim->objects) ||
+		     !list_empty(&reclaim->held));
+}
+
+int slabshm_reclaim_module_init(void)
+{
+	BUILD_BUG_ON(RECORD_DROPPING > SLABSHM_RECORD_KIND);
+
+	record_cache = KMEM_CACHE(slabshm_record, SLAB_ACCOUNT);
+	return record_cache ? 0 : -ENOMEM;
+}
+
+void slabshm_reclaim_module_exit(void)
+{
+	/* Readers are freed by kfree_rcu(), records at once */
+	kmem_cache_destroy(record_cache);
+}

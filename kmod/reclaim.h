@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Published blocks and objects, and how their space comes back.
+ *
+ * A block that a publish replaces or drops is retired: no cell leads to it any
+ * more, but a reader may still look at it.  It is put in a list of the slab by
+ * the commit that retires it (R), and a work item
+ *
+ *	1. takes what is in that list (the batch),
+ *	2. lets an RCU grace period pass, so that every reader either shows in
+ *	   its slot that it may look at a block of the batch, or can not come to
+ *	   look at it any more (Documentation/protocol.rst has the argument),
+ *	3. looks at all slots, frees what none of them holds, and keeps the rest
+ *	   for another look.
+ *
+ * Nothing here is ever waited for by a publisher, and retiring needs no memory.
+ */
+#ifndef _SLABSHM_RECLAIM_H
+#define _SLABSHM_RECLAIM_H
+
+#include <linux/list.h>
+#include <linux/slabshm.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+
+struct slabshm_slab;
+
+/**
+ * struct slabshm_object - what a cell holds
+ * @root: record of the root block, or NULL
+ * @parts: records of the parts
+ * @nparts: how many
+ * @bytes: bytes of the root and the parts
+ * @root_bytes: of the root alone
+ * @retired: 0 while a cell holds the object, then the commit it was retired at
+ * @link: in slabshm_reclaim.objects
+ *
+ * Protected by slabshm_cells.lock until it is taken into a batch.
+ */
+struct slabshm_object {
+	struct slabshm_record *root;
+	struct list_head parts;
+	u64 nparts;
+	u64 bytes;
+	u64 root_bytes;
+	u64 retired;
+	struct list_head link;
+};
+
+/* What a record is of; kept in the low bits of slabshm_record.place. */
+enum slabshm_record_kind {
+	RECORD_ROOT = 0,
+	RECORD_PART = 1,
+	RECORD_RETIRED = 2,	/* by itself: its object is another's or gone */
+	RECORD_DROPPING = 3,	/* a part that the publish in progress drops */
+};
+
+#define SLABSHM_RECORD_KIND	((u64)SLABSHM_GRANULE - 1)
+
+/**
+ * struct slabshm_record - one published block
+ * @link: in slabshm_object.parts, slabshm_reclaim.blocks or .held
+ * @born: commit that published or attached the block (B)
+ * @object: of a root or a part: whose
+ * @retired: RECORD_RETIRED: the commit that retired it (R)
+ * @place: the block's offset, and enum slabshm_record_kind
+ *
+ * The allocator keeps it by the block's offset.  A full slab has one for each
+ * block: 40 bytes and 8 for the pointer to it.
+ *
+ * Protected by slabshm_cells.lock until it is taken into a batch.  @place and
+ * the union of one that the allocator still knows change under the arena's
+ * lock too, as slabshm_cell_publish() finds retired ones there.
+ */
+struct slabshm_record {
+	struct list_head link;
+	u64 born;
+	union {
+		struct slabshm_object *object;
+		u64 retired;
+	};
+	u64 place;
+};
+
+static inline enum slabshm_record_kind
+slabshm_record_kind(const struct slabshm_record *record)
+{
+	return record->place & SLABSHM_RECORD_KIND;
+}
+
+static inline u64 slabshm_record_offset(const struct slabshm_record *record)
+{
+	return record->place & ~SLABSHM_RECORD_KIND;
+}
+
+static inline void slabshm_record_set_kind(struct slabshm_record *record,
+					   enum slabshm_record_kind kind)
+{
+	record->place = slabshm_record_offset(record) | kind;
+}
+
+#define SLABSHM_SAMPLES	64
+
+/**
+ * struct slabshm_reclaim - the retired blocks of one slab
+ * @blocks: records retired by themselves, not in a batch yet
+ * @objects: objects retired whole, not in a batch yet
+ * @bytes: bytes of all retired blocks, those in batches and @held too
+ * @count: how many these are
+ * @held: records that a reader held at the last look
+ * @held_bytes: bytes of these
+ * @held_count: how many these are
+ * @next_look: jiffies when @held is due for another look
+ * @delay: jiffies from one look to the next, grows while nothing changes
+ * @sample: what the clock showed when, the newest at @nsamples - 1, so that
+ *	the age of a block need not be kept in its record
+ * @nsamples: samples ever taken
+ * @timeout: constant, read timeout in jiffies, 0 for never
+ * @limit: constant, bytes that @held_bytes may reach
+ * @work: takes a batch
+ * @retry: queues @work while there are held blocks
+ * @urgent: an allocation waits for @work
+ * @last_urgent: jiffies of the last expedited grace period
+ *
+ * @blocks, @objects, @bytes and @count are protected by slabshm_cells.lock;
+ * from @held to @nsamples by slabshm_readers.lock.  Each queued item holds a
+ * reference to the slab.
+ */
+struct slabshm_reclaim {
+	struct list_head blocks;
+	struct list_head objects;
+	u64 bytes;
+	u64 count;
+
+	struct list_head held;
+	u64 held_bytes;
+	u64 held_count;
+	unsigned long next_look;
+	unsigned long delay;
+	struct {
+		u64 commit;
+		unsigned long when;
+	} sample[SLABSHM_SAMPLES];
+	unsigned int nsamples;
+
+	unsigned long timeout;
+	u64 limit;
+	struct work_struct work;
+	struct delayed_work retry;
+	bool urgent;
+	unsigned long last_urgent;
+};
+
+int slabshm_reclaim_module_init(void);
+void slabshm_reclaim_module_exit(void);
+
+void slabshm_reclaim_init(struct slabshm_slab *slab, u32 timeout_ms,
+			  u64 limit);
+void slabshm_reclaim_destroy(struct slabshm_slab *slab);
+
+struct slabshm_object *slabshm_object_create(void);
+void slabshm_object_destroy(struct slabshm_object *object);
+int slabshm_records_create(struct slabshm_record **record, unsigned int n);
+void slabshm_records_free(struct slabshm_record **record, unsigned int n);
+
+void slabshm_retire_record(struct slabshm_slab *slab,
+			   struct slabshm_record *record, u64 bytes);
+void slabshm_retire_object(struct slabshm_slab *slab,
+			   struct slabshm_object *object);
+
+void slabshm_reclaim_queue(struct slabshm_slab *slab);
+bool slabshm_reclaim_now(struct slabshm_slab *slab, u64 least);
+bool slabshm_reclaim_evict(struct slabshm_slab *slab, u64 bytes);
+u64 slabshm_reclaim_age_ms(struct slabshm_slab *slab, u64 commit);
+
+#endif /* _SLABSHM_RECLAIM_H */
