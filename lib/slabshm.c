@@ -20,34 +20,23 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "slabshm.h"
+#include "handle.h"
 
 /* A declaration without inline makes a symbol of what the header defines. */
 typeof(slabshm_ptr) slabshm_ptr;
 typeof(slabshm_offset) slabshm_offset;
 typeof(slabshm_length) slabshm_length;
 typeof(slabshm_read) slabshm_read;
-typeof(__slabshm_newest) __slabshm_newest;
-typeof(__slabshm_pick) __slabshm_pick;
+typeof(slabshm_pin) slabshm_pin;
+typeof(slabshm_unpin) slabshm_unpin;
+typeof(slabshm_get) slabshm_get;
 
 #define DEVICE		"/dev/slabshm"
 #define DEFAULT_MODE	0600
 #define DEFAULT_SIZE	(1024ULL * 1024)
 #define DEFAULT_MAX	(1024 * DEFAULT_SIZE)
 
-/* A handle, whole.  A mapping that is not there is NULL. */
-struct handle {
-	struct slabshm s;	/* first, so that one is the other */
-	int fd;
-	void *alive;
-	void *control;
-	void *reader;
-	size_t page_size;
-	size_t control_size;
-	size_t reader_size;
-};
-
-static int call(int fd, unsigned long request, void *arg)
+int call(int fd, unsigned long request, void *arg)
 {
 	return ioctl(fd, request, arg) < 0 ? -errno : 0;
 }
@@ -163,6 +152,7 @@ static int map_regions(struct handle *h, const struct slabshm_attach *arg)
 
 static void destroy(struct handle *h)
 {
+	readers_close(h);
 	/* First what tells the kernel that the client is alive. */
 	if (h->s.alive && *h->s.alive) {
 		if (h->reader)
@@ -244,6 +234,8 @@ int slabshm_open(struct slabshm **out, const char *name, unsigned int flags,
 			arg.size = arg.max_size < DEFAULT_SIZE ? arg.max_size :
 								 DEFAULT_SIZE;
 		arg.max_cells = opt->max_cells;
+		arg.read_timeout = opt->read_timeout;
+		arg.held_limit = opt->held_limit;
 	}
 	return attach(out, &arg);
 }
@@ -379,6 +371,18 @@ int slabshm_list_clients(struct slabshm *s,
 {
 	struct slabshm_list arg = {
 		.what = SLABSHM_LIST_CLIENTS,
+		.entry_size = sizeof(*entries),
+	};
+
+	return list(slabshm_fd(s), &arg, entries, count, cursor);
+}
+
+int slabshm_list_readers(struct slabshm *s,
+			 struct slabshm_reader_entry *entries,
+			 unsigned int count, uint64_t *cursor)
+{
+	struct slabshm_list arg = {
+		.what = SLABSHM_LIST_READERS,
 		.entry_size = sizeof(*entries),
 	};
 

@@ -95,6 +95,9 @@ struct slabshm_ref {
  * @max_cells: cells there can be; 0: 65536
  * @mode: permission bits, less the umask; 0: 0600
  * @owner: with SLABSHM_ATTACH_OWNER: the user that the slab must belong to
+ * @read_timeout: milliseconds for which a reader may keep space from being used
+ *	again; 0: the module's default, 30 s; SLABSHM_READ_TIMEOUT_NEVER
+ * @held_limit: bytes that readers may keep so; 0: a quarter of @max_size
  * @reserved: 0
  *
  * All but @owner are of use with SLABSHM_ATTACH_CREATE only, and when the slab
@@ -106,7 +109,9 @@ struct slabshm_options {
 	uint32_t max_cells;
 	uint32_t mode;
 	uint32_t owner;
-	uint32_t reserved[9];
+	uint32_t read_timeout;
+	uint64_t held_limit;
+	uint64_t reserved[4];
 };
 
 /**
@@ -465,6 +470,142 @@ int64_t slabshm_put_if(struct slabshm *s, const struct slabshm_ref *ref,
 int64_t slabshm_assign(struct slabshm *s, const struct slabshm_ref *ref,
 		       const void *data, size_t length);
 
+/*
+ * ---------------- Reading ----------------
+ */
+
+/**
+ * struct slabshm_reader - what one thread has to do with one handle's pins
+ * @state: whether it is pinned, see lib/reader.c; 0 in a child after fork()
+ * @idle: what @state is while it is not
+ * @slot: where the kernel looks
+ * @header: start of the control region
+ * @cells: the cell table
+ * @data: the slab's data
+ * @max_cells: entries in the cell table; 0 in a child after fork()
+ * @index: of the slot
+ * @s: the handle
+ *
+ * Programs read no field of it; they are here for the inline functions.
+ */
+struct slabshm_reader {
+	uintptr_t state;
+	uintptr_t idle;
+	struct slabshm_slot *slot;
+	const struct slabshm_header *header;
+	const struct slabshm_cell *cells;
+	const char *data;
+	uint32_t max_cells;
+	uint32_t index;
+	const struct slabshm *s;
+};
+
+/**
+ * struct slabshm_view - an object in a pin
+ * @data: its root block
+ * @length: its length in bytes
+ * @version: the commit that published it
+ */
+struct slabshm_view {
+	const void *data;
+	uint64_t length;
+	uint64_t version;
+};
+
+/**
+ * slabshm_pin() - begin to look at objects where they are
+ * @s: the handle
+ * @reader: for slabshm_get(), and for slabshm_unpin() by this same thread
+ *
+ * From here to slabshm_unpin() what slabshm_get() gives stays as it is, however
+ * often its cell is published meanwhile.  Costs a few loads and stores: no
+ * system call, no atomic read-modify-write, no fence; the thread's first pin
+ * of a handle makes a system call.  Pins nest.  Not for signal handlers.
+ *
+ * A pin keeps the space of what was replaced since it began from being used
+ * again.  So do not keep it for long: after the slab's read timeout, or when
+ * the slab runs out of space, the kernel withdraws it, and then what was looked
+ * at may have been anything.  Therefore do not act on what you saw before
+ * slabshm_unpin() said 0.
+ *
+ * Return: 0, or -EIO in a forked child, -EDQUOT too many readers, -ENOMEM,
+ * -ENXIO, -EOVERFLOW nested a thousand times.
+ */
+inline int slabshm_pin(const struct slabshm *s, struct slabshm_reader **reader);
+
+/**
+ * slabshm_unpin() - end a pin
+ * @reader: of slabshm_pin(), in the same thread
+ *
+ * Return: 0; -ESTALE the pin was withdrawn: forget what was read in it;
+ * -EIO in a forked child.
+ */
+inline int slabshm_unpin(struct slabshm_reader *reader);
+
+/**
+ * slabshm_get() - look at a cell's newest object, where it is
+ * @reader: pinned
+ * @ref: the cell
+ * @view: the object; its version is also told with -ENODATA
+ *
+ * A later call in the same thread never gives an older object of that cell.
+ *
+ * Return: 0; -ENODATA the cell is empty; -EIDRM it was removed; -EINVAL @ref is
+ * no cell's; -EIO in a forked child.
+ */
+inline int slabshm_get(struct slabshm_reader *reader,
+		       const struct slabshm_ref *ref, struct slabshm_view *view);
+
+/**
+ * slabshm_snapshot() - a moment to look at several cells as of
+ * @reader: pinned
+ *
+ * Return: the snapshot, for slabshm_get_at() in this pin; several may be taken
+ * in one pin.
+ */
+uint64_t slabshm_snapshot(struct slabshm_reader *reader);
+
+/**
+ * slabshm_get_at() - look at a cell's object as it was at a snapshot
+ * @reader: pinned
+ * @ref: the cell
+ * @snapshot: of this pin
+ * @view: the object; its version is also told with -ENODATA
+ *
+ * Return: as slabshm_get(); -EAGAIN the cell was published twice since the
+ * snapshot.
+ */
+int slabshm_get_at(struct slabshm_reader *reader, const struct slabshm_ref *ref,
+		   uint64_t snapshot, struct slabshm_view *view);
+
+/**
+ * slabshm_get_all() - look at several cells as they all were at one moment
+ * @reader: pinned
+ * @refs: the cells
+ * @n: how many
+ * @views: their objects; one without data is an empty cell
+ * @tries: how many snapshots to try
+ *
+ * Return: 0; -EAGAIN the cells were published too fast; -EIDRM one was removed;
+ * -EINVAL, -EIO.
+ */
+int slabshm_get_all(struct slabshm_reader *reader,
+		    const struct slabshm_ref *refs, unsigned int n,
+		    struct slabshm_view *views, unsigned int tries);
+
+/**
+ * slabshm_list_readers() - list the slab's readers
+ * @s: the handle
+ * @entries: filled
+ * @count: room in @entries
+ * @cursor: 0 to begin; carries on from there
+ *
+ * Return: entries filled, 0 at the end; -EINVAL, -EINTR.
+ */
+int slabshm_list_readers(struct slabshm *s,
+			 struct slabshm_reader_entry *entries,
+			 unsigned int count, uint64_t *cursor);
+
 /**
  * slabshm_read() - copy a cell's object out, without a system call
  * @s: the handle
@@ -474,13 +615,12 @@ int64_t slabshm_assign(struct slabshm *s, const struct slabshm_ref *ref,
  * @version: if not NULL, the version that was read; also told with -ENODATA and
  *	-ERANGE
  *
- * What is copied is one version of the object, whole: the newest there was at
- * some moment during the call.  The copy starts over whenever the object is
- * replaced meanwhile.
+ * A pin, a copy, and the end of the pin.  What is copied is one version of the
+ * object, whole: the newest there was at some moment during the call.
  *
  * Return: the object's length; -ENODATA the cell is empty; -ERANGE the object
  * is longer than @len, see slabshm_length(); -EIDRM the cell was removed;
- * -EINVAL @ref is no cell's.
+ * -EINVAL @ref is no cell's; else as slabshm_pin().
  */
 inline ssize_t slabshm_read(const struct slabshm *s,
 			    const struct slabshm_ref *ref, void *buf,
@@ -492,7 +632,7 @@ inline ssize_t slabshm_read(const struct slabshm *s,
  * @ref: the cell
  * @version: as slabshm_read()
  *
- * Return: the length; -ENODATA, -EIDRM, -EINVAL as slabshm_read().
+ * Return: the length; else as slabshm_read().
  */
 inline int64_t slabshm_length(const struct slabshm *s,
 			      const struct slabshm_ref *ref,
@@ -520,76 +660,116 @@ inline uint64_t slabshm_offset(const struct slabshm *s, const void *ptr)
 	return offset < s->max_size ? offset : 0;
 }
 
-/*
- * The newest version that exists: its commit, and which of the two it is; 0 if
- * neither exists at the moment that was looked at, as both are being replaced.
- *
- * The clock is loaded first and decides: a version above it does not exist
- * yet.  Its acquire pairs with the release of header->commit that ends a
- * publish in the kernel's slabshm_cell_write(): all that was published up to
- * @now is visible.  The acquire of each commit pairs with the write barrier
- * before the kernel stores it: offset and length, loaded later, are of that
- * commit or of a younger one.
- */
-inline uint64_t __slabshm_newest(const struct slabshm *s,
-				 const struct slabshm_cell *cell,
-				 unsigned int *which)
-{
-	uint64_t now = __atomic_load_n(&s->header->commit, __ATOMIC_ACQUIRE);
-	uint64_t c0 = __atomic_load_n(&cell->version[0].commit,
-				      __ATOMIC_ACQUIRE);
-	uint64_t c1 = __atomic_load_n(&cell->version[1].commit,
-				      __ATOMIC_ACQUIRE);
+/* The thread's reader that was used last, never NULL. */
+extern __thread struct slabshm_reader *__slabshm_reader
+	__attribute__((tls_model("initial-exec")));
 
-	if (c0 > now)
-		c0 = 0;
-	if (c1 > now)
-		c1 = 0;
-	*which = c1 > c0;
-	return c1 > c0 ? c1 : c0;
+int __slabshm_pin_slow(const struct slabshm *s, struct slabshm_reader **reader);
+int __slabshm_unpin_slow(struct slabshm_reader *reader);
+int __slabshm_get_slow(struct slabshm_reader *reader,
+		       const struct slabshm_ref *ref,
+		       struct slabshm_view *view);
+
+/* The slot's words that are the client's own: evictions when the pin began */
+#define __SLABSHM_SLOT_EVICTIONS	0
+
+/*
+ * Stores to the slot, then loads of the clock and of cells: nothing but the
+ * compiler keeps these in order here.  The kernel's grace period does the rest
+ * (reclaim_work() in kmod/reclaim.c); where it cannot, the reader's state sends
+ * it to __slabshm_pin_slow(), which has a fence.
+ */
+inline int slabshm_pin(const struct slabshm *s, struct slabshm_reader **reader)
+{
+	struct slabshm_reader *r = __slabshm_reader;
+	const struct slabshm_header *header;
+	struct slabshm_slot *slot;
+	uint64_t evictions, now;
+
+	/* Idle, of this handle, not a forked child's: all at once */
+	if (__builtin_expect(r->state != (uintptr_t)s, 0))
+		return __slabshm_pin_slow(s, reader);
+	header = r->header;
+	slot = r->slot;
+	r->state = 1;
+	/*
+	 * In this order: a pin that began after an eviction is at or above its
+	 * floor.  Pairs with the first smp_wmb() in slabshm_reader_evict().
+	 */
+	evictions = __atomic_load_n(&header->evictions, __ATOMIC_ACQUIRE);
+	/* Pairs with the release in the kernel's commit_done(). */
+	now = __atomic_load_n(&header->commit, __ATOMIC_ACQUIRE);
+	slot->reserved[__SLABSHM_SLOT_EVICTIONS] = evictions;
+	__atomic_store_n(&slot->hi, now, __ATOMIC_RELAXED);
+	__atomic_store_n(&slot->lo, now, __ATOMIC_RELAXED);
+	/* Pairs with the grace period in reclaim_work(). */
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	*reader = r;
+	return 0;
+}
+
+inline int slabshm_unpin(struct slabshm_reader *r)
+{
+	struct slabshm_slot *slot = r->slot;
+	uint64_t evictions;
+
+	if (__builtin_expect(r->state != 1, 0))
+		return __slabshm_unpin_slow(r);
+	/*
+	 * What was read in the pin was loaded before the count: if it was
+	 * reused memory, the count has changed.  Pairs with the second
+	 * smp_wmb() in slabshm_reader_evict().
+	 */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	evictions = __atomic_load_n(&r->header->evictions, __ATOMIC_RELAXED);
+	if (__builtin_expect(evictions !=
+			     slot->reserved[__SLABSHM_SLOT_EVICTIONS], 0))
+		return __slabshm_unpin_slow(r);
+	r->state = r->idle;
+	/* Pairs with the load-acquire in the kernel's slabshm_readers_scan(). */
+	__atomic_store_n(&slot->lo, 0, __ATOMIC_RELEASE);
+	return 0;
 }
 
 /*
- * Find the newest version of a cell.  The loop goes round only when the cell
- * was published meanwhile.
+ * The two acquires pair with the write barrier before the kernel stores the
+ * commit (slabshm_cell_write() in kmod/cell.c): generation, offset and length,
+ * loaded later, are of that commit or of a younger one.
  */
-inline int __slabshm_pick(const struct slabshm *s,
-			  const struct slabshm_ref *ref,
-			  struct slabshm_version *v)
+inline int slabshm_get(struct slabshm_reader *r, const struct slabshm_ref *ref,
+		       struct slabshm_view *view)
 {
 	const struct slabshm_cell *cell;
-	const struct slabshm_version *from;
-	unsigned int which;
+	const struct slabshm_version *v;
+	uint64_t c0, c1, commit, offset;
 
-	if (!__atomic_load_n(s->alive, __ATOMIC_RELAXED))
-		return -EIO;
-	if (ref->cell >= s->max_cells || !ref->generation)
-		return -EINVAL;
-	cell = &s->cells[ref->cell];
-	do {
-		v->commit = __slabshm_newest(s, cell, &which);
-		from = &cell->version[which];
-		/*
-		 * After the commit: a version of a later cell at this index
-		 * comes with that cell's generation.
-		 */
-		if (__atomic_load_n(&cell->generation, __ATOMIC_RELAXED) !=
-		    ref->generation)
-			return -EIDRM;
-		v->offset = __atomic_load_n(&from->offset, __ATOMIC_RELAXED);
-		v->length = __atomic_load_n(&from->length, __ATOMIC_RELAXED);
-		/*
-		 * Pairs with the write barrier after the kernel's store of 0
-		 * to the commit: had one of these come from a younger version,
-		 * the commit would not be the same any more.
-		 */
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	} while (!v->commit ||
-		 __atomic_load_n(&from->commit, __ATOMIC_RELAXED) != v->commit);
-
-	/* Never so, unless the module is not the one this was made for. */
-	if (v->length > s->max_size || v->offset > s->max_size - v->length)
-		return -EPROTO;
+	if (__builtin_expect(ref->cell >= r->max_cells, 0))
+		return __slabshm_get_slow(r, ref, view);
+	cell = &r->cells[ref->cell];
+	c0 = __atomic_load_n(&cell->version[0].commit, __ATOMIC_ACQUIRE);
+	c1 = __atomic_load_n(&cell->version[1].commit, __ATOMIC_ACQUIRE);
+	v = c1 > c0 ? &cell->version[1] : &cell->version[0];
+	commit = c1 > c0 ? c1 : c0;
+	/* Not in the pin yet, or not published yet: the clock must be asked */
+	if (__builtin_expect(commit > r->slot->hi, 0))
+		return __slabshm_get_slow(r, ref, view);
+	offset = __atomic_load_n(&v->offset, __ATOMIC_RELAXED);
+	view->length = __atomic_load_n(&v->length, __ATOMIC_RELAXED);
+	if (__builtin_expect(!offset || __atomic_load_n(&cell->generation,
+							__ATOMIC_RELAXED) !=
+			     ref->generation, 0))
+		return __slabshm_get_slow(r, ref, view);
+	/*
+	 * Pairs with the write barrier after the kernel's store of 0 to the
+	 * commit: had one of these come from a younger version, the commit
+	 * would not be the same any more.
+	 */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	if (__builtin_expect(__atomic_load_n(&v->commit, __ATOMIC_RELAXED) !=
+			     commit, 0))
+		return __slabshm_get_slow(r, ref, view);
+	view->data = r->data + offset;
+	view->version = commit;
 	return 0;
 }
 
@@ -597,48 +777,42 @@ inline int64_t slabshm_length(const struct slabshm *s,
 			      const struct slabshm_ref *ref,
 			      uint64_t *version)
 {
-	struct slabshm_version v;
-	int ret = __slabshm_pick(s, ref, &v);
+	struct slabshm_reader *r;
+	struct slabshm_view view;
+	int ret = slabshm_pin(s, &r);
 
 	if (ret)
 		return ret;
-	if (version)
-		*version = v.commit;
-	if (!v.offset)
-		return -ENODATA;
-	return (int64_t)v.length;
+	ret = slabshm_get(r, ref, &view);
+	if (version && (!ret || ret == -ENODATA))
+		*version = view.version;
+	/* The cell table is never reused, so an eviction is no matter here */
+	slabshm_unpin(r);
+	return ret ? ret : (int64_t)view.length;
 }
 
 inline ssize_t slabshm_read(const struct slabshm *s,
 			    const struct slabshm_ref *ref, void *buf,
 			    size_t len, uint64_t *version)
 {
-	struct slabshm_version v;
-	unsigned int which;
-	int ret;
+	struct slabshm_reader *r;
+	struct slabshm_view view;
+	int ret, stale;
 
 	do {
-		ret = __slabshm_pick(s, ref, &v);
+		ret = slabshm_pin(s, &r);
 		if (ret)
 			return ret;
-		if (version)
-			*version = v.commit;
-		if (!v.offset)
-			return -ENODATA;
-		if (v.length > len)
-			return -ERANGE;
-		memcpy(buf, s->data + v.offset, (size_t)v.length);
-		/*
-		 * The block may have been freed and filled anew by another
-		 * while it was copied.  The kernel frees it only after it has
-		 * stored the publish's commit in the header: a byte of a later
-		 * owner was copied, so after this fence the clock is seen to
-		 * have gone past the version.
-		 */
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	} while (__slabshm_newest(s, &s->cells[ref->cell], &which) != v.commit);
-
-	return (ssize_t)v.length;
+		ret = slabshm_get(r, ref, &view);
+		if (!ret && view.length > len)
+			ret = -ERANGE;
+		if (!ret)
+			memcpy(buf, view.data, (size_t)view.length);
+		stale = slabshm_unpin(r);
+	} while (__builtin_expect(stale == -ESTALE, 0));
+	if (version && (!ret || ret == -ENODATA || ret == -ERANGE))
+		*version = view.version;
+	return ret ? ret : (ssize_t)view.length;
 }
 
 #pragma GCC visibility pop

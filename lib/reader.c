@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * libslabshm: readers
+ *
+ * Each thread that pins has, for each handle, a slot in the handle's reader
+ * region and a struct slabshm_reader.  The latter is in memory that is zero in
+ * a child after fork(), as the mappings that it points to are not there then;
+ * and never unmapped, as threads keep a pointer to the one they used last.
+ *
+ * The state of a reader tells all at once what slabshm_pin() must know:
+ *
+ *	0		none: a forked child's, or the handle was closed
+ *	1 to DEPTH_MAX	pinned so many times
+ *	handle		idle
+ *	handle + 1	idle, and each pin comes here, where a fence is
+ */
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "handle.h"
+
+#define DEPTH_MAX	1000	/* no handle has such an address */
+
+/**
+ * struct thread_reader - the rest of a reader
+ * @hot: what the inline functions see; given back to the pool with this
+ * @handle: whose; NULL when that was closed
+ * @of_handle: next one of the handle
+ * @of_thread: next one of the thread
+ *
+ * Protected by @lock; but @of_thread is its thread's alone.
+ */
+struct thread_reader {
+	struct slabshm_reader *hot;
+	struct handle *handle;
+	struct thread_reader *of_handle;
+	struct thread_reader *of_thread;
+};
+
+/* Protects all lists but those of threads, and the pool. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Unused readers.  In ordinary memory, as theirs is zero after fork(). */
+static struct slabshm_reader **pool;
+static size_t pool_count;
+static size_t pool_room;
+
+static struct slabshm_reader no_reader;
+__thread struct slabshm_reader *__slabshm_reader = &no_reader;
+
+/* The readers of this thread. */
+static __thread struct thread_reader *mine;
+
+static pthread_key_t key;	/* for its destructor */
+static bool have_key;
+
+static void lock_all(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+static void unlock_all(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+/* Room in the pool for one more, so that giving back needs no memory. */
+static int pool_fill(void)
+{
+	size_t size = (size_t)sysconf(_SC_PAGESIZE);
+	size_t i, n = size / sizeof(struct slabshm_reader);
+	struct slabshm_reader *readers;
+	void *more;
+
+	more = realloc(pool, (pool_room + n) * sizeof(struct slabshm_reader *));
+	if (!more)
+		return -ENOMEM;
+	pool = more;
+	readers = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (readers == MAP_FAILED)
+		return -ENOMEM;
+	if (madvise(readers, size, MADV_WIPEONFORK)) {
+		munmap(readers, size);
+		return -ENOMEM;
+	}
+	pool_room += n;
+	for (i = 0; i < n; i++)
+		pool[pool_count++] = &readers[i];
+	return 0;
+}
+
+/* A thread ends: its slots go back, and with them all that they hold. */
+static void thread_exit(void *unused)
+{
+	struct thread_reader *t, **link;
+
+	(void)unused;
+	__slabshm_reader = &no_reader;
+	pthread_mutex_lock(&lock);
+	while ((t = mine)) {
+		mine = t->of_thread;
+		if (t->handle) {
+			struct slabshm_unregister arg = { 0 };
+
+			arg.slot = t->hot->index;
+			/* A forked child's is refused, it was the parent's */
+			if (t->hot->state)
+				call(t->handle->fd, SLABSHM_IOC_UNREGISTER, &arg);
+			for (link = &t->handle->readers; *link != t;
+			     link = &(*link)->of_handle)
+				;
+			*link = t->of_handle;
+		}
+		memset(t->hot, 0, sizeof(*t->hot));
+		pool[pool_count++] = t->hot;
+		free(t);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+__attribute__((constructor))
+static void reader_init(void)
+{
+	have_key = !pthread_key_create(&key, thread_exit);
+	pthread_atfork(lock_all, unlock_all, unlock_all);
+}
+
+/* The handle is closed: its readers are nobody's, the slots go with it. */
+void readers_close(struct handle *h)
+{
+	struct thread_reader *t;
+
+	pthread_mutex_lock(&lock);
+	for (t = h->readers; t; t = t->of_handle) {
+		t->handle = NULL;
+		memset(t->hot, 0, sizeof(*t->hot));
+	}
+	h->readers = NULL;
+	pthread_mutex_unlock(&lock);
+}
+
+static int reader_register(struct handle *h, struct slabshm_reader *r)
+{
+	struct slabshm_register arg = { 0 };
+	int ret = call(h->fd, SLABSHM_IOC_REGISTER, &arg);
+
+	if (ret)
+		return ret;
+	r->slot = (struct slabshm_slot *)h->reader + arg.slot;
+	r->header = h->s.header;
+	r->cells = h->s.cells;
+	r->data = h->s.data;
+	r->max_cells = h->s.max_cells;
+	r->index = arg.slot;
+	r->s = &h->s;
+	__atomic_store_n(&r->slot->lo, 0, __ATOMIC_RELAXED);
+	r->idle = (uintptr_t)&h->s;
+	if (h->s.header->flags & SLABSHM_HEADER_READER_FENCE)
+		r->idle++;
+	r->state = r->idle;
+	return 0;
+}
+
+/* One more for this thread's list, of no handle yet. */
+static int thread_reader_new(struct thread_reader **new)
+{
+	struct thread_reader *t;
+	int ret;
+
+	ret = pool_count ? 0 : pool_fill();
+	if (ret)
+		return ret;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	/* The destructor runs for threads that have set the key only */
+	if (!have_key || pthread_setspecific(key, t)) {
+		free(t);
+		return -ENOMEM;
+	}
+	t->hot = pool[--pool_count];
+	t->of_thread = mine;
+	mine = t;
+	*new = t;
+	return 0;
+}
+
+/* A reader for this thread and handle. */
+static int reader_new(struct handle *h, struct slabshm_reader **reader)
+{
+	struct thread_reader *t;
+	int ret;
+
+	pthread_mutex_lock(&lock);
+	for (t = mine; t && t->handle; t = t->of_thread)
+		;	/* one of a handle that was closed will do */
+	ret = t ? 0 : thread_reader_new(&t);
+	if (!ret)
+		ret = reader_register(h, t->hot);
+	if (!ret) {
+		t->handle = h;
+		t->of_handle = h->readers;
+		h->readers = t;
+		*reader = t->hot;
+	}
+	pthread_mutex_unlock(&lock);
+	return ret;
+}
+
+/* This thread's reader for a handle, which becomes the one used last. */
+static int reader_find(const struct slabshm *s, struct slabshm_reader **reader)
+{
+	struct thread_reader *t;
+	int ret;
+
+	for (t = mine; t; t = t->of_thread) {
+		/* Of a child's inherited ones this is NULL */
+		if (t->hot->s == s)
+			break;
+	}
+	if (t) {
+		*reader = t->hot;
+	} else {
+		ret = reader_new((struct handle *)(uintptr_t)s, reader);
+		if (ret)
+			return ret;
+	}
+	__slabshm_reader = *reader;
+	return 0;
+}
+
+static bool needs_fence(const struct slabshm_reader *r)
+{
+	return r->idle & 1;
+}
+
+/* The first pin of a thread, nested ones, those of several handles, fences. */
+int __slabshm_pin_slow(const struct slabshm *s, struct slabshm_reader **reader)
+{
+	struct slabshm_reader *r;
+	uint64_t evictions, now;
+	int ret;
+
+	if (!__atomic_load_n(s->alive, __ATOMIC_RELAXED))
+		return -EIO;
+	ret = reader_find(s, &r);
+	if (ret)
+		return ret;
+	if (r->state == DEPTH_MAX)
+		return -EOVERFLOW;
+	*reader = r;
+	if (r->state < DEPTH_MAX) {
+		r->state++;
+		return 0;	/* nested: the slot says all already */
+	}
+	r->state = 1;
+
+	/* As in slabshm_pin() */
+	evictions = __atomic_load_n(&r->header->evictions, __ATOMIC_ACQUIRE);
+	now = __atomic_load_n(&r->header->commit, __ATOMIC_ACQUIRE);
+	r->slot->reserved[__SLABSHM_SLOT_EVICTIONS] = evictions;
+	__atomic_store_n(&r->slot->hi, now, __ATOMIC_RELAXED);
+	__atomic_store_n(&r->slot->lo, now, __ATOMIC_RELAXED);
+	/* Pairs with the grace period in reclaim_work() */
+	if (needs_fence(r))
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	else
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	return 0;
+}
+
+int __slabshm_unpin_slow(struct slabshm_reader *r)
+{
+	struct slabshm_reader_check arg = { 0 };
+	uint64_t evictions;
+	int ret = 0;
+
+	if (!r->state)
+		return -EIO;
+	if (r->state > DEPTH_MAX)
+		return -EINVAL;	/* not pinned */
+	/* As in slabshm_unpin() */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	evictions = __atomic_load_n(&r->header->evictions, __ATOMIC_RELAXED);
+	if (evictions != r->slot->reserved[__SLABSHM_SLOT_EVICTIONS]) {
+		/* Some pin was withdrawn: this one? */
+		arg.slot = r->index;
+		arg.lo = r->slot->lo;
+		ret = call(slabshm_fd(r->s), SLABSHM_IOC_READER_CHECK, &arg);
+	}
+	if (r->state > 1) {
+		r->state--;
+		return ret;
+	}
+	r->state = r->idle;
+	__atomic_store_n(&r->slot->lo, 0, __ATOMIC_RELEASE);
+	return ret;
+}
+
+/*
+ * Cover everything, then look at the clock, then narrow down to what it says:
+ * in this order, as whatever the reader uses must have been current at a moment
+ * when the slot covered it already.
+ */
+static uint64_t advance(struct slabshm_reader *r)
+{
+	uint64_t now;
+
+	__atomic_store_n(&r->slot->hi, UINT64_MAX, __ATOMIC_RELAXED);
+	/* Pairs with the grace period in reclaim_work() */
+	if (needs_fence(r))
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	else
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	/* Pairs with the release in the kernel's commit_done() */
+	now = __atomic_load_n(&r->header->commit, __ATOMIC_ACQUIRE);
+	__atomic_store_n(&r->slot->hi, now, __ATOMIC_RELAXED);
+	return now;
+}
+
+/*
+ * The version of a cell as of a commit; -EAGAIN if both are younger, or are
+ * being replaced.  The barriers are those of slabshm_get().
+ */
+static int pick(struct slabshm_reader *r, const struct slabshm_ref *ref,
+		uint64_t at, struct slabshm_view *view)
+{
+	const struct slabshm_cell *cell = &r->cells[ref->cell];
+	uint64_t commit[2], offset, generation;
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		commit[i] = __atomic_load_n(&cell->version[i].commit,
+					    __ATOMIC_ACQUIRE);
+		if (commit[i] > at)
+			commit[i] = 0;
+	}
+	i = commit[1] > commit[0];
+	generation = __atomic_load_n(&cell->generation, __ATOMIC_RELAXED);
+	if (generation != ref->generation)
+		return generation ? -EIDRM : -EINVAL;
+	if (!commit[i])
+		return -EAGAIN;
+	offset = __atomic_load_n(&cell->version[i].offset, __ATOMIC_RELAXED);
+	view->length = __atomic_load_n(&cell->version[i].length,
+				       __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	if (__atomic_load_n(&cell->version[i].commit, __ATOMIC_RELAXED) !=
+	    commit[i])
+		return -EAGAIN;
+	view->version = commit[i];
+	view->data = offset ? r->data + offset : NULL;
+	return offset ? 0 : -ENODATA;
+}
+
+static int check_ref(const struct slabshm_reader *r,
+		     const struct slabshm_ref *ref)
+{
+	if (!r->state)
+		return -EIO;
+	if (ref->cell >= r->max_cells || !ref->generation)
+		return -EINVAL;
+	return 0;
+}
+
+/* The newest version, which is younger than the pin, or not a usual one. */
+int __slabshm_get_slow(struct slabshm_reader *r, const struct slabshm_ref *ref,
+		       struct slabshm_view *view)
+{
+	int ret = check_ref(r, ref);
+
+	if (ret)
+		return ret;
+	/* Again only if the cell was published twice since the clock was read */
+	do {
+		ret = pick(r, ref, advance(r), view);
+	} while (ret == -EAGAIN);
+	return ret;
+}
+
+uint64_t slabshm_snapshot(struct slabshm_reader *r)
+{
+	return r->state ? advance(r) : 0;
+}
+
+int slabshm_get_at(struct slabshm_reader *r, const struct slabshm_ref *ref,
+		   uint64_t snapshot, struct slabshm_view *view)
+{
+	int ret = check_ref(r, ref);
+
+	return ret ? ret : pick(r, ref, snapshot, view);
+}
+
+int slabshm_get_all(struct slabshm_reader *r, const struct slabshm_ref *refs,
+		    unsigned int n, struct slabshm_view *views,
+		    unsigned int tries)
+{
+	unsigned int i = 0;
+	uint64_t at;
+	int ret = -EAGAIN;
+
+	while (tries-- && ret == -EAGAIN) {
+		at = slabshm_snapshot(r);
+		ret = 0;
+		for (i = 0; i < n && !ret; i++) {
+			ret = slabshm_get_at(r, &refs[i], at, &views[i]);
+			if (ret == -ENODATA)
+				ret = 0;
+		}
+	}
+	return ret;
+}
