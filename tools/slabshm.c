@@ -111,6 +111,7 @@ static const char usage[] =
 "  stat [SLAB]             a slab in figures, or all of them\n"
 "  cells SLAB              list its cells\n"
 "  clients SLAB            list the processes that have it open\n"
+"  readers SLAB            list the threads that read it, and what they hold\n"
 "  create SLAB             make a slab that stays until it is removed\n"
 "  put SLAB/CELL [FILE]    make the file, or standard input, the cell's object;\n"
 "                          makes the slab and the cell if there are none\n"
@@ -119,7 +120,7 @@ static const char usage[] =
 "                          goes when nobody has it open\n"
 "\n"
 "Options:\n"
-"  -J, --json              with ls, stat, cells, clients: write JSON\n"
+"  -J, --json              with ls, stat and lists: write JSON\n"
 "  -s, --size SIZE         with create: size at the start (1M)\n"
 "  -m, --max-size SIZE     with create: size it may grow to (1G)\n"
 "  -c, --cells NUMBER      with create: cells it may have (65536)\n"
@@ -368,7 +369,7 @@ static int cmd_create(const struct args *args)
 	return EXIT_SUCCESS;
 }
 
-/* ---------------- cells and clients ---------------- */
+/* ---------------- cells, clients and readers ---------------- */
 
 static const struct column cell_columns[] = {
 	{ "name", TEXT },
@@ -479,6 +480,59 @@ static int cmd_clients(const struct args *args)
 			add_number(&table, clients[i].blocks);
 			add_number(&table, clients[i].bytes);
 			add_command(&table, clients[i].pid);
+		}
+	}
+	slabshm_close(s);
+	if (ret)
+		return fail(SLAB, name, ret);
+	if (args->json)
+		print_json(&table);
+	else
+		print_table(&table);
+	return EXIT_SUCCESS;
+}
+
+static const struct column reader_columns[] = {
+	{ "client", NUMBER },
+	{ "slot", NUMBER },
+	{ "tid", NUMBER },
+	{ "state", TEXT },
+	{ "lo", NUMBER },
+	{ "hi", NUMBER },
+	{ "held", NUMBER },
+	{ "held-ms", NUMBER },
+	{ "command", TEXT },
+	{ }
+};
+
+static int cmd_readers(const struct args *args)
+{
+	struct table table = { .name = "readers", .columns = reader_columns };
+	struct slabshm_reader_entry readers[LIST_ROOM];
+	const char *name = args->rest[0];
+	uint64_t cursor = 0;
+	struct slabshm *s;
+	int i, ret;
+
+	ret = slabshm_open(&s, name, SLABSHM_ATTACH_RDONLY, NULL);
+	if (ret)
+		return fail(SLAB, name, ret);
+	while ((ret = slabshm_list_readers(s, readers, LIST_ROOM,
+					   &cursor)) > 0) {
+		for (i = 0; i < ret; i++) {
+			uint32_t flags = readers[i].flags;
+
+			add_number(&table, readers[i].client);
+			add_number(&table, readers[i].slot);
+			add_number(&table, readers[i].tid);
+			add_text(&table, flags & SLABSHM_READER_DEAD ? "dead" :
+				 flags & SLABSHM_READER_PINNED ? "pinned" :
+								 "idle");
+			add_number(&table, readers[i].lo);
+			add_number(&table, readers[i].hi);
+			add_number(&table, readers[i].held);
+			add_number(&table, readers[i].held_ms);
+			add_command(&table, readers[i].tid);
 		}
 	}
 	slabshm_close(s);
@@ -669,6 +723,7 @@ static const struct command commands[] = {
 	{ "stat", cmd_stat, 0, 1, true },
 	{ "cells", cmd_cells, 1, 1, true },
 	{ "clients", cmd_clients, 1, 1, true },
+	{ "readers", cmd_readers, 1, 1, true },
 	{ "create", cmd_create, 1, 1, false },
 	{ "put", cmd_put, 1, 2, false },
 	{ "get", cmd_get, 1, 1, false },
@@ -695,7 +750,7 @@ static int run(struct args *args)
 	if (args->nrest > c->max)
 		return usage_error("too many arguments");
 	if (args->json && !c->json)
-		return usage_error("--json goes with ls, stat, cells and clients");
+		return usage_error("--json goes with ls, stat, cells, clients and readers");
 	if (args->has_create && c->run != cmd_create)
 		return usage_error("this option goes with create");
 	return c->run(args);
