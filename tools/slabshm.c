@@ -263,6 +263,9 @@ static const struct column slab_columns[] = {
 	{ "free", NUMBER | DETAIL },
 	{ "blocks", NUMBER | DETAIL },
 	{ "retired-blocks", NUMBER | DETAIL },
+	{ "held", NUMBER | DETAIL },
+	{ "readers", NUMBER | DETAIL },
+	{ "evictions", NUMBER | DETAIL },
 	{ "commit", NUMBER | DETAIL },
 	{ "cells", NUMBER },
 	{ "max-cells", NUMBER | DETAIL },
@@ -293,6 +296,9 @@ static void add_slab(struct table *table, const struct slabshm_stat *st)
 	add_number(table, st->free);
 	add_number(table, st->blocks);
 	add_number(table, st->retired_blocks);
+	add_number(table, st->held);
+	add_number(table, st->readers);
+	add_number(table, st->evictions);
 	add_number(table, st->commit);
 	add_number(table, st->cells);
 	add_number(table, st->max_cells);
