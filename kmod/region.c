@@ -90,14 +90,15 @@ void *slabshm_control_populate(struct slabshm_control *control,
 			       unsigned long index)
 {
 	struct page **slot = &control->pages[index];
-	struct page *page = READ_ONCE(*slot), *old;
+	/* Pairs with the cmpxchg() below */
+	struct page *page = smp_load_acquire(slot), *old;
 
 	if (page)
 		return page_address(page);
 	page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
 	if (!page)
 		return NULL;
-	/* Orders the zeros before the page; pairs with control_fault() */
+	/* Orders the zeros before the page; pairs with the load above */
 	old = cmpxchg(slot, NULL, page);
 	if (old) {
 		__free_page(page);
@@ -124,15 +125,18 @@ static vm_fault_t control_fault(struct vm_fault *vmf)
 	struct slabshm_control *control = &client->slab->control;
 	unsigned long index = vmf->pgoff -
 			      (SLABSHM_CONTROL_OFFSET >> PAGE_SHIFT);
-	struct page *page;
+	void *page;
 
 	if (index >= control->npages)
 		return VM_FAULT_SIGBUS;
-	/* Pairs with the cmpxchg() in slabshm_control_populate() */
-	page = smp_load_acquire(&control->pages[index]);
+	/*
+	 * Whoever reads with a cell handle that somebody made up shall find a
+	 * cell that never was, not SIGBUS.  The page is charged to the reader.
+	 */
+	page = slabshm_control_populate(control, index);
 	if (!page)
-		return VM_FAULT_SIGBUS;
-	return vmf_insert_pfn(vmf->vma, vmf->address, page_to_pfn(page));
+		return VM_FAULT_OOM;
+	return vmf_insert_pfn(vmf->vma, vmf->address, page_to_pfn(virt_to_page(page)));
 }
 
 static int region_may_split(struct vm_area_struct *vma, unsigned long addr)

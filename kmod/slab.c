@@ -264,6 +264,22 @@ static struct slabshm_slab *names_find(const char *name)
 	return NULL;
 }
 
+/* The list is in the order of ids, as slabshm_slab_list() goes by these. */
+static void names_add(struct slabshm_slab *slab)
+{
+	struct list_head *slabs = &current_names()->slabs;
+	struct slabshm_slab *before;
+
+	lockdep_assert_held(&slabshm_names_lock);
+
+	list_for_each_entry_reverse(before, slabs, names) {
+		if (before->id < slab->id)
+			break;
+	}
+	/* If none is before it, @before is the list's head */
+	list_add(&slab->names, &before->names);
+}
+
 static int slab_permission(struct slabshm_slab *slab, bool rdonly)
 {
 	return file_permission(slab->data, MAY_READ | (rdonly ? 0 : MAY_WRITE));
@@ -296,7 +312,7 @@ again:
 	if (slab && !kref_get_unless_zero(&slab->ref))
 		slab = NULL;
 	if (!slab && new) {
-		list_add_tail(&new->names, &current_names()->slabs);
+		names_add(new);
 		mutex_unlock(&slabshm_names_lock);
 		*created = true;
 		return new;
