@@ -239,12 +239,13 @@ static bool needs_fence(const struct slabshm_reader *r)
 }
 
 /* The first pin of a thread, nested ones, those of several handles, fences. */
-int __slabshm_pin_slow(const struct slabshm *s, struct slabshm_reader **reader)
+int __slabshm_pin_slow(const struct slabshm *s, struct slabshm_pin *pin)
 {
 	struct slabshm_reader *r;
-	uint64_t evictions, now;
 	int ret;
 
+	memset(pin, 0, sizeof(*pin));
+	pin->reader = &no_reader;
 	if (!__atomic_load_n(s->alive, __ATOMIC_RELAXED))
 		return -EIO;
 	ret = reader_find(s, &r);
@@ -252,19 +253,24 @@ int __slabshm_pin_slow(const struct slabshm *s, struct slabshm_reader **reader)
 		return ret;
 	if (r->state == DEPTH_MAX)
 		return -EOVERFLOW;
-	*reader = r;
+	pin->reader = r;
+	pin->slot = r->slot;
+	pin->header = r->header;
 	if (r->state < DEPTH_MAX) {
+		/* Nested: the slot says all already */
 		r->state++;
-		return 0;	/* nested: the slot says all already */
+		pin->hi = r->slot->hi;
+		pin->evictions = r->slot->reserved[__SLABSHM_SLOT_EVICTIONS];
+		return 0;
 	}
 	r->state = 1;
-
 	/* As in slabshm_pin() */
-	evictions = __atomic_load_n(&r->header->evictions, __ATOMIC_ACQUIRE);
-	now = __atomic_load_n(&r->header->commit, __ATOMIC_ACQUIRE);
-	r->slot->reserved[__SLABSHM_SLOT_EVICTIONS] = evictions;
-	__atomic_store_n(&r->slot->hi, now, __ATOMIC_RELAXED);
-	__atomic_store_n(&r->slot->lo, now, __ATOMIC_RELAXED);
+	pin->evictions = __atomic_load_n(&r->header->evictions,
+					 __ATOMIC_ACQUIRE);
+	pin->hi = __atomic_load_n(&r->header->commit, __ATOMIC_ACQUIRE);
+	r->slot->reserved[__SLABSHM_SLOT_EVICTIONS] = pin->evictions;
+	__atomic_store_n(&r->slot->hi, pin->hi, __ATOMIC_RELAXED);
+	__atomic_store_n(&r->slot->lo, pin->hi, __ATOMIC_RELAXED);
 	/* Pairs with the grace period in reclaim_work() */
 	if (needs_fence(r))
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -373,6 +379,7 @@ int __slabshm_get_slow(struct slabshm_reader *r, const struct slabshm_ref *ref,
 {
 	int ret = check_ref(r, ref);
 
+	memset(view, 0, sizeof(*view));
 	if (ret)
 		return ret;
 	/* Again only if the cell was published twice since the clock was read */
@@ -382,20 +389,23 @@ int __slabshm_get_slow(struct slabshm_reader *r, const struct slabshm_ref *ref,
 	return ret;
 }
 
-uint64_t slabshm_snapshot(struct slabshm_reader *r)
+uint64_t slabshm_snapshot(struct slabshm_pin *pin)
 {
-	return r->state ? advance(r) : 0;
+	if (!pin->reader->state)
+		return 0;
+	pin->hi = advance(pin->reader);
+	return pin->hi;
 }
 
-int slabshm_get_at(struct slabshm_reader *r, const struct slabshm_ref *ref,
+int slabshm_get_at(struct slabshm_pin *pin, const struct slabshm_ref *ref,
 		   uint64_t snapshot, struct slabshm_view *view)
 {
-	int ret = check_ref(r, ref);
+	int ret = check_ref(pin->reader, ref);
 
-	return ret ? ret : pick(r, ref, snapshot, view);
+	return ret ? ret : pick(pin->reader, ref, snapshot, view);
 }
 
-int slabshm_get_all(struct slabshm_reader *r, const struct slabshm_ref *refs,
+int slabshm_get_all(struct slabshm_pin *pin, const struct slabshm_ref *refs,
 		    unsigned int n, struct slabshm_view *views,
 		    unsigned int tries)
 {
@@ -404,10 +414,10 @@ int slabshm_get_all(struct slabshm_reader *r, const struct slabshm_ref *refs,
 	int ret = -EAGAIN;
 
 	while (tries-- && ret == -EAGAIN) {
-		at = slabshm_snapshot(r);
+		at = slabshm_snapshot(pin);
 		ret = 0;
 		for (i = 0; i < n && !ret; i++) {
-			ret = slabshm_get_at(r, &refs[i], at, &views[i]);
+			ret = slabshm_get_at(pin, &refs[i], at, &views[i]);
 			if (ret == -ENODATA)
 				ret = 0;
 		}

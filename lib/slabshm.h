@@ -501,6 +501,25 @@ struct slabshm_reader {
 };
 
 /**
+ * struct slabshm_pin - a pin, from slabshm_pin() to slabshm_unpin()
+ * @reader: the thread's
+ * @slot: as in @reader
+ * @header: as in @reader
+ * @hi: what slot->hi was when this looked at it last; it never goes down
+ * @evictions: what the header said when the outermost pin began
+ *
+ * Programs read no field of it.  Lies in registers mostly, which is why the
+ * inline functions never give its address away.
+ */
+struct slabshm_pin {
+	struct slabshm_reader *reader;
+	struct slabshm_slot *slot;
+	const struct slabshm_header *header;
+	uint64_t hi;
+	uint64_t evictions;
+};
+
+/**
  * struct slabshm_view - an object in a pin
  * @data: its root block
  * @length: its length in bytes
@@ -515,7 +534,7 @@ struct slabshm_view {
 /**
  * slabshm_pin() - begin to look at objects where they are
  * @s: the handle
- * @reader: for slabshm_get(), and for slabshm_unpin() by this same thread
+ * @pin: filled; for slabshm_get(), and for slabshm_unpin() by this same thread
  *
  * From here to slabshm_unpin() what slabshm_get() gives stays as it is, however
  * often its cell is published meanwhile.  Costs a few loads and stores: no
@@ -531,20 +550,20 @@ struct slabshm_view {
  * Return: 0, or -EIO in a forked child, -EDQUOT too many readers, -ENOMEM,
  * -ENXIO, -EOVERFLOW nested a thousand times.
  */
-inline int slabshm_pin(const struct slabshm *s, struct slabshm_reader **reader);
+inline int slabshm_pin(const struct slabshm *s, struct slabshm_pin *pin);
 
 /**
  * slabshm_unpin() - end a pin
- * @reader: of slabshm_pin(), in the same thread
+ * @pin: of slabshm_pin(), in the same thread
  *
  * Return: 0; -ESTALE the pin was withdrawn: forget what was read in it;
  * -EIO in a forked child.
  */
-inline int slabshm_unpin(struct slabshm_reader *reader);
+inline int slabshm_unpin(struct slabshm_pin *pin);
 
 /**
  * slabshm_get() - look at a cell's newest object, where it is
- * @reader: pinned
+ * @pin: the pin
  * @ref: the cell
  * @view: the object; its version is also told with -ENODATA
  *
@@ -553,21 +572,21 @@ inline int slabshm_unpin(struct slabshm_reader *reader);
  * Return: 0; -ENODATA the cell is empty; -EIDRM it was removed; -EINVAL @ref is
  * no cell's; -EIO in a forked child.
  */
-inline int slabshm_get(struct slabshm_reader *reader,
-		       const struct slabshm_ref *ref, struct slabshm_view *view);
+inline int slabshm_get(struct slabshm_pin *pin, const struct slabshm_ref *ref,
+		       struct slabshm_view *view);
 
 /**
  * slabshm_snapshot() - a moment to look at several cells as of
- * @reader: pinned
+ * @pin: the pin
  *
  * Return: the snapshot, for slabshm_get_at() in this pin; several may be taken
  * in one pin.
  */
-uint64_t slabshm_snapshot(struct slabshm_reader *reader);
+uint64_t slabshm_snapshot(struct slabshm_pin *pin);
 
 /**
  * slabshm_get_at() - look at a cell's object as it was at a snapshot
- * @reader: pinned
+ * @pin: the pin
  * @ref: the cell
  * @snapshot: of this pin
  * @view: the object; its version is also told with -ENODATA
@@ -575,12 +594,12 @@ uint64_t slabshm_snapshot(struct slabshm_reader *reader);
  * Return: as slabshm_get(); -EAGAIN the cell was published twice since the
  * snapshot.
  */
-int slabshm_get_at(struct slabshm_reader *reader, const struct slabshm_ref *ref,
+int slabshm_get_at(struct slabshm_pin *pin, const struct slabshm_ref *ref,
 		   uint64_t snapshot, struct slabshm_view *view);
 
 /**
  * slabshm_get_all() - look at several cells as they all were at one moment
- * @reader: pinned
+ * @pin: the pin
  * @refs: the cells
  * @n: how many
  * @views: their objects; one without data is an empty cell
@@ -589,9 +608,9 @@ int slabshm_get_at(struct slabshm_reader *reader, const struct slabshm_ref *ref,
  * Return: 0; -EAGAIN the cells were published too fast; -EIDRM one was removed;
  * -EINVAL, -EIO.
  */
-int slabshm_get_all(struct slabshm_reader *reader,
-		    const struct slabshm_ref *refs, unsigned int n,
-		    struct slabshm_view *views, unsigned int tries);
+int slabshm_get_all(struct slabshm_pin *pin, const struct slabshm_ref *refs,
+		    unsigned int n, struct slabshm_view *views,
+		    unsigned int tries);
 
 /**
  * slabshm_list_readers() - list the slab's readers
@@ -664,7 +683,7 @@ inline uint64_t slabshm_offset(const struct slabshm *s, const void *ptr)
 extern __thread struct slabshm_reader *__slabshm_reader
 	__attribute__((tls_model("initial-exec")));
 
-int __slabshm_pin_slow(const struct slabshm *s, struct slabshm_reader **reader);
+int __slabshm_pin_slow(const struct slabshm *s, struct slabshm_pin *pin);
 int __slabshm_unpin_slow(struct slabshm_reader *reader);
 int __slabshm_get_slow(struct slabshm_reader *reader,
 		       const struct slabshm_ref *ref,
@@ -679,39 +698,41 @@ int __slabshm_get_slow(struct slabshm_reader *reader,
  * (reclaim_work() in kmod/reclaim.c); where it cannot, the reader's state sends
  * it to __slabshm_pin_slow(), which has a fence.
  */
-inline int slabshm_pin(const struct slabshm *s, struct slabshm_reader **reader)
+inline int slabshm_pin(const struct slabshm *s, struct slabshm_pin *pin)
 {
 	struct slabshm_reader *r = __slabshm_reader;
-	const struct slabshm_header *header;
-	struct slabshm_slot *slot;
-	uint64_t evictions, now;
+	struct slabshm_pin slow;
+	int ret;
 
 	/* Idle, of this handle, not a forked child's: all at once */
-	if (__builtin_expect(r->state != (uintptr_t)s, 0))
-		return __slabshm_pin_slow(s, reader);
-	header = r->header;
-	slot = r->slot;
+	if (__builtin_expect(r->state != (uintptr_t)s, 0)) {
+		ret = __slabshm_pin_slow(s, &slow);
+		*pin = slow;
+		return ret;
+	}
 	r->state = 1;
+	pin->reader = r;
+	pin->slot = r->slot;
+	pin->header = r->header;
 	/*
 	 * In this order: a pin that began after an eviction is at or above its
 	 * floor.  Pairs with the first smp_wmb() in slabshm_reader_evict().
 	 */
-	evictions = __atomic_load_n(&header->evictions, __ATOMIC_ACQUIRE);
+	pin->evictions = __atomic_load_n(&pin->header->evictions,
+					 __ATOMIC_ACQUIRE);
 	/* Pairs with the release in the kernel's commit_done(). */
-	now = __atomic_load_n(&header->commit, __ATOMIC_ACQUIRE);
-	slot->reserved[__SLABSHM_SLOT_EVICTIONS] = evictions;
-	__atomic_store_n(&slot->hi, now, __ATOMIC_RELAXED);
-	__atomic_store_n(&slot->lo, now, __ATOMIC_RELAXED);
+	pin->hi = __atomic_load_n(&pin->header->commit, __ATOMIC_ACQUIRE);
+	pin->slot->reserved[__SLABSHM_SLOT_EVICTIONS] = pin->evictions;
+	__atomic_store_n(&pin->slot->hi, pin->hi, __ATOMIC_RELAXED);
+	__atomic_store_n(&pin->slot->lo, pin->hi, __ATOMIC_RELAXED);
 	/* Pairs with the grace period in reclaim_work(). */
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	*reader = r;
 	return 0;
 }
 
-inline int slabshm_unpin(struct slabshm_reader *r)
+inline int slabshm_unpin(struct slabshm_pin *pin)
 {
-	struct slabshm_slot *slot = r->slot;
-	uint64_t evictions;
+	struct slabshm_reader *r = pin->reader;
 
 	if (__builtin_expect(r->state != 1, 0))
 		return __slabshm_unpin_slow(r);
@@ -721,13 +742,13 @@ inline int slabshm_unpin(struct slabshm_reader *r)
 	 * smp_wmb() in slabshm_reader_evict().
 	 */
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	evictions = __atomic_load_n(&r->header->evictions, __ATOMIC_RELAXED);
-	if (__builtin_expect(evictions !=
-			     slot->reserved[__SLABSHM_SLOT_EVICTIONS], 0))
+	if (__builtin_expect(__atomic_load_n(&pin->header->evictions,
+					     __ATOMIC_RELAXED) !=
+			     pin->evictions, 0))
 		return __slabshm_unpin_slow(r);
 	r->state = r->idle;
 	/* Pairs with the load-acquire in the kernel's slabshm_readers_scan(). */
-	__atomic_store_n(&slot->lo, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&pin->slot->lo, 0, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -736,29 +757,32 @@ inline int slabshm_unpin(struct slabshm_reader *r)
  * commit (slabshm_cell_write() in kmod/cell.c): generation, offset and length,
  * loaded later, are of that commit or of a younger one.
  */
-inline int slabshm_get(struct slabshm_reader *r, const struct slabshm_ref *ref,
+inline int slabshm_get(struct slabshm_pin *pin, const struct slabshm_ref *ref,
 		       struct slabshm_view *view)
 {
+	struct slabshm_reader *r = pin->reader;
 	const struct slabshm_cell *cell;
 	const struct slabshm_version *v;
 	uint64_t c0, c1, commit, offset;
+	struct slabshm_view slow;
+	int ret;
 
 	if (__builtin_expect(ref->cell >= r->max_cells, 0))
-		return __slabshm_get_slow(r, ref, view);
+		goto slow;
 	cell = &r->cells[ref->cell];
 	c0 = __atomic_load_n(&cell->version[0].commit, __ATOMIC_ACQUIRE);
 	c1 = __atomic_load_n(&cell->version[1].commit, __ATOMIC_ACQUIRE);
 	v = c1 > c0 ? &cell->version[1] : &cell->version[0];
 	commit = c1 > c0 ? c1 : c0;
 	/* Not in the pin yet, or not published yet: the clock must be asked */
-	if (__builtin_expect(commit > r->slot->hi, 0))
-		return __slabshm_get_slow(r, ref, view);
+	if (__builtin_expect(commit > pin->hi, 0))
+		goto slow;
 	offset = __atomic_load_n(&v->offset, __ATOMIC_RELAXED);
 	view->length = __atomic_load_n(&v->length, __ATOMIC_RELAXED);
 	if (__builtin_expect(!offset || __atomic_load_n(&cell->generation,
 							__ATOMIC_RELAXED) !=
 			     ref->generation, 0))
-		return __slabshm_get_slow(r, ref, view);
+		goto slow;
 	/*
 	 * Pairs with the write barrier after the kernel's store of 0 to the
 	 * commit: had one of these come from a younger version, the commit
@@ -767,27 +791,34 @@ inline int slabshm_get(struct slabshm_reader *r, const struct slabshm_ref *ref,
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	if (__builtin_expect(__atomic_load_n(&v->commit, __ATOMIC_RELAXED) !=
 			     commit, 0))
-		return __slabshm_get_slow(r, ref, view);
+		goto slow;
 	view->data = r->data + offset;
 	view->version = commit;
 	return 0;
+
+slow:
+	ret = __slabshm_get_slow(r, ref, &slow);
+	*view = slow;
+	if (ret != -EIO)
+		pin->hi = pin->slot->hi;
+	return ret;
 }
 
 inline int64_t slabshm_length(const struct slabshm *s,
 			      const struct slabshm_ref *ref,
 			      uint64_t *version)
 {
-	struct slabshm_reader *r;
 	struct slabshm_view view;
-	int ret = slabshm_pin(s, &r);
+	struct slabshm_pin pin;
+	int ret = slabshm_pin(s, &pin);
 
 	if (ret)
 		return ret;
-	ret = slabshm_get(r, ref, &view);
+	ret = slabshm_get(&pin, ref, &view);
 	if (version && (!ret || ret == -ENODATA))
 		*version = view.version;
 	/* The cell table is never reused, so an eviction is no matter here */
-	slabshm_unpin(r);
+	slabshm_unpin(&pin);
 	return ret ? ret : (int64_t)view.length;
 }
 
@@ -795,20 +826,20 @@ inline ssize_t slabshm_read(const struct slabshm *s,
 			    const struct slabshm_ref *ref, void *buf,
 			    size_t len, uint64_t *version)
 {
-	struct slabshm_reader *r;
 	struct slabshm_view view;
+	struct slabshm_pin pin;
 	int ret, stale;
 
 	do {
-		ret = slabshm_pin(s, &r);
+		ret = slabshm_pin(s, &pin);
 		if (ret)
 			return ret;
-		ret = slabshm_get(r, ref, &view);
+		ret = slabshm_get(&pin, ref, &view);
 		if (!ret && view.length > len)
 			ret = -ERANGE;
 		if (!ret)
 			memcpy(buf, view.data, (size_t)view.length);
-		stale = slabshm_unpin(r);
+		stale = slabshm_unpin(&pin);
 	} while (__builtin_expect(stale == -ESTALE, 0));
 	if (version && (!ret || ret == -ENODATA || ret == -ERANGE))
 		*version = view.version;

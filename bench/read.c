@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What reading costs, beside its peers, in one run.
+ *
+ *	read insn	with QEMU's -icount, one CPU, where a nanosecond is an
+ *			instruction: instructions of an operation
+ *	read smp	on two CPUs: reads a second by one and by two processes,
+ *			publishes beside readers, and how long a replaced object
+ *			waits for its space to be used again
+ *
+ * Each figure of 'insn' is the smallest of several rounds, less the loop.
+ */
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#define _LGPL_SOURCE
+#include <urcu/urcu-memb.h>
+
+#include "slabshm.h"
+
+#define SIZE		256
+#define ROUNDS		5
+#define LOOPS		10000
+#define SECONDS		2
+#define SAMPLES		20000
+
+static struct slabshm *slab;
+static struct slabshm_ref ref;
+static char buf[SIZE];
+
+static void check(const char *what, long ret)
+{
+	if (ret >= 0)
+		return;
+	fprintf(stderr, "bench/read: %s: %s\n", what, strerror((int)-ret));
+	exit(1);
+}
+
+static uint64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static void set_up(const char *name)
+{
+	struct slabshm_options opt = { .max_size = 64 << 20 };
+
+	memset(buf, 'x', sizeof(buf));
+	check("open", slabshm_open(&slab, name, SLABSHM_ATTACH_CREATE, &opt));
+	check("cell", slabshm_cell_open(slab, "cell", SLABSHM_CELL_CREATE,
+					&ref));
+	check("assign", slabshm_assign(slab, &ref, buf, sizeof(buf)));
+}
+
+/* A seqlock as one writes it by hand, around a pointer and around bytes. */
+static struct {
+	unsigned int seq;
+	const char *pointer;
+	char bytes[SIZE];
+} seqlock;
+
+static unsigned int seq_begin(void)
+{
+	unsigned int seq;
+
+	do {
+		seq = __atomic_load_n(&seqlock.seq, __ATOMIC_ACQUIRE);
+	} while (seq & 1);
+	return seq;
+}
+
+static bool seq_retry(unsigned int seq)
+{
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return __atomic_load_n(&seqlock.seq, __ATOMIC_RELAXED) != seq;
+}
+
+/* So that the compiler takes @p for used, and no copy for known. */
+static void use(const void *p)
+{
+	__asm__ volatile("" :: "r"(p) : "memory");
+}
+
+static const size_t size = SIZE;
+
+/* Runs STATEMENT in a loop; the instructions of a round, the best of some. */
+#define MEASURE(STATEMENT)						\
+({									\
+	uint64_t best_ = UINT64_MAX, t_;				\
+	int i_, k_;							\
+									\
+	for (k_ = 0; k_ < ROUNDS; k_++) {				\
+		t_ = now();						\
+		for (i_ = 0; i_ < LOOPS; i_++) {			\
+			STATEMENT;					\
+			__asm__ volatile("" ::: "memory");		\
+		}							\
+		t_ = now() - t_;					\
+		if (t_ < best_)						\
+			best_ = t_;					\
+	}								\
+	(double)best_ / LOOPS;						\
+})
+
+static int insn(void)
+{
+	struct slabshm_pin pin;
+	struct slabshm_view view;
+	const char *pointer;
+	size_t length = *(const volatile size_t *)&size;
+	unsigned int seq;
+	double loop;
+	const struct slabshm *s;
+	int bad = 0;
+
+	set_up("bench-insn");
+	s = slab;
+	urcu_memb_register_thread();
+
+	loop = MEASURE();
+	printf("instructions an operation, less %.1f of the loop\n", loop);
+#define SHOW(name, STATEMENT)						\
+	printf("%-46s %7.1f\n", name, MEASURE(STATEMENT) - loop)
+
+	SHOW("slabshm pin + get + unpin",
+	     bad |= slabshm_pin(s, &pin);
+	     bad |= slabshm_get(&pin, &ref, &view);
+	     use(view.data);
+	     bad |= slabshm_unpin(&pin));
+	SHOW("seqlock pointer",
+	     do {
+		     seq = seq_begin();
+		     pointer = __atomic_load_n(&seqlock.pointer,
+					       __ATOMIC_RELAXED);
+	     } while (seq_retry(seq));
+	     use(pointer));
+	SHOW("liburcu-memb lock + unlock",
+	     urcu_memb_read_lock();
+	     urcu_memb_read_unlock());
+	SHOW("liburcu-memb lock + seqlock pointer + unlock",
+	     urcu_memb_read_lock();
+	     do {
+		     seq = seq_begin();
+		     pointer = __atomic_load_n(&seqlock.pointer,
+					       __ATOMIC_RELAXED);
+	     } while (seq_retry(seq));
+	     use(pointer);
+	     urcu_memb_read_unlock());
+	SHOW("slabshm read, 256 bytes",
+	     bad |= slabshm_read(s, &ref, buf, length, NULL) != SIZE);
+	SHOW("seqlock copy, 256 bytes",
+	     do {
+		     seq = seq_begin();
+		     memcpy(buf, seqlock.bytes, length);
+	     } while (seq_retry(seq)));
+	SHOW("memcpy, 256 bytes",
+	     memcpy(buf, seqlock.bytes, length));
+	urcu_memb_unregister_thread();
+	check("reading", bad ? -EIO : 0);
+	return 0;
+}
+
+static struct {
+	uint64_t reads[2];
+	uint64_t stop;
+} *shared;
+
+static void reader(int i)
+{
+	struct slabshm_view view;
+	struct slabshm_pin pin;
+	uint64_t n = 0;
+	int k, bad = 0;
+
+	check("open", slabshm_open(&slab, "bench-smp", SLABSHM_ATTACH_RDONLY,
+				   NULL));
+	while (!__atomic_load_n(&shared->stop, __ATOMIC_RELAXED)) {
+		for (k = 0; k < 1000; k++) {
+			bad |= slabshm_pin(slab, &pin);
+			bad |= slabshm_get(&pin, &ref, &view);
+			use(view.data);
+			bad |= slabshm_unpin(&pin);
+		}
+		n += 1000;
+	}
+	check("reading", bad ? -EIO : 0);
+	shared->reads[i] = n;
+	_exit(0);
+}
+
+static double reads_per_second(int readers)
+{
+	uint64_t t = now(), sum = 0;
+	int i;
+
+	memset(shared, 0, sizeof(*shared));
+	for (i = 0; i < readers; i++) {
+		if (!fork())
+			reader(i);
+	}
+	sleep(SECONDS);
+	__atomic_store_n(&shared->stop, 1, __ATOMIC_RELAXED);
+	while (wait(NULL) > 0)
+		;
+	t = now() - t;
+	for (i = 0; i < readers; i++)
+		sum += shared->reads[i];
+	return (double)sum * 1e9 / (double)t;
+}
+
+/* Threads that have a slot, and sleep. */
+static pthread_barrier_t ready;
+static pthread_mutex_t done = PTHREAD_MUTEX_INITIALIZER;
+
+static void *idle_reader(void *unused)
+{
+	struct slabshm_pin pin;
+
+	(void)unused;
+	check("pin", slabshm_pin(slab, &pin));
+	check("unpin", slabshm_unpin(&pin));
+	pthread_barrier_wait(&ready);
+	pthread_mutex_lock(&done);
+	pthread_mutex_unlock(&done);
+	return NULL;
+}
+
+static double publish_us(unsigned int readers)
+{
+	pthread_t *thread = calloc(readers + 1, sizeof(*thread));
+	unsigned int i, n = 5000;
+	pthread_attr_t attr;
+	uint64_t t;
+
+	check("memory", thread ? 0 : -ENOMEM);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 64 << 10);
+	pthread_barrier_init(&ready, NULL, readers + 1);
+	pthread_mutex_lock(&done);
+	for (i = 0; i < readers; i++)
+		check("thread", -pthread_create(&thread[i], &attr, idle_reader,
+						NULL));
+	pthread_barrier_wait(&ready);
+	t = now();
+	for (i = 0; i < n; i++)
+		check("assign", slabshm_assign(slab, &ref, buf, sizeof(buf)));
+	t = now() - t;
+	pthread_mutex_unlock(&done);
+	for (i = 0; i < readers; i++)
+		pthread_join(thread[i], NULL);
+	pthread_barrier_destroy(&ready);
+	free(thread);
+	return (double)t / n / 1000;
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/*
+ * Each publish retires one object, and these are reclaimed in order: so the
+ * oldest one that waits was retired as many publishes ago as there are.
+ */
+static void reclaim_delay(void)
+{
+	static uint64_t when[SAMPLES], publishes[SAMPLES], ns[SAMPLES];
+	struct slabshm_stat st;
+	unsigned int i;
+
+	for (i = 0; i < SAMPLES; i++) {
+		check("assign", slabshm_assign(slab, &ref, buf, sizeof(buf)));
+		when[i] = now();
+		check("stat", slabshm_stat(slab, &st));
+		publishes[i] = st.retired_blocks;
+		if (st.retired_blocks && st.retired_blocks <= i)
+			ns[i] = now() - when[i - st.retired_blocks + 1];
+	}
+	qsort(publishes, SAMPLES, sizeof(*publishes), compare);
+	qsort(ns, SAMPLES, sizeof(*ns), compare);
+	printf("oldest object that waits for reclaim: median %llu publishes, %.1f ms; worst %llu publishes, %.1f ms\n",
+	       (unsigned long long)publishes[SAMPLES / 2],
+	       (double)ns[SAMPLES / 2] / 1e6,
+	       (unsigned long long)publishes[SAMPLES - 1],
+	       (double)ns[SAMPLES - 1] / 1e6);
+}
+
+static int smp(void)
+{
+	static const unsigned int readers[] = { 0, 10, 1000 };
+	double one, two;
+	size_t i;
+
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	check("mmap", shared == MAP_FAILED ? -errno : 0);
+	set_up("bench-smp");
+	one = reads_per_second(1);
+	two = reads_per_second(2);
+	printf("pin + get + unpin: %.2f million/s by 1 process, %.2f by 2: %.2f times\n",
+	       one / 1e6, two / 1e6, two / one);
+	for (i = 0; i < sizeof(readers) / sizeof(*readers); i++)
+		printf("assign of 256 bytes with %u registered readers: %.1f us\n",
+		       readers[i], publish_us(readers[i]));
+	reclaim_delay();
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	setbuf(stdout, NULL);
+	if (argc == 2 && !strcmp(argv[1], "insn"))
+		return insn();
+	if (argc == 2 && !strcmp(argv[1], "smp"))
+		return smp();
+	fprintf(stderr, "usage: read insn|smp\n");
+	return 2;
+}
