@@ -150,7 +150,9 @@ static void slabshm_cell_write(struct slabshm_cells *cells,
 	WRITE_ONCE(older->length, length);
 	/*
 	 * A reader that loads the new commit must find what it stands for.
-	 * Pairs with the reader's load-acquire of the commits (step 1).
+	 * Pairs with the reader's load-acquire of the commits (step 1).  The
+	 * release in commit_done() would do, as no version above the clock is
+	 * used; but so each line is sound by itself.
 	 */
 	smp_wmb();
 	WRITE_ONCE(older->commit, cells->commit + 1);
