@@ -4,7 +4,9 @@
  *
  * Two publishers load every file of the tree into a slab that starts small, one
  * cell a file, and then publish files again and again.  Four readers look files
- * up at random and verify each object that they get.  This process kills
+ * up at random and verify each object that they get: two of them where it lies,
+ * in a pin, and two in a copy.  Now and then one falls asleep in its pin, for
+ * longer than the slab's read timeout, and must be told so.  This process kills
  * readers and publishers with SIGKILL, whatever they are doing, and starts them
  * again.  In the end no read may have been wrong, and no byte may be lost.
  *
@@ -33,6 +35,7 @@
 #include "slabshm.h"
 
 #define READERS		4
+#define PINNERS		2	/* of the readers, do not copy */
 #define PUBLISHERS	2
 #define CHILDREN	(READERS + PUBLISHERS)
 #define MIB		(1024 * 1024)
@@ -41,6 +44,9 @@
 #define HANG_SECONDS	10	/* a child that did nothing for so long hangs */
 #define SETTLE_SECONDS	5	/* the module frees a dead client's blocks */
 #define KILL_MS		80	/* between two kills, on average */
+#define READ_TIMEOUT_MS	100	/* a reader holds no space for longer */
+#define NAP_MS		500	/* of a reader in its pin */
+#define AWAKE_MS	300	/* between two naps, on average */
 
 /* ---------------- what all processes share ---------------- */
 
@@ -63,7 +69,8 @@ struct figures {
 	uint64_t size;		/* of the slab */
 	uint64_t growths;	/* times that it was seen to have grown */
 	uint64_t reads;
-	uint64_t bytes_read;
+	uint64_t pinned;	/* reads of these, without a copy */
+	uint64_t evicted;	/* reads whose pin was withdrawn */
 	uint64_t publishes;	/* objects published */
 	uint64_t wrong;		/* reads */
 	uint64_t steps[CHILDREN];	/* that a child has made */
@@ -145,11 +152,11 @@ static uint64_t mix(uint64_t sum, uint64_t word)
 	return sum ^ sum >> 29;
 }
 
-static uint64_t checksum(const struct object *o)
+/* @left is o->length, which may change while it is read in an evicted pin. */
+static uint64_t checksum(const struct object *o, size_t left)
 {
 	const char *data = (const char *)(o + 1);
-	uint64_t sum = mix(mix(mix(1, o->file), o->sequence), o->length);
-	size_t left = o->length;
+	uint64_t sum = mix(mix(mix(1, o->file), o->sequence), left);
 	uint64_t word;
 
 	while (left) {
@@ -215,7 +222,7 @@ static int64_t make_object(struct slabshm *s, size_t which, size_t *length)
 	o->file = which;
 	o->sequence = add(&shared->sequence, 1);
 	o->length = got;
-	o->checksum = checksum(o);
+	o->checksum = checksum(o, got);
 	*length = sizeof(*o) + got;
 	return block;
 }
@@ -309,7 +316,7 @@ static const char *judge(const struct object *o, size_t length, size_t which,
 		return "its length is wrong";
 	if (o->file != which)
 		return "it is another file";
-	if (o->checksum != checksum(o))
+	if (o->checksum != checksum(o, length - sizeof(*o)))
 		return "its checksum is wrong";
 	if (version < before->version)
 		return "its version is older than one read before";
@@ -319,53 +326,110 @@ static const char *judge(const struct object *o, size_t length, size_t which,
 	return NULL;
 }
 
-/* Read a file's object and judge it.  Returns 0, -ENOENT, or -EBADMSG. */
-static int read_file(struct slabshm *s, size_t which, struct seen *seen,
-		     struct object *buf)
+/* What became of a read. */
+struct outcome {
+	int err;		/* 0, or a negative error number */
+	const char *wrong;	/* NULL: the object is as it should be */
+	uint64_t version;	/* also with -ENODATA */
+	uint64_t sequence;
+};
+
+static void read_copy(struct slabshm *s, size_t which, const struct seen *seen,
+		      struct object *buf, struct outcome *out)
 {
-	const char *wrong = NULL;
-	uint64_t version = 0;
-	ssize_t n;
+	ssize_t n = slabshm_read(s, &seen->ref, buf, max_length, &out->version);
+
+	out->err = n < 0 ? (int)n : 0;
+	if (n < 0)
+		return;
+	out->wrong = judge(buf, (size_t)n, which, seen, out->version);
+	out->sequence = buf->sequence;
+}
+
+/* What is concluded from an object counts once slabshm_unpin() says 0. */
+static void read_pinned(struct slabshm *s, size_t which,
+			const struct seen *seen, bool nap, struct outcome *out)
+{
+	const struct object *o;
+	struct slabshm_view view;
+	struct slabshm_pin pin;
+	int ret;
+
+	ret = slabshm_pin(s, &pin);
+	if (ret)
+		die("cannot pin", why(ret));
+	out->err = slabshm_get(&pin, &seen->ref, &view);
+	out->version = view.version;
+	if (nap)
+		sleep_ms(NAP_MS);
+	if (!out->err) {
+		o = view.data;
+		out->wrong = judge(o, view.length, which, seen, view.version);
+		out->sequence = o->sequence;
+	}
+	ret = slabshm_unpin(&pin);
+	if (ret)
+		out->err = ret;
+	add(&shared->pinned, 1);
+}
+
+/*
+ * Read a file's object, into @buf or, if that is NULL, where it lies, and judge
+ * it.  Returns 0, -ENOENT, or -EBADMSG.
+ */
+static int read_file(struct slabshm *s, size_t which, struct seen *seen,
+		     struct object *buf, bool nap)
+{
+	struct outcome out = { 0 };
+	int ret;
 
 	if (!seen->ref.generation) {
-		n = slabshm_cell_open(s, files[which].name, 0, &seen->ref);
-		if (n)
-			return (int)n;
+		ret = slabshm_cell_open(s, files[which].name, 0, &seen->ref);
+		if (ret)
+			return ret;
 	}
-	n = slabshm_read(s, &seen->ref, buf, max_length, &version);
-	if (n == -ENODATA && !seen->version)
-		return -ENOENT;	/* its publisher was killed in between */
-	if (n < 0)
-		wrong = strerror((int)-n);
+	if (buf)
+		read_copy(s, which, seen, buf, &out);
 	else
-		wrong = judge(buf, (size_t)n, which, seen, version);
+		read_pinned(s, which, seen, nap, &out);
+	if (out.err == -ENODATA && !seen->version)
+		return -ENOENT;	/* its publisher was killed in between */
 	add(&shared->reads, 1);
-	if (wrong) {
+	if (out.err == -ESTALE) {
+		add(&shared->evicted, 1);
+		return 0;
+	}
+	if (out.err)
+		out.wrong = strerror(-out.err);
+	if (out.wrong) {
 		fprintf(stderr, "slabshm-demo: wrong read of %s: %s\n",
-			files[which].name, wrong);
+			files[which].name, out.wrong);
 		add(&shared->wrong, 1);
 		return -EBADMSG;
 	}
-	add(&shared->bytes_read, (uint64_t)n);
-	seen->version = version;
-	seen->sequence = buf->sequence;
+	seen->version = out.version;
+	seen->sequence = out.sequence;
 	return 0;
 }
 
-static void reader(struct slabshm *s, uint64_t *steps)
+static void reader(struct slabshm *s, unsigned int me, uint64_t *steps)
 {
 	struct seen *seen = calloc(nfiles, sizeof(*seen));
-	struct object *buf = malloc(max_length);
+	struct object *buf = me < PINNERS ? NULL : malloc(max_length);
+	uint64_t next_nap = now_ms() + random_below(2 * AWAKE_MS);
 	int ret;
 
-	if (!seen || !buf)
+	if (!seen || (me >= PINNERS && !buf))
 		die("cannot go on", "not enough memory");
 	while (!get(&shared->stop)) {
 		size_t which = random_below(nfiles);
+		bool nap = !buf && now_ms() >= next_nap;
 
-		ret = read_file(s, which, &seen[which], buf);
+		ret = read_file(s, which, &seen[which], buf, nap);
 		if (ret && ret != -ENOENT && ret != -EBADMSG)
 			die("cannot find a cell", why(ret));
+		if (nap)
+			next_nap = now_ms() + random_below(2 * AWAKE_MS);
 		add(steps, 1);
 	}
 	free(seen);
@@ -410,7 +474,7 @@ static void start(struct slabshm *parents, unsigned int i)
 	if (ret)
 		die("cannot open the slab", why(ret));
 	if (i < READERS)
-		reader(s, &shared->steps[i]);
+		reader(s, i, &shared->steps[i]);
 	else
 		publisher(s, i - READERS, &shared->steps[i]);
 	slabshm_close(s);
@@ -618,8 +682,10 @@ static void read_all(struct slabshm *s)
 		die("cannot go on", "not enough memory");
 	for (i = 0; i < nfiles; i++) {
 		struct seen seen = { 0 };
-		int ret = shared->is_loaded[i] ? read_file(s, i, &seen, buf) : 0;
+		int ret = 0;
 
+		if (shared->is_loaded[i])
+			ret = read_file(s, i, &seen, buf, false);
 		if (ret && ret != -EBADMSG) {
 			fprintf(stderr, "slabshm-demo: %s is gone: %s\n",
 				files[i].name, why(ret));
@@ -738,6 +804,8 @@ static int finish(struct slabshm *s)
 	row("bytes", length, "");
 	row("growths", get(&shared->growths), "");
 	row("reads", get(&shared->reads), "");
+	row("in place", get(&shared->pinned), "(pinned, without a copy)");
+	row("evicted", get(&shared->evicted), "(asleep in their pin, and told so)");
 	row("publishes", get(&shared->publishes), "");
 	snprintf(note, sizeof(note), "(%u readers, %u publishers)",
 		 kills_of_readers, kills_of_publishers);
@@ -759,12 +827,16 @@ static const char usage[] =
 "Usage: slabshm-demo [-t SECONDS] DIRECTORY\n"
 "\n"
 "Serve the files of a directory out of a slab for some seconds (20): two\n"
-"processes publish, four read and verify, and all are killed at random.\n"
+"processes publish, four read and verify, two of them without a copy, and all\n"
+"are killed at random.\n"
 "Exit status: 0 nothing wrong and nothing leaked, 1 otherwise, 2 wrong usage.\n";
 
 int main(int argc, char **argv)
 {
-	struct slabshm_options options = { .size = FIRST_SIZE };
+	struct slabshm_options options = {
+		.size = FIRST_SIZE,
+		.read_timeout = READ_TIMEOUT_MS,
+	};
 	unsigned long seconds = 20;
 	struct slabshm *s;
 	uint64_t bytes;
