@@ -129,6 +129,29 @@ else
 		build/tools/slabshm-demo /demo
 endif
 
+# ---------------------------------------------------------------- figures and proof
+
+BENCHES := $(patsubst %.c,build/%,$(wildcard bench/*.c))
+
+build/bench/%: bench/%.c $(STATIC)
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(STATIC) -lurcu-memb
+
+-include $(wildcard build/bench/*.d)
+
+.PHONY: bench model
+bench: deps
+	@$(MAKE) -s $(BENCHES)
+	selftests/vm/run --icount -- build/bench/read insn
+	selftests/vm/run -- build/bench/read smp
+
+build/model: model/model.c
+	@mkdir -p $(@D)
+	$(CC) -O2 $(WARNINGS) -o $@ $<
+
+model: build/model
+	build/model --all
+
 # ---------------------------------------------------------------- the rest
 
 .PHONY: deps install clean help
@@ -171,6 +194,8 @@ help:
 	@echo '                     and a bug for each checker to find'
 	@echo 'make lint            checkpatch, sparse, W=1, analyzers, shellcheck'
 	@echo 'make dkms-check      build through DKMS for the newest 6.1 and 6.12'
+	@echo 'make bench           what reading costs, beside its peers, in virtual machines'
+	@echo 'make model           checks the protocol of the readers exhaustively'
 	@echo 'make install         library, headers, tool, man pages: PREFIX=/usr/local DESTDIR='
 	@echo 'make deps            install what is needed (as root), or print how'
 	@echo 'make clean           remove build/'
