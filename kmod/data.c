@@ -142,15 +142,17 @@ static int data_grow_step(struct slabshm_slab *slab, u64 size)
 	err = data_fill(slab, page, end - page);
 	if (err)
 		return err;
+	/* Before anybody has a block there, whose address they then ask for */
+	WRITE_ONCE(slab->control.header->size, size);
 	if (first < end) {
 		err = slabshm_arena_add(&slab->arena, first, end - first);
 		if (err) {
+			WRITE_ONCE(slab->control.header->size, slab->size);
 			data_punch(slab, page, end - page);
 			return err;
 		}
 	}
 	WRITE_ONCE(slab->size, size);
-	WRITE_ONCE(slab->control.header->size, size);
 	WRITE_ONCE(slab->room, slab->room + 1);
 	trace_slabshm_grow(slab, size);
 	return 0;

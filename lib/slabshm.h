@@ -356,8 +356,10 @@ int64_t slabshm_usable_size(struct slabshm *s, uint64_t offset);
  *
  * The address of a block stays the same until slabshm_close().
  *
- * Return: the address; NULL for an offset of 0, for one beyond the maximum size
- * (so also for the error that an allocation gave) and in a forked child.
+ * Return: the address; NULL for an offset of 0, for one beyond the slab's
+ * present size (so also for the error that an allocation gave) and in a forked
+ * child.  So an offset that was read in a pin which was withdrawn meanwhile,
+ * and may be anything, gives no address that raises SIGBUS.
  */
 inline void *slabshm_ptr(const struct slabshm *s, uint64_t offset);
 
@@ -639,7 +641,8 @@ int slabshm_list_readers(struct slabshm *s,
  *
  * Return: the object's length; -ENODATA the cell is empty; -ERANGE the object
  * is longer than @len, see slabshm_length(); -EIDRM the cell was removed;
- * -EINVAL @ref is no cell's; else as slabshm_pin().
+ * -EINVAL @ref is no cell's; -ESTALE the thread's own pin, in which it reads, was
+ * withdrawn; else as slabshm_pin().
  */
 inline ssize_t slabshm_read(const struct slabshm *s,
 			    const struct slabshm_ref *ref, void *buf,
@@ -666,8 +669,11 @@ inline int64_t slabshm_length(const struct slabshm *s,
 
 inline void *slabshm_ptr(const struct slabshm *s, uint64_t offset)
 {
-	if (offset - 1 >= s->max_size - 1 ||
-	    !__atomic_load_n(s->alive, __ATOMIC_RELAXED))
+	if (!__atomic_load_n(s->alive, __ATOMIC_RELAXED))
+		return NULL;
+	/* The size is there before the first block beyond the old one is. */
+	if (offset - 1 >= __atomic_load_n(&s->header->size,
+					  __ATOMIC_RELAXED) - 1)
 		return NULL;
 	return s->data + offset;
 }
@@ -828,19 +834,25 @@ inline ssize_t slabshm_read(const struct slabshm *s,
 {
 	struct slabshm_view view;
 	struct slabshm_pin pin;
-	int ret, stale;
+	int ret, end;
 
-	do {
-		ret = slabshm_pin(s, &pin);
-		if (ret)
-			return ret;
-		ret = slabshm_get(&pin, ref, &view);
-		if (!ret && view.length > len)
-			ret = -ERANGE;
+again:
+	ret = slabshm_pin(s, &pin);
+	if (ret)
+		return ret;
+	ret = slabshm_get(&pin, ref, &view);
+	if (!ret && view.length > len)
+		ret = -ERANGE;
+	if (!ret)
+		memcpy(buf, view.data, (size_t)view.length);
+	end = slabshm_unpin(&pin);
+	if (__builtin_expect(end, 0)) {
+		/* Not again if it is a pin around this one that was withdrawn */
+		if (end == -ESTALE && pin.reader->state == pin.reader->idle)
+			goto again;
 		if (!ret)
-			memcpy(buf, view.data, (size_t)view.length);
-		stale = slabshm_unpin(&pin);
-	} while (__builtin_expect(stale == -ESTALE, 0));
+			ret = end;
+	}
 	if (version && (!ret || ret == -ENODATA || ret == -ERANGE))
 		*version = view.version;
 	return ret ? ret : (ssize_t)view.length;
