@@ -9,6 +9,7 @@
  */
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -157,46 +158,79 @@ out:
 	return err;
 }
 
+/* So often an allocation waits for what is retired while others take it */
+#define RECLAIM_TRIES	16
+
+/* More space for an allocation that found none: 0 to try again, or an error. */
+static int alloc_make_room(struct call *call, const struct slabshm_alloc *alloc,
+			   u64 bytes, unsigned long need, unsigned long room,
+			   u64 freed, unsigned int *tries)
+{
+	struct slabshm_slab *slab = call->slab;
+	bool may_grow = !slab->fixed && !(alloc->flags & SLABSHM_ALLOC_NOGROW);
+	bool first = *tries == RECLAIM_TRIES;
+	int err;
+
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	/* Rather wait a little than grow because of what is retired */
+	if (first && slabshm_reclaim_now(slab, READ_ONCE(slab->size) / 8)) {
+		--*tries;
+		return 0;
+	}
+	err = slabshm_data_make_room(slab, need, room, may_grow);
+	if (!err || err == -EINTR || need > slab->max_size >> PAGE_SHIFT)
+		return err;
+	/*
+	 * Before it fails: all that is retired; again, if others were faster
+	 * and have retired as much since; then what is held.
+	 */
+	if (*tries && (slabshm_reclaim_now(slab, first ? 0 : bytes - 1) ||
+		       READ_ONCE(slab->reclaim.freed) != freed)) {
+		--*tries;
+		return 0;
+	}
+	return slabshm_reclaim_evict(slab, bytes) ? 0 : err;
+}
+
 static int alloc_blocks(struct call *call, const struct slabshm_alloc *alloc,
 			struct slabshm_request *req)
 {
 	struct slabshm_slab *slab = call->slab;
-	bool may_grow = !slab->fixed && !(alloc->flags & SLABSHM_ALLOC_NOGROW);
-	bool reclaimed = false;
-	unsigned int i;
-	u64 bytes;
+	unsigned int i, tries = RECLAIM_TRIES;
+	bool turn = false;
+	u64 bytes = 0;
 	int err;
 
-	for (;;) {
+	for (i = 0; i < alloc->count; i++)
+		bytes += req[i].size;
+	do {
 		unsigned long room = READ_ONCE(slab->room);
+		u64 freed = READ_ONCE(slab->reclaim.freed);
 		unsigned long need = 0;
 
 		err = slabshm_arena_alloc(&slab->arena, &call->client->owner,
 					  req, alloc->count, alloc->align,
 					  &need);
 		if (err != -ENOSPC)
-			return err;
-		/* Rather wait a little than grow because of what is retired */
-		if (!reclaimed &&
-		    slabshm_reclaim_now(slab, READ_ONCE(slab->size) / 8)) {
-			reclaimed = true;
+			break;
+		/*
+		 * One at a time, or the last to wake up finds each time that
+		 * the others have taken what it waited for.
+		 */
+		if (!turn) {
+			if (mutex_lock_killable(&slab->reclaim.turn))
+				return -EINTR;
+			turn = true;
+			err = 0;
 			continue;
 		}
-		err = slabshm_data_make_room(slab, need, room, may_grow);
-		if (!err)
-			continue;
-		if (err == -EINTR || need > slab->max_size >> PAGE_SHIFT)
-			return err;
-		/* Before it fails: all that is retired, then what is held */
-		if (!reclaimed && slabshm_reclaim_now(slab, 0)) {
-			reclaimed = true;
-			continue;
-		}
-		for (bytes = 0, i = 0; i < alloc->count; i++)
-			bytes += req[i].size;
-		if (!slabshm_reclaim_evict(slab, bytes))
-			return err;
-	}
+		err = alloc_make_room(call, alloc, bytes, need, room, freed,
+				      &tries);
+	} while (!err);
+	if (turn)
+		mutex_unlock(&slab->reclaim.turn);
+	return err;
 }
 
 static int call_alloc(struct call *call, void *arg)

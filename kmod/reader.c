@@ -96,8 +96,12 @@ static void readers_sweep(struct slabshm_client *client, bool all)
 
 	mutex_lock(&readers->lock);
 	xa_for_each(&client->readers, i, reader) {
-		if (all || reader_dead(reader))
-			reader_remove(readers, reader);
+		if (!all && !reader_dead(reader))
+			continue;
+		/* The slot may have been lent to a thread that lives on */
+		if (!all && READ_ONCE(reader->slot->lo) >= reader->floor)
+			slabshm_reader_evict(client->slab, reader);
+		reader_remove(readers, reader);
 	}
 	mutex_unlock(&readers->lock);
 }
@@ -327,7 +331,8 @@ static int cover_cmp(const void *a, const void *b)
  * a batch before a grace period that has passed may be judged by this scan,
  * and by every later one.
  *
- * Context: slabshm_readers.lock is held, and as long as the result is used.
+ * Context: may sleep; slabshm_readers.lock is held, and as long as the result
+ * is used.
  */
 void slabshm_readers_scan(struct slabshm_slab *slab)
 {
@@ -354,6 +359,7 @@ void slabshm_readers_scan(struct slabshm_slab *slab)
 			continue;
 		readers->cover[n].lo = reader->lo;
 		readers->cover[n].hi = reader->hi;
+		readers->cover[n].bytes = 0;
 		n++;
 	}
 	sort(readers->cover, n, sizeof(*readers->cover), cover_cmp, NULL);
@@ -362,20 +368,22 @@ void slabshm_readers_scan(struct slabshm_slab *slab)
 		readers->cover[i].hi = hi;
 	}
 	readers->ncover = n;
+	cond_resched();
 }
 
 /**
- * slabshm_readers_hold() - does some reader hold a retired block?
+ * slabshm_readers_hold() - which reader holds a retired block?
  * @readers: scanned
  * @record: of the block
  *
- * That is: is there a slot with R > lo and B <= hi?  One binary search.
+ * That is: is there a slot with R > lo and B <= hi?  Two binary searches.
  *
  * Context: slabshm_readers.lock is held since the scan.
- * Return: whether there is.
+ * Return: the entry of the one with the least lo, NULL if there is none.
  */
-bool slabshm_readers_hold(const struct slabshm_readers *readers,
-			  const struct slabshm_record *record)
+struct slabshm_cover *
+slabshm_readers_hold(const struct slabshm_readers *readers,
+		     const struct slabshm_record *record)
 {
 	unsigned int a = 0, b = readers->ncover;
 
@@ -390,7 +398,18 @@ bool slabshm_readers_hold(const struct slabshm_readers *readers,
 		else
 			b = mid;
 	}
-	return a && readers->cover[a - 1].hi >= record->born;
+	if (!a || readers->cover[a - 1].hi < record->born)
+		return NULL;
+	/* The first with a hi of B or more; it is its own, not one before it */
+	for (b = a - 1, a = 0; a < b; ) {
+		unsigned int mid = a + (b - a) / 2;
+
+		if (readers->cover[mid].hi < record->born)
+			a = mid + 1;
+		else
+			b = mid;
+	}
+	return &readers->cover[a];
 }
 
 static bool reader_holds(const struct slabshm_reader *reader,
@@ -400,17 +419,44 @@ static bool reader_holds(const struct slabshm_reader *reader,
 	       record->born <= reader->hi;
 }
 
+/*
+ * Evict a reader that the scan found pinned.  With @others the client's other
+ * slots, too: else they could show one after the other that they hold the same.
+ */
+static void readers_evict(struct slabshm_slab *slab,
+			  struct slabshm_reader *reader, bool others)
+{
+	struct slabshm_client *client = reader->client;
+	/* Before the count, so what slabshm_reader_evict() says holds here */
+	u64 floor = header_commit(slab);
+	unsigned long i;
+
+	if (reader->floor > reader->lo)
+		return;		/* has gone with another of its client */
+	slabshm_reader_evict(slab, reader);
+	if (!others)
+		return;
+	xa_for_each(&client->readers, i, reader) {
+		if (reader->lo && reader->lo >= reader->floor)
+			slabshm_reader_evict(slab, reader);
+		else if (reader->floor < floor)
+			WRITE_ONCE(reader->floor, floor);
+	}
+	smp_wmb();	/* as the second one there */
+}
+
 /**
  * slabshm_readers_evict() - withdraw all pins that hold a block, and scan again
  * @slab: scanned
  * @record: of the block
+ * @others: with all the other pins of these clients
  *
  * A reader that is evicted can not hold this block again, whatever it writes.
  *
  * Context: slabshm_readers.lock is held.
  */
 void slabshm_readers_evict(struct slabshm_slab *slab,
-			   const struct slabshm_record *record)
+			   const struct slabshm_record *record, bool others)
 {
 	struct slabshm_readers *readers = &slab->readers;
 	struct slabshm_reader *reader;
@@ -419,7 +465,7 @@ void slabshm_readers_evict(struct slabshm_slab *slab,
 
 	list_for_each_entry(reader, &readers->list, link) {
 		if (reader_holds(reader, record))
-			slabshm_reader_evict(slab, reader);
+			readers_evict(slab, reader, others);
 	}
 	slabshm_readers_scan(slab);
 }
@@ -451,27 +497,40 @@ static u64 reader_held(struct slabshm_slab *slab,
 }
 
 /**
- * slabshm_readers_largest() - who holds back the most
- * @slab: scanned
+ * slabshm_readers_evict_most() - evict who holds back the most
+ * @slab: scanned, and all held blocks looked at since
+ * @round: how often that was of no avail; then others hold the same, and twice
+ *	as many have to go each time
  *
- * Context: may sleep; slabshm_readers.lock is held since the scan.
- * Return: that reader, or NULL if none holds anything.
+ * A block counts for the oldest pin that holds it.  The caller scans again.
+ *
+ * Context: slabshm_readers.lock is held.
  */
-struct slabshm_reader *slabshm_readers_largest(struct slabshm_slab *slab)
+void slabshm_readers_evict_most(struct slabshm_slab *slab, unsigned int round)
 {
-	struct slabshm_reader *reader, *largest = NULL;
-	u64 bytes, most = 0, oldest;
+	struct slabshm_readers *readers = &slab->readers;
+	struct slabshm_cover *most = readers->cover;
+	struct slabshm_reader *reader;
+	unsigned int i;
+	u64 old = 0;
 
-	lockdep_assert_held(&slab->readers.lock);
+	lockdep_assert_held(&readers->lock);
 
-	list_for_each_entry(reader, &slab->readers.list, link) {
-		bytes = reader_held(slab, reader, &oldest);
-		if (bytes > most) {
-			most = bytes;
-			largest = reader;
-		}
+	if (WARN_ON_ONCE(!readers->ncover))
+		return;
+	for (i = 1; i < readers->ncover; i++) {
+		if (readers->cover[i].bytes > most->bytes)
+			most = &readers->cover[i];
 	}
-	return largest;
+	if (round)
+		old = readers->cover[min(1U << min(round, 16U),
+					 readers->ncover) - 1].lo;
+	list_for_each_entry(reader, &readers->list, link) {
+		if (reader->lo && (reader->lo <= old ||
+				   (reader->lo == most->lo &&
+				    reader->hi == most->hi)))
+			readers_evict(slab, reader, round);
+	}
 }
 
 /**

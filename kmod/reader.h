@@ -60,7 +60,8 @@ struct slabshm_reader {
  * @count: how many
  * @cover: room for @capacity, which is at least @count: set aside at REGISTER,
  *	so that a scan needs no memory
- * @ncover: entries of the last scan, by lo, each with the largest hi so far
+ * @ncover: entries of the last scan, by lo, each with the largest hi so far, and
+ *	with the bytes of the held blocks for which it is the first to hold them
  * @capacity: see @cover
  * @evictions: as slabshm_header.evictions shows it
  */
@@ -72,6 +73,7 @@ struct slabshm_readers {
 	struct slabshm_cover {
 		u64 lo;
 		u64 hi;
+		u64 bytes;
 	} *cover;
 	unsigned int ncover;
 	unsigned int capacity;
@@ -87,11 +89,12 @@ int slabshm_reader_check(struct slabshm_client *client, u32 index, u64 lo);
 void slabshm_reader_end(struct slabshm_client *client);
 
 void slabshm_readers_scan(struct slabshm_slab *slab);
-bool slabshm_readers_hold(const struct slabshm_readers *readers,
-			  const struct slabshm_record *record);
+struct slabshm_cover *
+slabshm_readers_hold(const struct slabshm_readers *readers,
+		     const struct slabshm_record *record);
 void slabshm_readers_evict(struct slabshm_slab *slab,
-			   const struct slabshm_record *record);
-struct slabshm_reader *slabshm_readers_largest(struct slabshm_slab *slab);
+			   const struct slabshm_record *record, bool others);
+void slabshm_readers_evict_most(struct slabshm_slab *slab, unsigned int round);
 void slabshm_reader_evict(struct slabshm_slab *slab,
 			  struct slabshm_reader *reader);
 unsigned int slabshm_reader_list(struct slabshm_slab *slab, u64 *cursor,

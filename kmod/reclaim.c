@@ -7,6 +7,7 @@
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 
 #include "data.h"
 #include "reader.h"
@@ -209,6 +210,7 @@ static void reclaim_batch(struct slabshm_slab *slab, struct list_head *batch)
 	spin_unlock(&slab->arena.lock);
 	reclaim->bytes -= bytes;
 	reclaim->count -= n;
+	WRITE_ONCE(reclaim->freed, reclaim->freed + bytes);
 	spin_unlock(&slab->cells.lock);
 
 	list_for_each_entry_safe(record, next, batch, link)
@@ -218,7 +220,8 @@ static void reclaim_batch(struct slabshm_slab *slab, struct list_head *batch)
 	cond_resched();
 }
 
-static void held_add(struct slabshm_slab *slab, struct slabshm_record *record)
+static void held_add(struct slabshm_slab *slab, struct slabshm_record *record,
+		     struct slabshm_cover *holder)
 {
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
 	u64 size = 0;
@@ -230,6 +233,7 @@ static void held_add(struct slabshm_slab *slab, struct slabshm_record *record)
 	list_move_tail(&record->link, &reclaim->held);
 	reclaim->held_bytes += size;
 	reclaim->held_count++;
+	holder->bytes += size;
 }
 
 /*
@@ -243,22 +247,25 @@ static u64 reclaim_list(struct slabshm_slab *slab, struct list_head *records,
 	struct slabshm_readers *readers = &slab->readers;
 	struct slabshm_record *record, *next;
 	unsigned int n = 0, looked = 0;
+	struct slabshm_cover *holder;
 	u64 freed = 0;
 	LIST_HEAD(batch);
+	bool again;
 
 	lockdep_assert_held(&readers->lock);
 
 	list_for_each_entry_safe(record, next, records, link) {
 		if (!(++looked % 1024))
 			cond_resched();
-		if (slabshm_readers_hold(readers, record)) {
-			if (record->retired > expired) {
-				held_add(slab, record);
-				continue;
-			}
-			/* Again, as slots may have changed meanwhile */
-			while (slabshm_readers_hold(readers, record))
-				slabshm_readers_evict(slab, record);
+		holder = slabshm_readers_hold(readers, record);
+		if (holder && record->retired > expired) {
+			held_add(slab, record, holder);
+			continue;
+		}
+		/* Again, as slots may have changed meanwhile */
+		for (again = false; holder; again = true) {
+			slabshm_readers_evict(slab, record, again);
+			holder = slabshm_readers_hold(readers, record);
 		}
 		list_move_tail(&record->link, &batch);
 		freed++;
@@ -289,50 +296,61 @@ static u64 reclaim_held(struct slabshm_slab *slab, u64 expired)
 static bool reclaim_to_limit(struct slabshm_slab *slab, u64 limit)
 {
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
-	struct slabshm_reader *reader;
-	bool evicted = false;
+	unsigned int round;
 
 	lockdep_assert_held(&slab->readers.lock);
 
-	while (reclaim->held_bytes > limit) {
+	for (round = 0; reclaim->held_bytes > limit; round++) {
 		slabshm_readers_scan(slab);
-		if (reclaim_held(slab, 0))
-			continue;
-		reader = slabshm_readers_largest(slab);
-		if (WARN_ON_ONCE(!reader))
+		reclaim_held(slab, 0);
+		if (reclaim->held_bytes <= limit)
 			break;
-		slabshm_reader_evict(slab, reader);
-		evicted = true;
+		slabshm_readers_evict_most(slab, round);
 	}
-	return evicted;
+	return round;
 }
 
 /* Note what the clock shows; say which commit is older than the timeout. */
 static u64 reclaim_expired(struct slabshm_slab *slab, u64 commit)
 {
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
-	unsigned long now = jiffies;
-	unsigned long step = (reclaim->timeout ?: DELAY_MAX) /
-			     (SLABSHM_SAMPLES / 2);
 	unsigned int i, n = reclaim->nsamples;
+	unsigned long now = jiffies;
 	u64 expired = 0;
 
 	lockdep_assert_held(&slab->readers.lock);
 
-	i = (n - 1) % SLABSHM_SAMPLES;
-	if (!n || time_after_eq(now, reclaim->sample[i].when + max(step, 1UL))) {
-		i = n % SLABSHM_SAMPLES;
-		reclaim->sample[i].commit = commit;
-		reclaim->sample[i].when = now;
-		n = ++reclaim->nsamples;
+	/* Nothing whose age matters: begin anew */
+	if (list_empty(&reclaim->held) && !reclaim->timeout) {
+		n = 0;
+		reclaim->sample_step = DELAY_MAX / (SLABSHM_SAMPLES / 2);
 	}
+	if (!n || time_after_eq(now, reclaim->sample[n - 1].when +
+				reclaim->sample_step)) {
+		if (n == SLABSHM_SAMPLES && reclaim->timeout) {
+			/* The oldest is of no use any more */
+			n--;
+			memmove(&reclaim->sample[0], &reclaim->sample[1],
+				n * sizeof(reclaim->sample[0]));
+		} else if (n == SLABSHM_SAMPLES) {
+			/* Half as many for the same time */
+			n /= 2;
+			for (i = 0; i < n; i++)
+				reclaim->sample[i] = reclaim->sample[2 * i];
+			reclaim->sample_step *= 2;
+		}
+		reclaim->sample[n].commit = commit;
+		reclaim->sample[n].when = now;
+		n++;
+	}
+	reclaim->nsamples = n;
 	if (!reclaim->timeout)
 		return 0;
-	for (i = n > SLABSHM_SAMPLES ? n - SLABSHM_SAMPLES : 0; i < n; i++) {
-		if (time_before(now, reclaim->sample[i % SLABSHM_SAMPLES].when +
+	for (i = 0; i < n; i++) {
+		if (time_before(now, reclaim->sample[i].when +
 				reclaim->timeout))
 			break;
-		expired = reclaim->sample[i % SLABSHM_SAMPLES].commit;
+		expired = reclaim->sample[i].commit;
 	}
 	return expired;
 }
@@ -343,24 +361,27 @@ static u64 reclaim_expired(struct slabshm_slab *slab, u64 commit)
  * @commit: of a retirement
  *
  * Context: slabshm_readers.lock is held.
- * Return: milliseconds, to about a 32nd of the read timeout.
+ * Return: milliseconds, to about a 32nd of the read timeout, or of the whole.
  */
 u64 slabshm_reclaim_age_ms(struct slabshm_slab *slab, u64 commit)
 {
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
-	unsigned int i, n = reclaim->nsamples;
+	unsigned int i;
 
 	lockdep_assert_held(&slab->readers.lock);
 
-	for (i = n > SLABSHM_SAMPLES ? n - SLABSHM_SAMPLES : 0; i < n; i++) {
-		if (reclaim->sample[i % SLABSHM_SAMPLES].commit >= commit)
+	for (i = 0; i < reclaim->nsamples; i++) {
+		if (reclaim->sample[i].commit >= commit)
 			return jiffies_to_msecs(jiffies -
-				reclaim->sample[i % SLABSHM_SAMPLES].when);
+						reclaim->sample[i].when);
 	}
 	return 0;
 }
 
-/* Queue the next look at the held blocks, or see that none comes. */
+/*
+ * The held blocks have been looked at: queue the next look at them, or see that
+ * none comes.
+ */
 static void reclaim_schedule(struct slabshm_slab *slab, bool progress)
 {
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
@@ -401,7 +422,7 @@ static void reclaim_work(struct work_struct *work)
 						 reclaim.work);
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
 	struct slabshm_object *object, *next;
-	bool progress, urgent;
+	bool progress = false, looked, urgent;
 	LIST_HEAD(records);
 	LIST_HEAD(objects);
 	u64 commit, expired;
@@ -438,13 +459,16 @@ static void reclaim_work(struct work_struct *work)
 	mutex_lock(&slab->readers.lock);
 	expired = reclaim_expired(slab, commit);
 	slabshm_readers_scan(slab);
-	progress = reclaim_list(slab, &records, expired);
-	if (!list_empty(&reclaim->held) &&
-	    (urgent || time_after_eq(jiffies, reclaim->next_look)))
+	looked = list_empty(&reclaim->held) || urgent ||
+		 time_after_eq(jiffies, reclaim->next_look);
+	if (looked)
 		progress = reclaim_held(slab, expired);
+	reclaim_list(slab, &records, expired);
 	if (reclaim_to_limit(slab, reclaim->limit))
 		progress = true;
-	reclaim_schedule(slab, progress);
+	/* A look that is due already is not put off by rounds in between */
+	if (looked || list_empty(&reclaim->held))
+		reclaim_schedule(slab, progress);
 	mutex_unlock(&slab->readers.lock);
 	slabshm_slab_put(slab);
 }
@@ -492,9 +516,10 @@ bool slabshm_reclaim_now(struct slabshm_slab *slab, u64 least)
 /**
  * slabshm_reclaim_evict() - evict readers for the sake of an allocation
  * @slab: whose
- * @bytes: that it needs; if that many are not held back, nobody is evicted
+ * @bytes: that it needs; if that many are not free or held back, nobody is
+ *	evicted
  *
- * Evicts one reader, which holds back the most; the caller tries again.
+ * Evicts those who hold back the most; the caller tries again.
  *
  * Context: may sleep; takes slabshm_readers.lock.
  * Return: whether space was freed.
@@ -502,12 +527,19 @@ bool slabshm_reclaim_now(struct slabshm_slab *slab, u64 least)
 bool slabshm_reclaim_evict(struct slabshm_slab *slab, u64 bytes)
 {
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	u64 free, need;
 	bool enough;
 
 	mutex_lock(&slab->readers.lock);
-	enough = reclaim->held_bytes && reclaim->held_bytes >= bytes;
+	spin_lock(&slab->arena.lock);
+	free = ((u64)slab->arena.backed_pages << PAGE_SHIFT) -
+	       slab->arena.bytes;
+	spin_unlock(&slab->arena.lock);
+	/* If it would do but lies apart, what is held may lie between */
+	need = bytes > free ? bytes - free : reclaim->held_bytes / 4 + 1;
+	enough = reclaim->held_bytes && reclaim->held_bytes >= need;
 	if (enough)
-		reclaim_to_limit(slab, reclaim->held_bytes - 1);
+		reclaim_to_limit(slab, reclaim->held_bytes - need);
 	mutex_unlock(&slab->readers.lock);
 	return enough;
 }
@@ -530,9 +562,12 @@ void slabshm_reclaim_init(struct slabshm_slab *slab, u32 timeout_ms, u64 limit)
 	INIT_WORK(&reclaim->work, reclaim_work);
 	INIT_DELAYED_WORK(&reclaim->retry, reclaim_retry);
 	reclaim->timeout = msecs_to_jiffies(timeout_ms);
+	reclaim->sample_step = max(reclaim->timeout / (SLABSHM_SAMPLES / 2),
+				   1UL);
 	reclaim->limit = limit;
 	reclaim->delay = DELAY_MIN;
 	reclaim->last_urgent = jiffies - URGENT_EVERY;
+	mutex_init(&reclaim->turn);
 }
 
 /**
@@ -545,6 +580,7 @@ void slabshm_reclaim_destroy(struct slabshm_slab *slab)
 {
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
 
+	mutex_destroy(&reclaim->turn);
 	/* A round is queued for whatever is retired or held, and holds the slab */
 	WARN_ON_ONCE(!list_empty(&reclaim->blocks) ||
 		     !list_empty(&reclaim->objects) ||

@@ -19,6 +19,7 @@
 #define _SLABSHM_RECLAIM_H
 
 #include <linux/list.h>
+#include <linux/mutex.h>
 #include <linux/slabshm.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
@@ -107,30 +108,36 @@ static inline void slabshm_record_set_kind(struct slabshm_record *record,
  * @objects: objects retired whole, not in a batch yet
  * @bytes: bytes of all retired blocks, those in batches and @held too
  * @count: how many these are
+ * @freed: bytes ever reclaimed, so that an allocation that found no space sees
+ *	that there may be some by now. Read without a lock
  * @held: records that a reader held at the last look
  * @held_bytes: bytes of these
  * @held_count: how many these are
  * @next_look: jiffies when @held is due for another look
  * @delay: jiffies from one look to the next, grows while nothing changes
- * @sample: what the clock showed when, the newest at @nsamples - 1, so that
- *	the age of a block need not be kept in its record
- * @nsamples: samples ever taken
+ * @sample: what the clock showed when, so that the age of a block need not be
+ *	kept in its record
+ * @nsamples: how many samples there are
+ * @sample_step: jiffies from one to the next; without a timeout it grows, so
+ *	that they reach back to the first held block
  * @timeout: constant, read timeout in jiffies, 0 for never
  * @limit: constant, bytes that @held_bytes may reach
  * @work: takes a batch
  * @retry: queues @work while there are held blocks
  * @urgent: an allocation waits for @work
  * @last_urgent: jiffies of the last expedited grace period
+ * @turn: held by the allocation, of those that found no space, that is next
  *
- * @blocks, @objects, @bytes and @count are protected by slabshm_cells.lock;
- * from @held to @nsamples by slabshm_readers.lock.  Each queued item holds a
- * reference to the slab.
+ * @blocks, @objects, @bytes, @count, @freed and @urgent are protected by
+ * slabshm_cells.lock; from @held to @sample_step by slabshm_readers.lock.  Each
+ * queued item holds a reference to the slab.
  */
 struct slabshm_reclaim {
 	struct list_head blocks;
 	struct list_head objects;
 	u64 bytes;
 	u64 count;
+	u64 freed;
 
 	struct list_head held;
 	u64 held_bytes;
@@ -142,6 +149,7 @@ struct slabshm_reclaim {
 		unsigned long when;
 	} sample[SLABSHM_SAMPLES];
 	unsigned int nsamples;
+	unsigned long sample_step;
 
 	unsigned long timeout;
 	u64 limit;
@@ -149,6 +157,7 @@ struct slabshm_reclaim {
 	struct delayed_work retry;
 	bool urgent;
 	unsigned long last_urgent;
+	struct mutex turn;	/* allocations without space, outermost */
 };
 
 int slabshm_reclaim_module_init(void);

@@ -13,6 +13,7 @@
  *	slabshm_client.attach_lock	an ATTACH
  *	slabshm_names_lock		names, persistence; all slabs
  *	slabshm_slab.clients_lock	list of clients
+ *	slabshm_reclaim.turn		an ALLOC that found no space
  *	slabshm_slab.grow_lock		size and memory of the data
  *	slabshm_readers.lock		readers, and retired blocks that they hold
  *	slabshm_cells.lock		(spinlock) cells and the clock
