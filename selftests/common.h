@@ -151,6 +151,9 @@ static inline void ask_attach(struct slabshm_attach *ask, const char *name,
 	ask->max_size = max_size;
 	ask->size = size;
 	ask->max_cells = 0;
+	ask->read_timeout = 0;
+	ask->pad = 0;
+	ask->held_limit = 0;
 }
 
 /* Open the device and attach; nothing is mapped yet. */
