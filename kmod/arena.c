@@ -922,6 +922,28 @@ int slabshm_arena_add(struct slabshm_arena *arena, unsigned long page,
 }
 
 /**
+ * slabshm_arena_tail() - free pages with memory at the end of the space
+ * @arena: where
+ * @end: pages that were added so far, page 0 included
+ *
+ * Context: takes the arena's lock.
+ * Return: how many there are.
+ */
+unsigned long slabshm_arena_tail(struct slabshm_arena *arena, unsigned long end)
+{
+	struct slabshm_extent *extent = NULL;
+	unsigned long npages = 0;
+
+	spin_lock(&arena->lock);
+	if (end)
+		extent = page_extent(arena, end - 1);
+	if (extent && extent->state == EXTENT_BACKED)
+		npages = extent->npages;
+	spin_unlock(&arena->lock);
+	return npages;
+}
+
+/**
  * slabshm_arena_take() - take a free range away, to change what is behind it
  * @arena: whose
  * @backed: which kind of free range: with memory behind it, or without

@@ -128,6 +128,8 @@ int slabshm_arena_prepare(struct slabshm_arena *arena, unsigned long chunk,
 			  u8 *page_map);
 int slabshm_arena_add(struct slabshm_arena *arena, unsigned long page,
 		      unsigned long npages);
+unsigned long slabshm_arena_tail(struct slabshm_arena *arena,
+				 unsigned long end);
 struct slabshm_extent *slabshm_arena_take(struct slabshm_arena *arena,
 					  bool backed, unsigned long min,
 					  unsigned long max,

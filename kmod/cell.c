@@ -12,6 +12,7 @@
  * does retiring a whole object: it is moved to the retired list as it is, and
  * the cell goes on with a spare one that was made when the first part came.
  */
+#include <linux/nospec.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -112,7 +113,7 @@ static struct cell *cell_get(struct slabshm_cells *cells, u32 index,
 
 	if (index >= cells->next)
 		return ERR_PTR(-EINVAL);
-	cell = cell_at(cells, index);
+	cell = cell_at(cells, array_index_nospec(index, cells->next));
 	if (!cell->name || cell->generation != generation)
 		return ERR_PTR(-EIDRM);
 	return cell;
@@ -256,6 +257,9 @@ again:
 
 	if (list_empty(&cells->free)) {
 		cell = cell_at(cells, cells->next);
+		if (!(cells->next % CELLS_PER_PAGE))
+			WRITE_ONCE(slab->control.header->cells_ready,
+				   cells->next + CELLS_PER_PAGE);
 		WRITE_ONCE(cells->next, cells->next + 1);
 	} else {
 		cell = list_first_entry(&cells->free, struct cell, link);

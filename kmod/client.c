@@ -131,6 +131,7 @@ static int client_join(struct slabshm_client *client,
 		       struct slabshm_slab *slab)
 {
 	struct slabshm_user *user = slabshm_user_get();
+	unsigned int share = slabshm_slab_share(slab, READ_ONCE(max_clients));
 	unsigned long mbytes = READ_ONCE(max_client_mbytes);
 	int err;
 
@@ -140,7 +141,7 @@ static int client_join(struct slabshm_client *client,
 	if (err)
 		goto put_user;
 	mutex_lock(&slab->clients_lock);
-	if (slab->nclients >= READ_ONCE(max_clients)) {
+	if (slab->nclients >= share) {
 		mutex_unlock(&slab->clients_lock);
 		err = -EDQUOT;
 		goto uncharge;
@@ -335,7 +336,7 @@ int slabshm_client_enter(struct slabshm_client *client)
 void slabshm_client_leave(struct slabshm_client *client)
 {
 	if (refcount_dec_and_test(&client->calls))
-		queue_work(slabshm_wq, &client->end_work);
+		queue_work(slabshm_end_wq, &client->end_work);
 }
 
 /**

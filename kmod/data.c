@@ -26,6 +26,9 @@
 #define STEP		(2UL << 20)
 #define STEP_PAGES	(STEP >> PAGE_SHIFT)
 
+/* A run of small blocks is not longer, and may be shorter than it asks for */
+#define SMALL_PAGES	32
+
 /**
  * slabshm_data_create() - a new, empty backing file
  * @mode: permission bits; the owner is the caller
@@ -47,6 +50,23 @@ struct file *slabshm_data_create(umode_t mode)
 	/* Nobody else has seen the file, so no lock is needed. */
 	SHMEM_I(inode)->seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW;
 	return file;
+}
+
+/**
+ * slabshm_data_open_ro() - open the backing file for reading only
+ * @data: from slabshm_data_create()
+ *
+ * A mapping of this file can never be made writable, whatever is done to it:
+ * remap_file_pages() makes a new mapping of the file, with the rights that the
+ * file has.
+ *
+ * Context: may sleep.
+ * Return: the file or an ERR_PTR.
+ */
+struct file *slabshm_data_open_ro(struct file *data)
+{
+	return dentry_open(&data->f_path, O_RDONLY | O_LARGEFILE | O_NOATIME,
+			   data->f_cred);
 }
 
 static void data_punch(struct slabshm_slab *slab, unsigned long page,
@@ -227,6 +247,19 @@ static int data_refill(struct slabshm_slab *slab, unsigned long min,
 	return err;
 }
 
+/* Pages that are free, with memory or without, in one piece or not. */
+static unsigned long data_free_pages(struct slabshm_slab *slab)
+{
+	u64 bytes;
+
+	lockdep_assert_held(&slab->grow_lock);
+
+	spin_lock(&slab->arena.lock);
+	bytes = slab->arena.bytes;
+	spin_unlock(&slab->arena.lock);
+	return (slab->size - min(bytes, slab->size)) >> PAGE_SHIFT;
+}
+
 /**
  * slabshm_data_make_room() - more free space, for an allocation that found none
  * @slab: whose
@@ -235,7 +268,8 @@ static int data_refill(struct slabshm_slab *slab, unsigned long min,
  * @may_grow: whether the slab may become larger
  *
  * Prefers a range that TRIM emptied to growth, and growth to refilling smaller
- * ranges in the hope that they make a large one together.
+ * ranges in the hope that they make a large one together.  Does neither if it
+ * could not help.
  *
  * Context: may sleep; takes grow_lock.
  * Return: 0: something has changed, try again.  -ENOSPC, -ENOMEM, -EDQUOT,
@@ -256,20 +290,29 @@ int slabshm_data_make_room(struct slabshm_slab *slab, unsigned long need,
 	err = data_refill(slab, need, max(need, STEP_PAGES));
 	if (err != -ENOSPC)
 		goto out;
-	if (may_grow && slab->size < slab->max_size) {
-		u64 least = min(slab->size + ((u64)need << PAGE_SHIFT),
-				slab->max_size);
+	if (may_grow) {
+		unsigned long tail = slabshm_arena_tail(&slab->arena,
+							slab->size >> PAGE_SHIFT);
+		u64 least = slab->size +
+			    ((u64)(need - min(tail, need)) << PAGE_SHIFT);
 
-		err = data_grow(slab, min(round_up(least, STEP),
-					  slab->max_size), true);
-		/* What a limit leaves may be less than a whole step */
-		if (err == -EFBIG || err == -EDQUOT)
-			err = data_grow(slab, least, true);
-		if (err && err != -EINTR && slab->room != room)
-			err = 0;
-		goto out;
+		/* Small blocks do with what there is */
+		if (need <= SMALL_PAGES)
+			least = min(least, slab->max_size);
+		/* Not in vain: only if the end then has room enough */
+		if (least > slab->size && least <= slab->max_size) {
+			err = data_grow(slab, min(round_up(least, STEP),
+						  slab->max_size), true);
+			/* What a limit leaves may be less than a whole step */
+			if (err == -EFBIG || err == -EDQUOT)
+				err = data_grow(slab, least, true);
+			if (err && err != -EINTR && slab->room != room)
+				err = 0;
+			goto out;
+		}
 	}
-	err = data_refill(slab, 1, STEP_PAGES);
+	if (need <= SMALL_PAGES || data_free_pages(slab) >= need)
+		err = data_refill(slab, 1, STEP_PAGES);
 out:
 	mutex_unlock(&slab->grow_lock);
 	return err;

@@ -11,6 +11,7 @@ struct file;
 struct slabshm_slab;
 
 struct file *slabshm_data_create(umode_t mode);
+struct file *slabshm_data_open_ro(struct file *data);
 int slabshm_data_grow(struct slabshm_slab *slab, u64 size, bool killable_only);
 int slabshm_data_make_room(struct slabshm_slab *slab, unsigned long need,
 			   unsigned long room, bool may_grow);

@@ -9,6 +9,7 @@
  */
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
@@ -124,7 +125,8 @@ static int call_list(struct call *call, void *arg)
 		return -EINVAL;
 	if (list->what != SLABSHM_LIST_SLABS && !call->slab)
 		return -ENOTCONN;
-	size = list_entry_size[list->what];
+	size = list_entry_size[array_index_nospec(list->what,
+						  ARRAY_SIZE(list_entry_size))];
 	copied = min_t(size_t, size, list->entry_size);
 	entries = kvmalloc_array(SLABSHM_BATCH_MAX, size, GFP_KERNEL);
 	if (!entries)
@@ -164,7 +166,7 @@ out:
 /* More space for an allocation that found none: 0 to try again, or an error. */
 static int alloc_make_room(struct call *call, const struct slabshm_alloc *alloc,
 			   u64 bytes, unsigned long need, unsigned long room,
-			   u64 freed, unsigned int *tries)
+			   u64 freed, unsigned int *tries, bool *evicted)
 {
 	struct slabshm_slab *slab = call->slab;
 	bool may_grow = !slab->fixed && !(alloc->flags & SLABSHM_ALLOC_NOGROW);
@@ -190,7 +192,10 @@ static int alloc_make_room(struct call *call, const struct slabshm_alloc *alloc,
 		--*tries;
 		return 0;
 	}
-	return slabshm_reclaim_evict(slab, bytes) ? 0 : err;
+	if (!slabshm_reclaim_evict(slab, bytes, !*evicted))
+		return err;
+	*evicted = true;
+	return 0;
 }
 
 static int alloc_blocks(struct call *call, const struct slabshm_alloc *alloc,
@@ -198,7 +203,7 @@ static int alloc_blocks(struct call *call, const struct slabshm_alloc *alloc,
 {
 	struct slabshm_slab *slab = call->slab;
 	unsigned int i, tries = RECLAIM_TRIES;
-	bool turn = false;
+	bool turn = false, evicted = false;
 	u64 bytes = 0;
 	int err;
 
@@ -226,7 +231,7 @@ static int alloc_blocks(struct call *call, const struct slabshm_alloc *alloc,
 			continue;
 		}
 		err = alloc_make_room(call, alloc, bytes, need, room, freed,
-				      &tries);
+				      &tries, &evicted);
 	} while (!err);
 	if (turn)
 		mutex_unlock(&slab->reclaim.turn);
@@ -546,7 +551,7 @@ static long slabshm_ioctl(struct file *file, unsigned int cmd,
 
 	if (_IOC_NR(cmd) >= ARRAY_SIZE(calls))
 		return -ENOTTY;
-	ops = &calls[_IOC_NR(cmd)];
+	ops = &calls[array_index_nospec(_IOC_NR(cmd), ARRAY_SIZE(calls))];
 	if ((cmd ^ ops->cmd) & ~CMD_SIZE_MASK)
 		return -ENOTTY;
 	if (call.user_size < ops->min_size)

@@ -16,8 +16,12 @@
 #include "reclaim.h"
 #include "slab.h"
 
-/* Ends of clients, and reclaim.  Each queued item holds what it works on. */
+/*
+ * Reclaim; and ends of clients, which shall not wait for the reclaim of other
+ * slabs.  Each queued item holds what it works on.
+ */
 struct workqueue_struct *slabshm_wq;
+struct workqueue_struct *slabshm_end_wq;
 
 static struct miscdevice slabshm_device = {
 	.minor = MISC_DYNAMIC_MINOR,
@@ -39,9 +43,12 @@ static int __init slabshm_init(void)
 	slabshm_wq = alloc_workqueue("slabshm", WQ_UNBOUND, 0);
 	if (!slabshm_wq)
 		goto exit_reclaim;
+	slabshm_end_wq = alloc_workqueue("slabshm_end", WQ_UNBOUND, 0);
+	if (!slabshm_end_wq)
+		goto exit_wq;
 	err = slabshm_names_init();
 	if (err)
-		goto exit_wq;
+		goto exit_end_wq;
 	err = misc_register(&slabshm_device);
 	if (err)
 		goto exit_names;
@@ -49,6 +56,8 @@ static int __init slabshm_init(void)
 
 exit_names:
 	slabshm_names_exit();
+exit_end_wq:
+	destroy_workqueue(slabshm_end_wq);
 exit_wq:
 	destroy_workqueue(slabshm_wq);
 exit_reclaim:
@@ -64,6 +73,7 @@ static void __exit slabshm_exit(void)
 	slabshm_names_exit();
 	/* Queued work, delayed work too, holds its slab */
 	slabshm_slabs_wait();
+	destroy_workqueue(slabshm_end_wq);
 	destroy_workqueue(slabshm_wq);
 	slabshm_reclaim_module_exit();
 	slabshm_arena_module_exit();

@@ -2,6 +2,7 @@
 /*
  * Readers: registration, the look at all slots, eviction.
  */
+#include <linux/list_sort.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/pid.h>
@@ -83,7 +84,7 @@ static void reader_remove(struct slabshm_readers *readers,
 
 	xa_erase(&reader->client->readers, reader->index);
 	list_del(&reader->link);
-	readers->count--;
+	WRITE_ONCE(readers->count, readers->count - 1);
 	reader_free(reader);
 }
 
@@ -106,41 +107,44 @@ static void readers_sweep(struct slabshm_client *client, bool all)
 	mutex_unlock(&readers->lock);
 }
 
-/* Room for one more in the table of a scan. */
-static int readers_reserve(struct slabshm_readers *readers)
+/*
+ * Room for one more in the table of a scan, and the page of the slot.  Memory
+ * comes before the lock: who must wait for it shall not stop reclaim.
+ */
+static int reader_reserve(struct slabshm_client *client, u32 index)
 {
-	unsigned int capacity = max(64U, readers->capacity * 2);
-	struct slabshm_cover *cover;
+	struct slabshm_readers *readers = &client->slab->readers;
+	struct page **slot = &client->reader_pages[index / SLOTS_PER_PAGE];
+	unsigned int capacity = READ_ONCE(readers->capacity);
+	struct slabshm_cover *cover = NULL;
+	struct page *page;
 
-	lockdep_assert_held(&readers->lock);
+	if (!READ_ONCE(*slot)) {
+		page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+		if (!page)
+			return -ENOMEM;
+		/* Orders the zeros before the page; pairs with reader_fault() */
+		if (cmpxchg(slot, NULL, page))
+			__free_page(page);
+	}
 
-	if (readers->count < readers->capacity)
+	/* Early, as others may come in between */
+	if (READ_ONCE(readers->count) < capacity - capacity / 4)
 		return 0;
+	capacity = max(64U, capacity * 2);
 	cover = kvmalloc_array(capacity, sizeof(*cover), GFP_KERNEL_ACCOUNT);
 	if (!cover)
 		return -ENOMEM;
-	/* What is in the old one is good under the lock of its scan only */
-	kvfree(readers->cover);
-	readers->cover = cover;
-	readers->ncover = 0;
-	readers->capacity = capacity;
-	return 0;
-}
-
-/* The page of a slot in the client's reader region. */
-static void *reader_page(struct slabshm_client *client, u32 index)
-{
-	struct page **page = &client->reader_pages[index / SLOTS_PER_PAGE];
-
-	lockdep_assert_held(&client->slab->readers.lock);
-
-	if (!*page) {
-		struct page *new = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
-
-		/* Orders the zeros before the page; pairs with reader_fault() */
-		smp_store_release(page, new);
+	mutex_lock(&readers->lock);
+	if (readers->capacity < capacity) {
+		/* What is in the old one is good under the lock of its scan */
+		swap(readers->cover, cover);
+		readers->ncover = 0;
+		WRITE_ONCE(readers->capacity, capacity);
 	}
-	return *page ? page_address(*page) : NULL;
+	mutex_unlock(&readers->lock);
+	kvfree(cover);
+	return 0;
 }
 
 static int reader_add(struct slabshm_client *client,
@@ -148,36 +152,42 @@ static int reader_add(struct slabshm_client *client,
 {
 	struct slabshm_slab *slab = client->slab;
 	struct slabshm_readers *readers = &slab->readers;
-	char *page;
+	struct slabshm_slot *page;
 	int err;
 
-	lockdep_assert_held(&readers->lock);
-
-	if (readers->count >= READ_ONCE(max_readers))
-		return -EDQUOT;
-	err = readers_reserve(readers);
-	if (err)
-		return err;
 	/* A reservation: READER_CHECK does not find it yet */
 	err = xa_alloc(&client->readers, &reader->index, NULL,
 		       XA_LIMIT(0, SLOTS - 1), GFP_KERNEL_ACCOUNT);
 	if (err)
 		return err == -EBUSY ? -EDQUOT : err;
-	page = reader_page(client, reader->index);
-	if (!page) {
-		xa_erase(&client->readers, reader->index);
-		return -ENOMEM;
-	}
-	reader->slot = (struct slabshm_slot *)page +
-		       reader->index % SLOTS_PER_PAGE;
+	err = reader_reserve(client, reader->index);
+	if (err)
+		goto erase;
+	page = page_address(client->reader_pages[reader->index / SLOTS_PER_PAGE]);
+	reader->slot = &page[reader->index % SLOTS_PER_PAGE];
+
+	mutex_lock(&readers->lock);
+	err = -EDQUOT;
+	if (readers->count >= slabshm_slab_share(slab, READ_ONCE(max_readers)))
+		goto unlock;
+	err = -EAGAIN;
+	if (readers->count >= readers->capacity)
+		goto unlock;
 	/* Whatever a former user of the slot left there counts for nothing */
 	reader->floor = header_commit(slab);
 	reader->id = ++readers->last_id;
 	list_add_tail(&reader->link, &readers->list);
-	readers->count++;
+	WRITE_ONCE(readers->count, readers->count + 1);
 	/* The entry is reserved, so this takes no memory */
 	xa_store(&client->readers, reader->index, reader, GFP_KERNEL);
+	mutex_unlock(&readers->lock);
 	return 0;
+
+unlock:
+	mutex_unlock(&readers->lock);
+erase:
+	xa_erase(&client->readers, reader->index);
+	return err;
 }
 
 /**
@@ -190,8 +200,8 @@ static int reader_add(struct slabshm_client *client,
  */
 int slabshm_reader_register(struct slabshm_client *client, u32 *index)
 {
-	struct slabshm_readers *readers = &client->slab->readers;
 	struct slabshm_reader *reader;
+	bool swept = false;
 	int err;
 
 	reader = kzalloc(sizeof(*reader), GFP_KERNEL_ACCOUNT);
@@ -200,15 +210,15 @@ int slabshm_reader_register(struct slabshm_client *client, u32 *index)
 	reader->client = client;
 	reader->pid = get_task_pid(current, PIDTYPE_PID);
 
-	mutex_lock(&readers->lock);
-	err = reader_add(client, reader);
-	mutex_unlock(&readers->lock);
-	if (err == -EDQUOT) {
-		/* Threads that ended without a word may have left slots */
-		readers_sweep(client, false);
-		mutex_lock(&readers->lock);
+	for (;;) {
 		err = reader_add(client, reader);
-		mutex_unlock(&readers->lock);
+		if (err == -EDQUOT && !swept) {
+			/* Threads that ended without a word left slots */
+			readers_sweep(client, false);
+			swept = true;
+		} else if (err != -EAGAIN) {
+			break;
+		}
 	}
 	if (err) {
 		put_pid(reader->pid);
@@ -351,15 +361,16 @@ void slabshm_readers_scan(struct slabshm_slab *slab)
 		reader->lo = smp_load_acquire(&reader->slot->lo);
 		reader->hi = READ_ONCE(reader->slot->hi);
 		if (reader->lo && reader->lo >= reader->floor &&
-		    reader_dead(reader))
+		    reader->floor != U64_MAX && reader_dead(reader))
 			slabshm_reader_evict(slab, reader);
-		if (reader->lo < reader->floor)
+		if (reader->lo < reader->floor || reader->floor == U64_MAX)
 			reader->lo = 0;		/* evicted, or a lie */
 		if (!reader->lo)
 			continue;
 		readers->cover[n].lo = reader->lo;
 		readers->cover[n].hi = reader->hi;
 		readers->cover[n].bytes = 0;
+		readers->cover[n].reader = reader;
 		n++;
 	}
 	sort(readers->cover, n, sizeof(*readers->cover), cover_cmp, NULL);
@@ -445,26 +456,54 @@ static void readers_evict(struct slabshm_slab *slab,
 	smp_wmb();	/* as the second one there */
 }
 
+static int retired_later(void *looked, const struct list_head *a,
+			 const struct list_head *b)
+{
+	const struct slabshm_record *x, *y;
+
+	x = list_entry(a, struct slabshm_record, link);
+	y = list_entry(b, struct slabshm_record, link);
+	if (!(++*(unsigned int *)looked % 4096))
+		cond_resched();
+	return x->retired < y->retired;
+}
+
 /**
- * slabshm_readers_evict() - withdraw all pins that hold a block, and scan again
- * @slab: scanned
- * @record: of the block
+ * slabshm_readers_evict() - withdraw all pins that hold some of these blocks
+ * @slab: scanned, and is scanned again
+ * @records: of the blocks, which are sorted
  * @others: with all the other pins of these clients
  *
- * A reader that is evicted can not hold this block again, whatever it writes.
+ * From the pin with the largest lo to that with the least, more and more blocks
+ * have an R above it; it holds one if the least B of these is not above its hi.
+ * So this is one walk along both lists.  A reader that is evicted can not hold
+ * any of these blocks again, whatever it writes.
  *
- * Context: slabshm_readers.lock is held.
+ * Context: may sleep; slabshm_readers.lock is held.
  */
-void slabshm_readers_evict(struct slabshm_slab *slab,
-			   const struct slabshm_record *record, bool others)
+void slabshm_readers_evict(struct slabshm_slab *slab, struct list_head *records,
+			   bool others)
 {
 	struct slabshm_readers *readers = &slab->readers;
-	struct slabshm_reader *reader;
+	unsigned int i, looked = 0;
+	struct slabshm_record *record;
+	u64 born = U64_MAX;
 
 	lockdep_assert_held(&readers->lock);
 
-	list_for_each_entry(reader, &readers->list, link) {
-		if (reader_holds(reader, record))
+	list_sort(&looked, records, retired_later);
+	record = list_first_entry(records, struct slabshm_record, link);
+	for (i = readers->ncover; i--; ) {
+		struct slabshm_reader *reader = readers->cover[i].reader;
+
+		while (!list_entry_is_head(record, records, link) &&
+		       record->retired > reader->lo) {
+			born = min(born, record->born);
+			record = list_next_entry(record, link);
+			if (!(++looked % 4096))
+				cond_resched();
+		}
+		if (born <= reader->hi)
 			readers_evict(slab, reader, others);
 	}
 	slabshm_readers_scan(slab);

@@ -74,6 +74,7 @@ struct slabshm_readers {
 		u64 lo;
 		u64 hi;
 		u64 bytes;
+		struct slabshm_reader *reader;
 	} *cover;
 	unsigned int ncover;
 	unsigned int capacity;
@@ -92,8 +93,8 @@ void slabshm_readers_scan(struct slabshm_slab *slab);
 struct slabshm_cover *
 slabshm_readers_hold(const struct slabshm_readers *readers,
 		     const struct slabshm_record *record);
-void slabshm_readers_evict(struct slabshm_slab *slab,
-			   const struct slabshm_record *record, bool others);
+void slabshm_readers_evict(struct slabshm_slab *slab, struct list_head *records,
+			   bool others);
 void slabshm_readers_evict_most(struct slabshm_slab *slab, unsigned int round);
 void slabshm_reader_evict(struct slabshm_slab *slab,
 			  struct slabshm_reader *reader);

@@ -21,12 +21,22 @@ static bool poison;
 module_param(poison, bool, 0644);
 MODULE_PARM_DESC(poison, "overwrite reclaimed blocks, for tests (default off)");
 
+/*
+ * Slots that change all the time can stay ahead of so many evictions in a row;
+ * then the next look goes on.
+ */
+#define EVICT_ROUNDS	4
+
 /* Looks at held blocks: soon at first, then less and less often. */
 #define DELAY_MIN	msecs_to_jiffies(8)
 #define DELAY_MAX	HZ
 
-/* No more expedited grace periods than this, each disturbs every CPU */
+/*
+ * No more expedited grace periods than this, for all slabs together: each
+ * disturbs every CPU.  If two get by at once, that is no harm.
+ */
 #define URGENT_EVERY	msecs_to_jiffies(8)
+static unsigned long last_urgent = INITIAL_JIFFIES;
 
 static struct kmem_cache *record_cache;
 
@@ -237,42 +247,48 @@ static void held_add(struct slabshm_slab *slab, struct slabshm_record *record,
 }
 
 /*
- * Free the records that no reader holds, keep the others in @held; those that
- * were retired at @expired or before are held by nobody: who tries is evicted.
- * Returns how many were freed.
+ * Free the records that no reader holds, keep the others in @held; who holds one
+ * that was retired at @expired or before is evicted.  Returns how many were
+ * freed.
  */
 static u64 reclaim_list(struct slabshm_slab *slab, struct list_head *records,
 			u64 expired)
 {
 	struct slabshm_readers *readers = &slab->readers;
 	struct slabshm_record *record, *next;
-	unsigned int n = 0, looked = 0;
+	unsigned int round, n = 0, looked = 0;
 	struct slabshm_cover *holder;
 	u64 freed = 0;
+	LIST_HEAD(overdue);
 	LIST_HEAD(batch);
-	bool again;
 
 	lockdep_assert_held(&readers->lock);
 
-	list_for_each_entry_safe(record, next, records, link) {
-		if (!(++looked % 1024))
-			cond_resched();
-		holder = slabshm_readers_hold(readers, record);
-		if (holder && record->retired > expired) {
-			held_add(slab, record, holder);
-			continue;
-		}
-		/* Again, as slots may have changed meanwhile */
-		for (again = false; holder; again = true) {
-			slabshm_readers_evict(slab, record, again);
+	for (round = 0; !list_empty(records); round++) {
+		list_for_each_entry_safe(record, next, records, link) {
+			if (!(++looked % 1024))
+				cond_resched();
 			holder = slabshm_readers_hold(readers, record);
+			if (holder && (record->retired > expired ||
+				       round == EVICT_ROUNDS)) {
+				held_add(slab, record, holder);
+				continue;
+			}
+			if (holder) {
+				list_move_tail(&record->link, &overdue);
+				continue;
+			}
+			list_move_tail(&record->link, &batch);
+			freed++;
+			if (++n == SLABSHM_BATCH_MAX) {
+				reclaim_batch(slab, &batch);
+				n = 0;
+			}
 		}
-		list_move_tail(&record->link, &batch);
-		freed++;
-		if (++n == SLABSHM_BATCH_MAX) {
-			reclaim_batch(slab, &batch);
-			n = 0;
-		}
+		/* Who changed its slot meanwhile goes with all its client's */
+		if (!list_empty(&overdue))
+			slabshm_readers_evict(slab, &overdue, round);
+		list_splice_init(&overdue, records);
 	}
 	reclaim_batch(slab, &batch);
 	return freed;
@@ -425,7 +441,7 @@ static void reclaim_work(struct work_struct *work)
 	bool progress = false, looked, urgent;
 	LIST_HEAD(records);
 	LIST_HEAD(objects);
-	u64 commit, expired;
+	u64 commit, expired, round;
 
 	/* The batch is cut before the grace period starts */
 	spin_lock(&slab->cells.lock);
@@ -434,6 +450,7 @@ static void reclaim_work(struct work_struct *work)
 	commit = slab->cells.commit;
 	urgent = reclaim->urgent;
 	reclaim->urgent = false;
+	round = ++reclaim->begun;
 	spin_unlock(&slab->cells.lock);
 
 	/*
@@ -444,10 +461,10 @@ static void reclaim_work(struct work_struct *work)
 	 * batch retired.  Pairs with the compiler barriers in pin and advance.
 	 */
 	if (!list_empty(&records) || !list_empty(&objects)) {
-		if (urgent && time_after_eq(jiffies, reclaim->last_urgent +
+		if (urgent && time_after_eq(jiffies, READ_ONCE(last_urgent) +
 					    URGENT_EVERY)) {
+			WRITE_ONCE(last_urgent, jiffies);
 			synchronize_rcu_expedited();
-			reclaim->last_urgent = jiffies;
 		} else {
 			synchronize_rcu();
 		}
@@ -470,6 +487,8 @@ static void reclaim_work(struct work_struct *work)
 	if (looked || list_empty(&reclaim->held))
 		reclaim_schedule(slab, progress);
 	mutex_unlock(&slab->readers.lock);
+	WRITE_ONCE(reclaim->ended, round);
+	wake_up_all(&reclaim->wait);
 	slabshm_slab_put(slab);
 }
 
@@ -499,9 +518,11 @@ bool slabshm_reclaim_now(struct slabshm_slab *slab, u64 least)
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
 	/* Only a hint: it changes under another lock */
 	u64 held = data_race(reclaim->held_bytes);
+	u64 round;
 	bool worth;
 
 	spin_lock(&slab->cells.lock);
+	round = reclaim->begun + 1;
 	worth = reclaim->bytes > held && reclaim->bytes - held > least;
 	if (worth)
 		reclaim->urgent = true;
@@ -509,7 +530,8 @@ bool slabshm_reclaim_now(struct slabshm_slab *slab, u64 least)
 	if (!worth)
 		return false;
 	slabshm_reclaim_queue(slab);
-	flush_work(&reclaim->work);
+	/* A fatal signal is for the caller to see */
+	wait_event_killable(reclaim->wait, READ_ONCE(reclaim->ended) >= round);
 	return true;
 }
 
@@ -518,13 +540,14 @@ bool slabshm_reclaim_now(struct slabshm_slab *slab, u64 least)
  * @slab: whose
  * @bytes: that it needs; if that many are not free or held back, nobody is
  *	evicted
+ * @apart: if that many are free, they lie apart: evict all the same
  *
  * Evicts those who hold back the most; the caller tries again.
  *
  * Context: may sleep; takes slabshm_readers.lock.
  * Return: whether space was freed.
  */
-bool slabshm_reclaim_evict(struct slabshm_slab *slab, u64 bytes)
+bool slabshm_reclaim_evict(struct slabshm_slab *slab, u64 bytes, bool apart)
 {
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
 	u64 free, need;
@@ -537,7 +560,8 @@ bool slabshm_reclaim_evict(struct slabshm_slab *slab, u64 bytes)
 	spin_unlock(&slab->arena.lock);
 	/* If it would do but lies apart, what is held may lie between */
 	need = bytes > free ? bytes - free : reclaim->held_bytes / 4 + 1;
-	enough = reclaim->held_bytes && reclaim->held_bytes >= need;
+	enough = reclaim->held_bytes && reclaim->held_bytes >= need &&
+		 (bytes > free || apart);
 	if (enough)
 		reclaim_to_limit(slab, reclaim->held_bytes - need);
 	mutex_unlock(&slab->readers.lock);
@@ -559,6 +583,7 @@ void slabshm_reclaim_init(struct slabshm_slab *slab, u32 timeout_ms, u64 limit)
 	INIT_LIST_HEAD(&reclaim->blocks);
 	INIT_LIST_HEAD(&reclaim->objects);
 	INIT_LIST_HEAD(&reclaim->held);
+	init_waitqueue_head(&reclaim->wait);
 	INIT_WORK(&reclaim->work, reclaim_work);
 	INIT_DELAYED_WORK(&reclaim->retry, reclaim_retry);
 	reclaim->timeout = msecs_to_jiffies(timeout_ms);
@@ -566,7 +591,6 @@ void slabshm_reclaim_init(struct slabshm_slab *slab, u32 timeout_ms, u64 limit)
 				   1UL);
 	reclaim->limit = limit;
 	reclaim->delay = DELAY_MIN;
-	reclaim->last_urgent = jiffies - URGENT_EVERY;
 	mutex_init(&reclaim->turn);
 }
 

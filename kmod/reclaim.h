@@ -22,6 +22,7 @@
 #include <linux/mutex.h>
 #include <linux/slabshm.h>
 #include <linux/types.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 
 struct slabshm_slab;
@@ -125,7 +126,9 @@ static inline void slabshm_record_set_kind(struct slabshm_record *record,
  * @work: takes a batch
  * @retry: queues @work while there are held blocks
  * @urgent: an allocation waits for @work
- * @last_urgent: jiffies of the last expedited grace period
+ * @begun: rounds whose batch was cut, protected by slabshm_cells.lock
+ * @ended: rounds that are done; waited for at @wait
+ * @wait: allocations, for a round
  * @turn: held by the allocation, of those that found no space, that is next
  *
  * @blocks, @objects, @bytes, @count, @freed and @urgent are protected by
@@ -156,7 +159,9 @@ struct slabshm_reclaim {
 	struct work_struct work;
 	struct delayed_work retry;
 	bool urgent;
-	unsigned long last_urgent;
+	u64 begun;
+	u64 ended;
+	wait_queue_head_t wait;
 	struct mutex turn;	/* allocations without space, outermost */
 };
 
@@ -179,7 +184,7 @@ void slabshm_retire_object(struct slabshm_slab *slab,
 
 void slabshm_reclaim_queue(struct slabshm_slab *slab);
 bool slabshm_reclaim_now(struct slabshm_slab *slab, u64 least);
-bool slabshm_reclaim_evict(struct slabshm_slab *slab, u64 bytes);
+bool slabshm_reclaim_evict(struct slabshm_slab *slab, u64 bytes, bool apart);
 u64 slabshm_reclaim_age_ms(struct slabshm_slab *slab, u64 commit);
 
 #endif /* _SLABSHM_RECLAIM_H */

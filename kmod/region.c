@@ -125,18 +125,15 @@ static vm_fault_t control_fault(struct vm_fault *vmf)
 	struct slabshm_control *control = &client->slab->control;
 	unsigned long index = vmf->pgoff -
 			      (SLABSHM_CONTROL_OFFSET >> PAGE_SHIFT);
-	void *page;
+	struct page *page;
 
 	if (index >= control->npages)
 		return VM_FAULT_SIGBUS;
-	/*
-	 * Whoever reads with a cell handle that somebody made up shall find a
-	 * cell that never was, not SIGBUS.  The page is charged to the reader.
-	 */
-	page = slabshm_control_populate(control, index);
+	/* Pairs with the cmpxchg() in slabshm_control_populate() */
+	page = smp_load_acquire(&control->pages[index]);
 	if (!page)
-		return VM_FAULT_OOM;
-	return vmf_insert_pfn(vmf->vma, vmf->address, page_to_pfn(virt_to_page(page)));
+		return VM_FAULT_SIGBUS;
+	return vmf_insert_pfn(vmf->vma, vmf->address, page_to_pfn(page));
 }
 
 static int region_may_split(struct vm_area_struct *vma, unsigned long addr)
@@ -213,6 +210,7 @@ static int reader_mmap(struct slabshm_client *client,
 static int data_mmap(struct slabshm_client *client,
 		     struct vm_area_struct *vma)
 {
+	struct slabshm_slab *slab = client->slab;
 	unsigned long drop = VM_MAYEXEC;
 
 	if (vma->vm_flags & VM_EXEC)
@@ -227,7 +225,7 @@ static int data_mmap(struct slabshm_client *client,
 	 * that would fill every hole.
 	 */
 	vm_flags_mod(vma, VM_DONTCOPY | VM_DONTDUMP, drop);
-	vma_set_file(vma, client->slab->data);
+	vma_set_file(vma, client->rdonly ? slab->data_ro : slab->data);
 	return slabshm_call_mmap(vma->vm_file, vma);
 }
 

@@ -33,7 +33,7 @@ struct vm_area_struct;
  * @map_page: constant, page where the page map starts
  *
  * The region is mapped whole from the start; a page that is not there yet is
- * made by who looks at it.  Mappings hold the client's file, the client holds the slab, so the
+ * SIGBUS.  Mappings hold the client's file, the client holds the slab, so the
  * pages outlive every mapping.
  */
 struct slabshm_control {

@@ -96,6 +96,8 @@ static void slab_destroy(struct slabshm_slab *slab)
 	slabshm_cells_destroy(slab);
 	slabshm_arena_destroy(&slab->arena);
 	slabshm_control_destroy(&slab->control);
+	if (slab->data_ro)
+		fput(slab->data_ro);
 	if (slab->data)
 		fput(slab->data);
 	slabshm_user_uncharge(&slab->user->slabs, 1);
@@ -237,6 +239,12 @@ static struct slabshm_slab *slab_create(const struct slabshm_attach *arg)
 	if (IS_ERR(slab->data)) {
 		err = PTR_ERR(slab->data);
 		slab->data = NULL;
+		goto destroy;
+	}
+	slab->data_ro = slabshm_data_open_ro(slab->data);
+	if (IS_ERR(slab->data_ro)) {
+		err = PTR_ERR(slab->data_ro);
+		slab->data_ro = NULL;
 		goto destroy;
 	}
 	err = slabshm_data_grow(slab, arg->size, true);
@@ -446,6 +454,25 @@ int slabshm_slab_setattr(struct slabshm_slab *slab,
 			    file_dentry(slab->data), &attr, NULL);
 	inode_unlock(inode);
 	return err;
+}
+
+/**
+ * slabshm_slab_share() - how much of a slab's limit is there for the caller
+ * @slab: the slab
+ * @limit: of all
+ *
+ * A quarter is kept for the owner, so that others, who may just read perhaps,
+ * cannot lock the owner out.
+ *
+ * Context: process context.
+ * Return: the limit for the calling user.
+ */
+unsigned int slabshm_slab_share(struct slabshm_slab *slab, unsigned int limit)
+{
+	if (uid_eq(file_inode(slab->data)->i_uid, current_fsuid()) ||
+	    capable(CAP_SYS_RESOURCE))
+		return limit;
+	return limit - limit / 4;
 }
 
 /**

@@ -53,6 +53,7 @@ struct slabshm_user;
  *	Protected by slabshm_names_lock
  * @persist: holds a reference of its own. Protected by slabshm_names_lock
  * @data: constant, the shmem file; its inode has the owner and the mode
+ * @data_ro: constant, the same opened for reading, which read-only clients map
  * @control: see there
  * @arena: which bytes are whose; has a lock of its own
  * @cells: cells and clock; has a lock of its own
@@ -78,6 +79,7 @@ struct slabshm_slab {
 	struct list_head names;
 	bool persist;
 	struct file *data;
+	struct file *data_ro;
 	struct slabshm_control control;
 	struct slabshm_arena arena;
 	struct slabshm_cells cells;
@@ -97,6 +99,7 @@ struct slabshm_slab {
 };
 
 extern struct workqueue_struct *slabshm_wq;
+extern struct workqueue_struct *slabshm_end_wq;
 
 struct slabshm_slab *slabshm_slab_open(const struct slabshm_attach *arg,
 				       bool *created);
@@ -106,6 +109,7 @@ void slabshm_slab_persist(struct slabshm_slab *slab);
 int slabshm_slab_unlink(const char *name);
 int slabshm_slab_setattr(struct slabshm_slab *slab,
 			 const struct slabshm_setattr *arg);
+unsigned int slabshm_slab_share(struct slabshm_slab *slab, unsigned int limit);
 bool slabshm_slab_owned_by(struct slabshm_slab *slab, u32 uid);
 void slabshm_slab_stat(struct slabshm_slab *slab, struct slabshm_stat *stat);
 unsigned int slabshm_slab_list(u64 *cursor, struct slabshm_stat *stat,

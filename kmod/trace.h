@@ -137,7 +137,7 @@ DECLARE_EVENT_CLASS(slabshm_cell,
 	TP_fast_assign(
 		__entry->slab = slab->id;
 		__entry->cell = cell;
-		strscpy(__entry->name, name, sizeof(__entry->name));
+		strscpy_pad(__entry->name, name, sizeof(__entry->name));
 	),
 	TP_printk("slab=%llu cell=%u name=%s", __entry->slab, __entry->cell,
 		  __entry->name)

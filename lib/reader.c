@@ -154,7 +154,7 @@ static int reader_register(struct handle *h, struct slabshm_reader *r)
 	r->header = h->s.header;
 	r->cells = h->s.cells;
 	r->data = h->s.data;
-	r->max_cells = h->s.max_cells;
+	r->max_cells = h->s.header->cells_ready;
 	r->index = arg.slot;
 	r->s = &h->s;
 	__atomic_store_n(&r->slot->lo, 0, __ATOMIC_RELAXED);
@@ -363,14 +363,17 @@ static int pick(struct slabshm_reader *r, const struct slabshm_ref *ref,
 	return offset ? 0 : -ENODATA;
 }
 
-static int check_ref(const struct slabshm_reader *r,
+static int check_ref(struct slabshm_reader *r,
 		     const struct slabshm_ref *ref)
 {
 	if (!r->state)
 		return -EIO;
-	if (ref->cell >= r->max_cells || !ref->generation)
+	if (!ref->generation || ref->cell >= r->s->max_cells)
 		return -EINVAL;
-	return 0;
+	/* Beyond these, the cell table may have no memory yet */
+	r->max_cells = __atomic_load_n(&r->header->cells_ready,
+				       __ATOMIC_RELAXED);
+	return ref->cell < r->max_cells ? 0 : -EINVAL;
 }
 
 /* The newest version, which is younger than the pin, or not a usual one. */

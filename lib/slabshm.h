@@ -484,7 +484,8 @@ int64_t slabshm_assign(struct slabshm *s, const struct slabshm_ref *ref,
  * @header: start of the control region
  * @cells: the cell table
  * @data: the slab's data
- * @max_cells: entries in the cell table; 0 in a child after fork()
+ * @max_cells: entries in the cell table that are known to be there; 0 in a
+ *	child after fork()
  * @index: of the slot
  * @s: the handle
  *

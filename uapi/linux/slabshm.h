@@ -128,6 +128,8 @@ struct slabshm_cell {
  * @reserved1: 0
  * @size: bytes of data now; only grows
  * @evictions: counts the pins that the kernel withdrew
+ * @cells_ready: entries of the cell table that may be looked at; only grows.
+ *	To touch a page of the region that is not there yet is SIGBUS
  * @reserved2: 0
  * @classes: bytes of a block of each size class
  */
@@ -150,7 +152,8 @@ struct slabshm_header {
 
 	__aligned_u64 size;
 	__aligned_u64 evictions;
-	__aligned_u64 reserved2[6];
+	__u32 cells_ready;
+	__u32 reserved2[11];
 
 	__u32 classes[SLABSHM_CLASSES_MAX];
 };
