@@ -280,8 +280,8 @@ int slabshm_data_make_room(struct slabshm_slab *slab, unsigned long need,
 {
 	int err = 0;
 
-	/* Page 0 is no block's */
-	if (need >= slab->max_size >> PAGE_SHIFT)
+	/* Page 0 is no block's; small ones do with what there is */
+	if (need > SMALL_PAGES && need >= slab->max_size >> PAGE_SHIFT)
 		return -ENOSPC;
 	if (mutex_lock_killable(&slab->grow_lock))
 		return -EINTR;

@@ -29,12 +29,15 @@ LAYOUT(slabshm_header, commit, 128);
 LAYOUT(slabshm_header, size, 192);
 LAYOUT(slabshm_header, evictions, 200);
 LAYOUT(slabshm_header, classes, 256);
-SIZE(slabshm_attach, 360);
+LAYOUT(slabshm_header, cells_ready, 208);
+SIZE(slabshm_slot, 64);
+SIZE(slabshm_attach, 376);
 LAYOUT(slabshm_attach, max_size, 16);
 LAYOUT(slabshm_attach, max_cells, 32);
-LAYOUT(slabshm_attach, features, 48);
-LAYOUT(slabshm_attach, reader_size, 96);
-LAYOUT(slabshm_attach, name, 104);
+LAYOUT(slabshm_attach, held_limit, 56);
+LAYOUT(slabshm_attach, features, 64);
+LAYOUT(slabshm_attach, reader_size, 112);
+LAYOUT(slabshm_attach, name, 120);
 SIZE(slabshm_unlink, 264);
 LAYOUT(slabshm_unlink, name, 8);
 SIZE(slabshm_setattr, 16);
@@ -52,18 +55,23 @@ SIZE(slabshm_publish_cell, 40);
 SIZE(slabshm_publish_part, 16);
 SIZE(slabshm_publish, 40);
 LAYOUT(slabshm_publish, commit, 32);
-SIZE(slabshm_stat, 368);
+SIZE(slabshm_register, 8);
+SIZE(slabshm_unregister, 8);
+SIZE(slabshm_reader_check, 16);
+SIZE(slabshm_stat, 384);
 LAYOUT(slabshm_stat, cells, 80);
-LAYOUT(slabshm_stat, name, 112);
+LAYOUT(slabshm_stat, readers, 108);
+LAYOUT(slabshm_stat, name, 128);
 SIZE(slabshm_cell_entry, 312);
 SIZE(slabshm_client_entry, 32);
+SIZE(slabshm_reader_entry, 48);
 SIZE(slabshm_list, 32);
 
-static_assert(SLABSHM_IOC_ATTACH == 0xc168b500, "ATTACH");
-static_assert(SLABSHM_IOC_STAT == 0x8170b503, "STAT");
+static_assert(SLABSHM_IOC_ATTACH == 0xc178b500, "ATTACH");
+static_assert(SLABSHM_IOC_STAT == 0x8180b503, "STAT");
 static_assert(SLABSHM_IOC_PUBLISH == 0xc028b50c, "PUBLISH");
 
-#define NCALLS	13
+#define NCALLS	16
 
 /*
  * ---------------- The calls, each with a valid argument ----------------
@@ -207,6 +215,37 @@ static void fill_publish(struct heap *h, void *p)
 	};
 }
 
+static void fill_register(struct heap *h, void *p)
+{
+	struct slabshm_register *arg = p;
+
+	(void)h;
+	poison(arg, sizeof(*arg));
+	arg->flags = 0;
+}
+
+static __u32 some_slot(struct heap *h)
+{
+	struct slabshm_register slot = { 0 };
+
+	return call(h->c.fd, SLABSHM_IOC_REGISTER, &slot) ? POISON32 : slot.slot;
+}
+
+static void fill_unregister(struct heap *h, void *p)
+{
+	*(struct slabshm_unregister *)p = (struct slabshm_unregister){
+		.slot = some_slot(h),
+	};
+}
+
+static void fill_reader_check(struct heap *h, void *p)
+{
+	*(struct slabshm_reader_check *)p = (struct slabshm_reader_check){
+		.slot = some_slot(h),
+		.lo = ~0ULL,
+	};
+}
+
 static const struct known_call {
 	const char *name;
 	unsigned int cmd;
@@ -226,6 +265,10 @@ static const struct known_call {
 	{ "CELL_OPEN", SLABSHM_IOC_CELL_OPEN, ALL | OUT, fill_cell_open },
 	{ "CELL_REMOVE", SLABSHM_IOC_CELL_REMOVE, ALL, fill_cell_remove },
 	{ "PUBLISH", SLABSHM_IOC_PUBLISH, ALL, fill_publish },
+	{ "REGISTER", SLABSHM_IOC_REGISTER, SLAB | LIFE | OUT, fill_register },
+	{ "UNREGISTER", SLABSHM_IOC_UNREGISTER, SLAB | LIFE, fill_unregister },
+	{ "READER_CHECK", SLABSHM_IOC_READER_CHECK, SLAB | LIFE,
+	  fill_reader_check },
 };
 
 static const struct known_call * const calls_end = known_calls + NCALLS;
@@ -616,6 +659,8 @@ TEST_F(abi, read_only_client)
 		if (k->needs & WRITE) {
 			EXPECT_REFUSED(EACCES, call(h->ro.fd, k->cmd, arg))
 				TH_LOG("%s", k->name);
+		} else if (k->needs == (SLAB | LIFE)) {
+			continue;	/* about slots, each client's own */
 		} else if (k->needs & SLAB) {
 			EXPECT_EQ(0, call(h->ro.fd, k->cmd, arg))
 				TH_LOG("%s", k->name);
@@ -635,6 +680,10 @@ static const struct reserved {
 	  offsetof(struct slabshm_##type, field), bits, known }
 	RESERVED(ATTACH, attach, flags, 32, 0x7f),
 	RESERVED(ATTACH, attach, mode, 32, 0777),
+	RESERVED(ATTACH, attach, pad, 32, 0),
+	RESERVED(REGISTER, register, flags, 32, 0),
+	RESERVED(UNREGISTER, unregister, flags, 32, 0),
+	RESERVED(READER_CHECK, reader_check, flags, 32, 0),
 	RESERVED(UNLINK, unlink, flags, 32, 0),
 	RESERVED(UNLINK, unlink, pad, 32, 0),
 	RESERVED(SETATTR, setattr, mask, 32, 7),

@@ -458,7 +458,7 @@ TEST_F(cells, list_refusals)
 		.entries = (uintptr_t)h->entries,
 		.count = 1,
 	};
-	static const __u32 whats[] = { 0, 4, 255, ~0U };
+	static const __u32 whats[] = { 0, 5, 255, ~0U };
 	static const __u32 sizes[] = { 0, PAGE + 1, ~0U };
 	const __u64 bad[] = { 0, KERNEL_ADDRESS, (uintptr_t)h->page + PAGE - 1,
 			      (uintptr_t)h->page + PAGE, ~0ULL };

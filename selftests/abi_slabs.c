@@ -81,7 +81,8 @@ TEST_F(slabs, attach)
 	EXPECT_EQ(MIB, st.backed);
 	EXPECT_EQ(MIB, st.free);
 	EXPECT_EQ(0, st.live | st.retired | st.blocks | st.retired_blocks |
-		  st.cells | st.uid | st.gid | st.pad);
+		  st.cells | st.uid | st.gid | st.readers | st.held |
+		  st.evictions);
 	EXPECT_EQ(1, st.commit);
 	EXPECT_EQ(1000, st.max_cells);
 	EXPECT_EQ(1, st.clients);
