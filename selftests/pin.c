@@ -492,12 +492,12 @@ static int use_inherited(void *arg)
 	must_do(slabshm_open_fd(&s, slabshm_fd(f->s), 0));
 	must_do(slabshm_pin(s, &pin));
 	must_do(slabshm_get(&pin, f->ref, &view));
-	must(stat_of(s).readers == 2);
+	must(wait_until(stat_of(s).readers == 2, BACK_MS));
 	must(slabshm_unpin(&f->pin) == -EIO);
 	must_do(slabshm_unpin(&pin));
 	must(!pthread_create(&thread, NULL, pin_often, s));
 	must(!pthread_join(thread, NULL));
-	must(stat_of(s).readers == 2);
+	must(wait_until(stat_of(s).readers == 2, BACK_MS));
 	slabshm_close(f->s);
 	must_do(slabshm_pin(s, &pin));
 	must_do(slabshm_unpin(&pin));
