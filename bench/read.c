@@ -83,88 +83,129 @@ static bool seq_retry(unsigned int seq)
 	return __atomic_load_n(&seqlock.seq, __ATOMIC_RELAXED) != seq;
 }
 
-/* So that the compiler takes @p for used, and no copy for known. */
+/* So that the compiler takes @p for used. */
 static void use(const void *p)
 {
 	__asm__ volatile("" :: "r"(p) : "memory");
 }
 
-static const size_t size = SIZE;
+/* What an operation works on; its own copy for each loop, in registers. */
+struct ctx {
+	const struct slabshm *s;
+	size_t length;
+};
 
-/* Runs STATEMENT in a loop; the instructions of a round, the best of some. */
-#define MEASURE(STATEMENT)						\
-({									\
-	uint64_t best_ = UINT64_MAX, t_;				\
-	int i_, k_;							\
-									\
-	for (k_ = 0; k_ < ROUNDS; k_++) {				\
-		t_ = now();						\
-		for (i_ = 0; i_ < LOOPS; i_++) {			\
-			STATEMENT;					\
-			__asm__ volatile("" ::: "memory");		\
-		}							\
-		t_ = now() - t_;					\
-		if (t_ < best_)						\
-			best_ = t_;					\
-	}								\
-	(double)best_ / LOOPS;						\
-})
+static __always_inline void op_nothing(struct ctx *c)
+{
+	(void)c;
+}
+
+static __always_inline void op_pin(struct ctx *c)
+{
+	struct slabshm_view view;
+	struct slabshm_pin pin;
+
+	if (slabshm_pin(c->s, &pin) || slabshm_get(&pin, &ref, &view))
+		abort();
+	use(view.data);
+	if (slabshm_unpin(&pin))
+		abort();
+}
+
+static __always_inline void op_pointer(struct ctx *c)
+{
+	const char *pointer;
+	unsigned int seq;
+
+	(void)c;
+	do {
+		seq = seq_begin();
+		pointer = __atomic_load_n(&seqlock.pointer, __ATOMIC_RELAXED);
+	} while (seq_retry(seq));
+	use(pointer);
+}
+
+static __always_inline void op_urcu(struct ctx *c)
+{
+	(void)c;
+	urcu_memb_read_lock();
+	urcu_memb_read_unlock();
+}
+
+static __always_inline void op_urcu_pointer(struct ctx *c)
+{
+	urcu_memb_read_lock();
+	op_pointer(c);
+	urcu_memb_read_unlock();
+}
+
+static __always_inline void op_read(struct ctx *c)
+{
+	if (slabshm_read(c->s, &ref, buf, c->length, NULL) != SIZE)
+		abort();
+}
+
+static __always_inline void op_copy(struct ctx *c)
+{
+	unsigned int seq;
+
+	do {
+		seq = seq_begin();
+		memcpy(buf, seqlock.bytes, c->length);
+	} while (seq_retry(seq));
+}
+
+static __always_inline void op_memcpy(struct ctx *c)
+{
+	memcpy(buf, seqlock.bytes, c->length);
+}
+
+/* Instructions of a round of the loop, the best of some. */
+static __always_inline double measure(void (*op)(struct ctx *c), const struct ctx *of)
+{
+	uint64_t best = UINT64_MAX, t;
+	struct ctx c = *of;
+	int i, k;
+
+	for (k = 0; k < ROUNDS; k++) {
+		t = now();
+		for (i = 0; i < LOOPS; i++) {
+			op(&c);
+			use(buf);
+		}
+		t = now() - t;
+		if (t < best)
+			best = t;
+	}
+	return (double)best / LOOPS;
+}
+
+static void show(const char *name, double instructions)
+{
+	printf("%-46s %7.1f\n", name, instructions);
+}
 
 static int insn(void)
 {
-	struct slabshm_pin pin;
-	struct slabshm_view view;
-	const char *pointer;
-	size_t length = *(const volatile size_t *)&size;
-	unsigned int seq;
+	struct ctx c = { .length = SIZE };
 	double loop;
-	const struct slabshm *s;
-	int bad = 0;
 
+	/* Of a length that the compiler does not know */
+	__asm__ ("" : "+r" (c.length));
 	set_up("bench-insn");
-	s = slab;
+	c.s = slab;
 	urcu_memb_register_thread();
-
-	loop = MEASURE();
+	loop = measure(op_nothing, &c);
 	printf("instructions an operation, less %.1f of the loop\n", loop);
-#define SHOW(name, STATEMENT)						\
-	printf("%-46s %7.1f\n", name, MEASURE(STATEMENT) - loop)
-
-	SHOW("slabshm pin + get + unpin",
-	     bad |= slabshm_pin(s, &pin);
-	     bad |= slabshm_get(&pin, &ref, &view);
-	     use(view.data);
-	     bad |= slabshm_unpin(&pin));
-	SHOW("seqlock pointer",
-	     do {
-		     seq = seq_begin();
-		     pointer = __atomic_load_n(&seqlock.pointer,
-					       __ATOMIC_RELAXED);
-	     } while (seq_retry(seq));
-	     use(pointer));
-	SHOW("liburcu-memb lock + unlock",
-	     urcu_memb_read_lock();
-	     urcu_memb_read_unlock());
-	SHOW("liburcu-memb lock + seqlock pointer + unlock",
-	     urcu_memb_read_lock();
-	     do {
-		     seq = seq_begin();
-		     pointer = __atomic_load_n(&seqlock.pointer,
-					       __ATOMIC_RELAXED);
-	     } while (seq_retry(seq));
-	     use(pointer);
-	     urcu_memb_read_unlock());
-	SHOW("slabshm read, 256 bytes",
-	     bad |= slabshm_read(s, &ref, buf, length, NULL) != SIZE);
-	SHOW("seqlock copy, 256 bytes",
-	     do {
-		     seq = seq_begin();
-		     memcpy(buf, seqlock.bytes, length);
-	     } while (seq_retry(seq)));
-	SHOW("memcpy, 256 bytes",
-	     memcpy(buf, seqlock.bytes, length));
+	show("slabshm pin + get + unpin", measure(op_pin, &c) - loop);
+	show("seqlock pointer", measure(op_pointer, &c) - loop);
+	show("liburcu-memb lock + unlock", measure(op_urcu, &c) - loop);
+	show("liburcu-memb lock + seqlock pointer + unlock",
+	     measure(op_urcu_pointer, &c) - loop);
+	show("slabshm read, 256 bytes", measure(op_read, &c) - loop);
+	show("seqlock copy, 256 bytes", measure(op_copy, &c) - loop);
+	show("memcpy, 256 bytes", measure(op_memcpy, &c) - loop);
 	urcu_memb_unregister_thread();
-	check("reading", bad ? -EIO : 0);
 	return 0;
 }
 
@@ -288,9 +329,11 @@ static void reclaim_delay(void)
 	}
 	qsort(publishes, SAMPLES, sizeof(*publishes), compare);
 	qsort(ns, SAMPLES, sizeof(*ns), compare);
-	printf("oldest object that waits for reclaim: median %llu publishes, %.1f ms; worst %llu publishes, %.1f ms\n",
+	puts("oldest object that waits for reclaim:");
+	printf("  median %llu publishes, %.1f ms\n",
 	       (unsigned long long)publishes[SAMPLES / 2],
-	       (double)ns[SAMPLES / 2] / 1e6,
+	       (double)ns[SAMPLES / 2] / 1e6);
+	printf("  worst %llu publishes, %.1f ms\n",
 	       (unsigned long long)publishes[SAMPLES - 1],
 	       (double)ns[SAMPLES - 1] / 1e6);
 }
