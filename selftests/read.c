@@ -576,7 +576,7 @@ static int read_in_turn(void *arg)
 {
 	struct board *b = arg;
 	struct slabshm *s = child_open(b->s);
-	uint64_t seed = any_seed(1), buf[8], who, seq, version;
+	uint64_t seed = any_seed(1), buf[8], who, seq, version = 0;
 	uint64_t last = 0, last_seq = 0;
 	unsigned int i;
 	ssize_t len;
@@ -780,7 +780,7 @@ static int add_one_by_one(void *arg)
 {
 	struct board *b = arg;
 	struct slabshm *s = child_open(b->s);
-	uint64_t value, version, last = 0;
+	uint64_t value, version = 0, last = 0;
 	unsigned int i, n = long_run() ? 4000 : 400;
 	int64_t block, ret;
 
@@ -809,7 +809,7 @@ static int add_one_by_one(void *arg)
 TEST_F_TIMEOUT(slab, no_lost_update, 200)
 {
 	struct board *b = self->b;
-	uint64_t value = 0, first, version;
+	uint64_t value = 0, first, version = 0;
 	unsigned int i;
 
 	make_cells(_metadata, b, 1);
