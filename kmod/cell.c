@@ -19,9 +19,11 @@
 
 #include "cell.h"
 #include "client.h"
+#include "lock.h"
 #include "reclaim.h"
 #include "slab.h"
 #include "trace.h"
+#include "watch.h"
 
 /**
  * struct cell - the kernel's side of a cell
@@ -33,6 +35,7 @@
  * @name: NULL while not in use
  * @object: what it holds; NULL while not in use
  * @spare: an empty object; there when @object has parts
+ * @queue: who holds its lock and who waits; NULL until it is needed
  */
 struct cell {
 	union {
@@ -45,6 +48,7 @@ struct cell {
 	char *name;
 	struct slabshm_object *object;
 	struct slabshm_object *spare;
+	struct slabshm_queue *queue;
 };
 
 #define CELLS_PER_PAGE	(PAGE_SIZE / sizeof(struct slabshm_cell))
@@ -52,10 +56,12 @@ struct cell {
 /**
  * struct cell_page - the cells of one page of the cell table
  * @line: that page
+ * @commit: the newest version of these cells. Read without a lock
  * @cell: the kernel's side
  */
 struct cell_page {
 	struct slabshm_cell *line;
+	u64 commit;
 	struct cell cell[CELLS_PER_PAGE];
 };
 
@@ -157,10 +163,15 @@ static void slabshm_cell_write(struct slabshm_cells *cells,
 	 */
 	smp_wmb();
 	WRITE_ONCE(older->commit, cells->commit + 1);
+	WRITE_ONCE(cells->pages[cell->index / CELLS_PER_PAGE]->commit,
+		   cells->commit + 1);
 }
 
-/* All cells of this commit are written: let it begin. */
-static void commit_done(struct slabshm_slab *slab)
+/*
+ * All cells of this commit are written: let it begin.  Those who watch all cells
+ * are put in @woken.
+ */
+static void commit_done(struct slabshm_slab *slab, struct list_head *woken)
 {
 	struct slabshm_cells *cells = &slab->cells;
 
@@ -169,6 +180,7 @@ static void commit_done(struct slabshm_slab *slab)
 	cells->commit++;
 	/* Pairs with the reader's load-acquire of S (at struct slabshm_cell) */
 	smp_store_release(&slab->control.header->commit, cells->commit);
+	list_splice_tail_init(&cells->watch_all, woken);
 }
 
 /* Retire the root of an object, if it has one. */
@@ -220,6 +232,7 @@ int slabshm_cell_open(struct slabshm_slab *slab, bool may_create,
 	struct slabshm_object *object = NULL;
 	char *name = NULL;
 	struct cell *cell;
+	LIST_HEAD(woken);
 	u32 page_of;
 	int err;
 
@@ -272,7 +285,7 @@ again:
 	rb_insert_color(&cell->node, &cells->names);
 	WRITE_ONCE(cell_line(cells, cell)->generation, cell->generation);
 	slabshm_cell_write(cells, cell, 0, 0);
-	commit_done(slab);
+	commit_done(slab, &woken);
 	*created = true;
 	err = 0;
 unlock:
@@ -284,38 +297,47 @@ unlock:
 out:
 	kfree(name);
 	kfree(object);
-	if (*created)
+	if (*created) {
+		slabshm_watch_notify(slab, &woken);
 		trace_slabshm_cell_create(slab, arg->cell, arg->name);
+	}
 	return err;
 }
 
 /**
  * slabshm_cell_remove() - remove a cell, and retire its object
  * @slab: the slab
+ * @client: who removes it
  * @index: of the handle
  * @generation: of the handle
  *
  * Needs no memory.
  *
- * Context: takes the commit lock.
- * Return: 0, -EINVAL or -EIDRM.
+ * Context: may sleep; takes the commit lock.
+ * Return: 0, -EINVAL, -EIDRM, or -EBUSY for a lock that is mandatory.
  */
-int slabshm_cell_remove(struct slabshm_slab *slab, u32 index, u64 generation)
+int slabshm_cell_remove(struct slabshm_slab *slab, struct slabshm_client *client,
+			u32 index, u64 generation)
 {
 	struct slabshm_cells *cells = &slab->cells;
 	struct slabshm_object *object, *spare;
 	struct cell *cell;
+	LIST_HEAD(woken);
 	bool retired;
 	char *name;
+	int err;
 
 	spin_lock(&cells->lock);
 	cell = cell_get(cells, index, generation);
-	if (IS_ERR(cell)) {
+	err = PTR_ERR_OR_ZERO(cell);
+	if (!err)
+		err = slabshm_lock_check(slab, cell->queue, client, false);
+	if (err) {
 		spin_unlock(&cells->lock);
-		return PTR_ERR(cell);
+		return err;
 	}
 	slabshm_cell_write(cells, cell, 0, 0);
-	commit_done(slab);
+	commit_done(slab, &woken);
 	cell->generation++;
 	/*
 	 * A reader with the old handle finds the cell empty before it finds it
@@ -337,8 +359,14 @@ int slabshm_cell_remove(struct slabshm_slab *slab, u32 index, u64 generation)
 	retired = object->root || object->nparts;
 	if (retired)
 		slabshm_retire_object(slab, object);
+	if (cell->queue) {
+		list_splice_tail_init(&cell->queue->watchers, &woken);
+		slabshm_lock_cell_removed(slab, cell->queue);
+		cell->queue = NULL;
+	}
 	spin_unlock(&cells->lock);
 
+	slabshm_watch_notify(slab, &woken);
 	trace_slabshm_cell_remove(slab, index, name);
 	kfree(name);
 	kfree(spare);
@@ -352,6 +380,7 @@ int slabshm_cell_remove(struct slabshm_slab *slab, u32 index, u64 generation)
 /**
  * struct publish - a publish under way
  * @slab: where
+ * @client: whose
  * @owner: whose the blocks are
  * @call: what is asked for
  * @nclaims: blocks to publish
@@ -366,6 +395,7 @@ int slabshm_cell_remove(struct slabshm_slab *slab, u32 index, u64 generation)
  */
 struct publish {
 	struct slabshm_slab *slab;
+	struct slabshm_client *client;
 	struct slabshm_owner *owner;
 	struct slabshm_publish_call *call;
 	unsigned int nclaims;
@@ -392,7 +422,12 @@ static int publish_check(struct publish *p)
 		call->failed = i;
 		if (item->flags & ~(SLABSHM_PUBLISH_EXPECT |
 				    SLABSHM_PUBLISH_DROP_ALL |
-				    SLABSHM_PUBLISH_KEEP))
+				    SLABSHM_PUBLISH_KEEP |
+				    SLABSHM_PUBLISH_UNLOCK |
+				    SLABSHM_PUBLISH_CONSISTENT))
+			return -EINVAL;
+		if (item->flags & SLABSHM_PUBLISH_CONSISTENT &&
+		    !(item->flags & SLABSHM_PUBLISH_UNLOCK))
 			return -EINVAL;
 		if (item->expected && !(item->flags & SLABSHM_PUBLISH_EXPECT))
 			return -EINVAL;
@@ -502,7 +537,10 @@ static int publish_find_cells(struct publish *p)
 		if (item->flags & SLABSHM_PUBLISH_EXPECT &&
 		    item->expected != cell_newest(cells, cell)->commit)
 			break;
-		err = 0;
+		err = slabshm_lock_check(p->slab, cell->queue, p->client,
+					 item->flags & SLABSHM_PUBLISH_UNLOCK);
+		if (err)
+			break;
 		cell->busy = true;
 		p->cell[i] = cell;
 	}
@@ -636,8 +674,27 @@ static void publish_objects(struct publish *p)
 	}
 }
 
+/* Release locks, and see who waits for these cells to change. */
+static void publish_queues(struct publish *p, struct list_head *woken)
+{
+	unsigned int i;
+
+	for (i = 0; i < p->call->ncells; i++) {
+		struct slabshm_queue *queue = p->cell[i]->queue;
+		u32 flags = p->call->cells[i].flags;
+
+		if (!queue)
+			continue;
+		list_splice_tail_init(&queue->watchers, woken);
+		if (flags & SLABSHM_PUBLISH_UNLOCK)
+			slabshm_lock_unlock(p->slab, queue,
+					    flags & SLABSHM_PUBLISH_CONSISTENT);
+	}
+}
+
 /* The commit: either an error and nothing has changed, or all of it. */
-static int publish_commit(struct publish *p, bool *retired)
+static int publish_commit(struct publish *p, bool *retired,
+			  struct list_head *woken)
 {
 	struct slabshm_publish_call *call = p->call;
 	struct slabshm_cells *cells = &p->slab->cells;
@@ -662,9 +719,10 @@ static int publish_commit(struct publish *p, bool *retired)
 			offset = slabshm_record_offset(p->cell[i]->object->root);
 		slabshm_cell_write(cells, p->cell[i], offset, item->length);
 	}
-	commit_done(p->slab);
+	commit_done(p->slab, woken);
 	call->commit = cells->commit;
 	publish_objects(p);
+	publish_queues(p, woken);
 	*retired = p->slab->reclaim.count;
 unlock:
 	spin_unlock(&cells->lock);
@@ -686,10 +744,12 @@ int slabshm_cell_publish(struct slabshm_client *client,
 	struct slabshm_slab *slab = client->slab;
 	struct publish p = {
 		.slab = slab,
+		.client = client,
 		.owner = &client->owner,
 		.call = call,
 	};
 	bool retired = false;
+	LIST_HEAD(woken);
 	unsigned int i;
 	void *mem;
 	int err;
@@ -720,9 +780,10 @@ int slabshm_cell_publish(struct slabshm_client *client,
 	err = publish_prepare(&p);
 	if (err)
 		goto unclaim;
-	err = publish_commit(&p, &retired);
+	err = publish_commit(&p, &retired, &woken);
 	if (err)
 		goto free_records;
+	slabshm_watch_notify(slab, &woken);
 	if (retired)
 		slabshm_reclaim_queue(slab);
 	trace_slabshm_publish(slab, call->commit, nc, np);
@@ -786,6 +847,153 @@ unsigned int slabshm_cell_list(struct slabshm_slab *slab, u64 *cursor,
 }
 
 /**
+ * slabshm_cells_changed() - some of the cells that have changed since a commit
+ * @slab: whose
+ * @since: the commit
+ * @cursor: index of the next cell to look at; moved on
+ * @event: room for @n
+ * @n: how many at most
+ *
+ * Context: may sleep; takes the commit lock, for 64 cells at a time.
+ * Return: how many there were; fewer than @n at the end.
+ */
+unsigned int slabshm_cells_changed(struct slabshm_slab *slab, u64 since,
+				   u32 *cursor, struct slabshm_event *event,
+				   unsigned int n)
+{
+	struct slabshm_cells *cells = &slab->cells;
+	unsigned int i = 0, looked = 0;
+
+	while (i < n && *cursor < READ_ONCE(cells->next)) {
+		struct cell_page *page = cells->pages[*cursor / CELLS_PER_PAGE];
+		u32 end = round_down(*cursor, CELLS_PER_PAGE) + CELLS_PER_PAGE;
+
+		if (!(++looked % 1024))
+			cond_resched();
+		/* What the caller knows of the clock, it knows from the lock */
+		if (READ_ONCE(page->commit) <= since) {
+			*cursor = end;
+			continue;
+		}
+		spin_lock(&cells->lock);
+		for (end = min(end, cells->next); i < n && *cursor < end;
+		     ++*cursor) {
+			struct cell *cell = cell_at(cells, *cursor);
+			u64 version = cell_newest(cells, cell)->commit;
+
+			if (version <= since)
+				continue;
+			event[i].cell = cell->index;
+			event[i].flags = 0;
+			event[i].generation = cell->generation;
+			event[i].version = version;
+			if (!cell->name) {
+				/* Its removal has raised the generation */
+				event[i].flags = SLABSHM_EVENT_REMOVED;
+				event[i].generation--;
+				event[i].version = 0;
+			}
+			i++;
+		}
+		spin_unlock(&cells->lock);
+		cond_resched();
+	}
+	return i;
+}
+
+/**
+ * slabshm_cell_queue_make() - make sure that a cell has a queue
+ * @cells: of the slab
+ * @index: of the handle
+ * @generation: of the handle
+ *
+ * It is there until the cell is removed.
+ *
+ * Context: may sleep; takes the commit lock.
+ * Return: 0, -EINVAL, -EIDRM or -ENOMEM.
+ */
+int slabshm_cell_queue_make(struct slabshm_cells *cells, u32 index,
+			    u64 generation)
+{
+	struct slabshm_queue *queue = NULL;
+	struct cell *cell;
+	int err;
+
+	spin_lock(&cells->lock);
+	cell = cell_get(cells, index, generation);
+	err = PTR_ERR_OR_ZERO(cell);
+	if (!err && !cell->queue) {
+		/* Memory comes from outside the lock */
+		spin_unlock(&cells->lock);
+		queue = kzalloc(sizeof(*queue), GFP_KERNEL_ACCOUNT);
+		if (!queue)
+			return -ENOMEM;
+		INIT_LIST_HEAD(&queue->lockers);
+		INIT_LIST_HEAD(&queue->watchers);
+		spin_lock(&cells->lock);
+		cell = cell_get(cells, index, generation);
+		err = PTR_ERR_OR_ZERO(cell);
+		if (!err && !cell->queue)
+			swap(cell->queue, queue);
+	}
+	spin_unlock(&cells->lock);
+	kfree(queue);
+	return err;
+}
+
+/**
+ * slabshm_cell_queue() - a cell's queue
+ * @cells: of the slab
+ * @index: of the handle
+ * @generation: of the handle
+ *
+ * Context: the commit lock is held.
+ * Return: the queue, NULL if nobody has needed one yet, or an ERR_PTR of -EINVAL
+ * or -EIDRM.
+ */
+struct slabshm_queue *slabshm_cell_queue(struct slabshm_cells *cells, u32 index,
+					 u64 generation)
+{
+	struct cell *cell = cell_get(cells, index, generation);
+
+	return IS_ERR(cell) ? ERR_CAST(cell) : cell->queue;
+}
+
+/**
+ * slabshm_cell_version() - a cell's version
+ * @cells: of the slab
+ * @index: of the handle
+ * @generation: of the handle
+ *
+ * Context: the commit lock is held.
+ * Return: the commit that wrote it, or 0 if the cell was removed.
+ */
+u64 slabshm_cell_version(struct slabshm_cells *cells, u32 index,
+			 u64 generation)
+{
+	struct cell *cell = cell_get(cells, index, generation);
+
+	return IS_ERR(cell) ? 0 : cell_newest(cells, cell)->commit;
+}
+
+/**
+ * slabshm_cell_name() - a cell's name
+ * @cells: of the slab
+ * @index: of the handle
+ * @generation: of the handle
+ *
+ * Context: the commit lock is held, and as long as the name is used.
+ * Return: the name, or NULL if the cell was removed.
+ */
+const char *slabshm_cell_name(struct slabshm_cells *cells, u32 index,
+			      u64 generation)
+{
+	struct cell *cell = cell_get(cells, index, generation);
+
+	return IS_ERR(cell) ? NULL : cell->name;
+}
+
+/**
  * slabshm_cells_init() - the cells of a new slab
  * @slab: whose; its control region is there
  * @max: how many there can be
@@ -801,7 +1009,9 @@ int slabshm_cells_init(struct slabshm_slab *slab, u32 max)
 	spin_lock_init(&cells->lock);
 	cells->max = max;
 	INIT_LIST_HEAD(&cells->free);
+	INIT_LIST_HEAD(&cells->watch_all);
 	cells->names = RB_ROOT;
+	cells->lockers = RB_ROOT;
 	cells->commit = 1;
 	slab->control.header->commit = 1;
 	cells->pages = kvcalloc(DIV_ROUND_UP(max, CELLS_PER_PAGE),
@@ -830,6 +1040,7 @@ void slabshm_cells_destroy(struct slabshm_slab *slab)
 			slabshm_object_destroy(page->cell[k].object);
 			kfree(page->cell[k].spare);
 			kfree(page->cell[k].name);
+			kfree(page->cell[k].queue);
 		}
 		kvfree(page);
 		cond_resched();

@@ -16,6 +16,24 @@ struct slabshm_slab;
 struct slabshm_client;
 
 /**
+ * struct slabshm_queue - who holds a cell's lock, and who waits at the cell
+ * @lockers: slabshm_locker.link, in the order in which they came: the first one
+ *	holds the lock
+ * @watchers: slabshm_watcher.link, of those to be told of the next change
+ * @inconsistent: a holder died, and none after it has said that all is well
+ * @removed: the cell is gone; who leaves @lockers last frees this
+ *
+ * Made when a cell is first locked or watched, and there until it is removed.
+ * Protected by slabshm_cells.lock.
+ */
+struct slabshm_queue {
+	struct list_head lockers;
+	struct list_head watchers;
+	bool inconsistent;
+	bool removed;
+};
+
+/**
  * struct slabshm_cells - the cells of one slab
  * @lock: the commit lock: protects all that follows but the constants, the
  *	cell table, slabshm_header.commit, every cell, object and record, and
@@ -28,6 +46,9 @@ struct slabshm_client;
  * @names: cells in use, by name
  * @pages: constant table; an entry is set once (cmpxchg) and stays
  * @commit: the clock, as slabshm_header.commit shows it
+ * @lockers: slabshm_locker.node, all who hold locks or wait for them, by id
+ * @last_locker: last id given
+ * @watch_all: slabshm_watcher.link, of those to be told when any cell changes
  */
 struct slabshm_cells {
 	spinlock_t lock;	/* all but the constants; outside the arena's */
@@ -38,6 +59,9 @@ struct slabshm_cells {
 	struct rb_root names;
 	struct cell_page **pages;
 	u64 commit;
+	struct rb_root lockers;
+	u64 last_locker;
+	struct list_head watch_all;
 };
 
 /**
@@ -63,11 +87,26 @@ void slabshm_cells_destroy(struct slabshm_slab *slab);
 
 int slabshm_cell_open(struct slabshm_slab *slab, bool may_create,
 		      struct slabshm_cell_open *arg, bool *created);
-int slabshm_cell_remove(struct slabshm_slab *slab, u32 index, u64 generation);
+int slabshm_cell_remove(struct slabshm_slab *slab, struct slabshm_client *client,
+			u32 index, u64 generation);
 int slabshm_cell_publish(struct slabshm_client *client,
 			 struct slabshm_publish_call *call);
 unsigned int slabshm_cell_list(struct slabshm_slab *slab, u64 *cursor,
 			       struct slabshm_cell_entry *entry,
 			       unsigned int n);
+unsigned int slabshm_cells_changed(struct slabshm_slab *slab, u64 since,
+				   u32 *cursor, struct slabshm_event *event,
+				   unsigned int n);
+
+int slabshm_cell_queue_make(struct slabshm_cells *cells, u32 index,
+			    u64 generation);
+
+/* The following need the lock held. */
+struct slabshm_queue *slabshm_cell_queue(struct slabshm_cells *cells, u32 index,
+					 u64 generation);
+u64 slabshm_cell_version(struct slabshm_cells *cells, u32 index,
+			 u64 generation);
+const char *slabshm_cell_name(struct slabshm_cells *cells, u32 index,
+			      u64 generation);
 
 #endif /* _SLABSHM_CELL_H */

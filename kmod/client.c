@@ -8,11 +8,13 @@
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/pid.h>
+#include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
 #include "client.h"
 #include "ioctl.h"
+#include "lock.h"
 #include "slab.h"
 #include "trace.h"
 #include "user.h"
@@ -34,6 +36,8 @@ static void client_end(struct work_struct *work)
 						     end_work);
 	u64 bytes = client->owner.bytes;
 
+	slabshm_lock_release(client, NULL);
+	slabshm_watches_end(client);
 	slabshm_reader_end(client);
 	while (slabshm_arena_release(&client->slab->arena, &client->owner))
 		cond_resched();
@@ -59,6 +63,9 @@ struct slabshm_client *slabshm_client_create(void)
 	INIT_LIST_HEAD(&client->link);
 	INIT_WORK(&client->end_work, client_end);
 	xa_init_flags(&client->readers, XA_FLAGS_ALLOC);
+	INIT_LIST_HEAD(&client->locks);
+	mutex_init(&client->release_lock);
+	slabshm_watches_init(&client->watches);
 	return client;
 }
 
@@ -86,6 +93,8 @@ static void client_free(struct kref *ref)
 		mmdrop(client->mm);
 		slabshm_slab_put(slab);
 	}
+	mutex_destroy(&client->watches.lock);
+	mutex_destroy(&client->release_lock);
 	mutex_destroy(&client->attach_lock);
 	kfree(client);
 }
@@ -201,7 +210,8 @@ static void client_report(struct slabshm_client *client,
 }
 
 #define ATTACH_MAKE	(SLABSHM_ATTACH_CREATE | SLABSHM_ATTACH_EXCL | \
-			 SLABSHM_ATTACH_PERSIST | SLABSHM_ATTACH_FIXED)
+			 SLABSHM_ATTACH_PERSIST | SLABSHM_ATTACH_FIXED | \
+			 SLABSHM_ATTACH_MANDATORY)
 #define ATTACH_FLAGS	(ATTACH_MAKE | SLABSHM_ATTACH_RDONLY | \
 			 SLABSHM_ATTACH_OWNER | SLABSHM_ATTACH_FD)
 
@@ -381,6 +391,26 @@ void slabshm_client_unmap(struct slabshm_client *client)
 		return;
 	WRITE_ONCE(client->ended, true);
 	slabshm_client_leave(client);
+}
+
+/**
+ * slabshm_thread_dead() - has a thread ended?
+ * @pid: its number
+ *
+ * Context: any.
+ * Return: whether it has, or is about to and runs no user code any more.
+ */
+bool slabshm_thread_dead(struct pid *pid)
+{
+	struct task_struct *task;
+	bool dead;
+
+	rcu_read_lock();
+	task = pid_task(pid, PIDTYPE_PID);
+	dead = !task || READ_ONCE(task->exit_state) ||
+	       READ_ONCE(task->flags) & PF_EXITING;
+	rcu_read_unlock();
+	return dead;
 }
 
 /**

@@ -28,6 +28,7 @@
 
 #include "arena.h"
 #include "region.h"
+#include "watch.h"
 
 struct file;
 struct mm_struct;
@@ -52,10 +53,14 @@ struct slabshm_user;
  * @ended: @mappings came back to zero; set once
  * @calls: 1 while mapped, and 1 for each call in flight; 0 before the first
  *	mapping and for ever after the end
- * @end_work: gives back what the client had
+ * @end_work: gives back what the client had; a call that sleeps puts it off
  * @owner: its blocks, protected by slabshm_arena.lock
  * @readers: its registered readers by their slots; changed under
  *	slabshm_readers.lock
+ * @locks: slabshm_locker.held, locks that it holds, protected by
+ *	slabshm_cells.lock
+ * @release_lock: makes releases of a thread's locks happen one at a time
+ * @watches: what it watches; see there
  * @reader_pages: the pages of its reader region; an entry goes from NULL to a
  *	page once, under slabshm_readers.lock, and stays
  */
@@ -76,6 +81,9 @@ struct slabshm_client {
 	struct work_struct end_work;
 	struct slabshm_owner owner;
 	struct xarray readers;
+	struct list_head locks;
+	struct mutex release_lock;	/* UNLOCK of a thread that ends */
+	struct slabshm_watches watches;
 	struct page *reader_pages[SLABSHM_READER_PAGES];
 };
 
@@ -93,6 +101,8 @@ void slabshm_client_leave(struct slabshm_client *client);
 int slabshm_client_map_first(struct slabshm_client *client);
 void slabshm_client_map(struct slabshm_client *client);
 void slabshm_client_unmap(struct slabshm_client *client);
+
+bool slabshm_thread_dead(struct pid *pid);
 
 unsigned int slabshm_client_list(struct slabshm_slab *slab, u64 *cursor,
 				 struct slabshm_client_entry *entry,

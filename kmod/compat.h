@@ -9,6 +9,7 @@
 #ifndef _SLABSHM_COMPAT_H
 #define _SLABSHM_COMPAT_H
 
+#include <linux/eventfd.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/shmem_fs.h>
@@ -53,6 +54,13 @@ static inline void vm_flags_mod(struct vm_area_struct *vma, unsigned long set,
 #define SLABSHM_SHMEM_FLAGS		mk_vma_flags(VMA_NORESERVE_BIT)
 #else
 #define SLABSHM_SHMEM_FLAGS		VM_NORESERVE
+#endif
+
+/* eventfd_signal() took a count, until 6.8 */
+#ifdef HAVE_EVENTFD_SIGNAL_COUNT
+#define slabshm_eventfd_signal(ctx)	eventfd_signal(ctx, 1)
+#else
+#define slabshm_eventfd_signal(ctx)	eventfd_signal(ctx)
 #endif
 
 #endif /* _SLABSHM_COMPAT_H */

@@ -10,6 +10,8 @@
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/nospec.h>
+#include <linux/pid.h>
+#include <linux/poll.h>
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
@@ -21,11 +23,13 @@
 #include "compat.h"
 #include "data.h"
 #include "ioctl.h"
+#include "lock.h"
 #include "reader.h"
 #include "reclaim.h"
 #include "region.h"
 #include "slab.h"
 #include "trace.h"
+#include "watch.h"
 
 /**
  * struct call - one ioctl
@@ -92,6 +96,7 @@ static const size_t list_entry_size[] = {
 	[SLABSHM_LIST_CELLS] = sizeof(struct slabshm_cell_entry),
 	[SLABSHM_LIST_CLIENTS] = sizeof(struct slabshm_client_entry),
 	[SLABSHM_LIST_READERS] = sizeof(struct slabshm_reader_entry),
+	[SLABSHM_LIST_LOCKS] = sizeof(struct slabshm_lock_entry),
 };
 
 static unsigned int list_some(struct call *call, u32 what, u64 *cursor,
@@ -104,8 +109,10 @@ static unsigned int list_some(struct call *call, u32 what, u64 *cursor,
 		return slabshm_cell_list(call->slab, cursor, entries, n);
 	case SLABSHM_LIST_CLIENTS:
 		return slabshm_client_list(call->slab, cursor, entries, n);
-	default:
+	case SLABSHM_LIST_READERS:
 		return slabshm_reader_list(call->slab, cursor, entries, n);
+	default:
+		return slabshm_lock_list(call->slab, cursor, entries, n);
 	}
 }
 
@@ -377,8 +384,8 @@ static int call_cell_open(struct call *call, void *arg)
 	if (!err) {
 		err = call_return(call, open);
 		if (err && created)
-			slabshm_cell_remove(call->slab, open->cell,
-					    open->generation);
+			slabshm_cell_remove(call->slab, call->client,
+					    open->cell, open->generation);
 	}
 leave:
 	if (entered)
@@ -392,7 +399,7 @@ static int call_cell_remove(struct call *call, void *arg)
 
 	if (remove->flags)
 		return -EINVAL;
-	return slabshm_cell_remove(call->slab, remove->cell,
+	return slabshm_cell_remove(call->slab, call->client, remove->cell,
 				   remove->generation);
 }
 
@@ -472,6 +479,172 @@ static int call_reader_check(struct call *call, void *arg)
 	return slabshm_reader_check(call->client, check->slot, check->lo);
 }
 
+static int call_lock(struct call *call, void *arg)
+{
+	struct slabshm_lock_cell cells[SLABSHM_BATCH_MAX];
+	struct slabshm_lock *lock = arg;
+	void __user *user = u64_to_user_ptr(lock->cells);
+	size_t size = lock->count * sizeof(*cells);
+	unsigned int i;
+	u32 unused;
+	int err;
+
+	if (lock->flags & ~SLABSHM_LOCK_TRY || lock->pad || !lock->count ||
+	    lock->count > SLABSHM_BATCH_MAX ||
+	    (lock->flags & SLABSHM_LOCK_TRY && lock->deadline))
+		return -EINVAL;
+	if (copy_from_user(cells, user, size))
+		return -EFAULT;
+	lock->failed = U32_MAX;
+	for (i = 0; i < lock->count; i++) {
+		if (cells[i].flags) {
+			lock->failed = i;
+			call_return(call, lock);
+			return -EINVAL;
+		}
+	}
+	err = slabshm_lock_cells(call->client, cells, lock->count,
+				 lock->flags & SLABSHM_LOCK_TRY,
+				 lock->deadline, &lock->failed);
+	if (!err)
+		return 0;	/* no flag was set */
+	if (err != -EOWNERDEAD) {
+		call_return(call, lock);
+		return err;
+	}
+	if (!copy_to_user(user, cells, size))
+		return err;
+	/* As it was: nobody has said that it is consistent */
+	for (i = 0; i < lock->count; i++) {
+		cells[i].flags = 0;
+		slabshm_unlock_cells(call->client, &cells[i], 1, &unused);
+	}
+	return -EFAULT;
+}
+
+static int call_unlock(struct call *call, void *arg)
+{
+	struct slabshm_lock_cell cells[SLABSHM_BATCH_MAX];
+	struct slabshm_unlock *unlock = arg;
+	unsigned int i;
+	int err = 0;
+
+	if (unlock->flags & ~SLABSHM_UNLOCK_THREAD || unlock->pad ||
+	    unlock->count > SLABSHM_BATCH_MAX ||
+	    !unlock->count != !!(unlock->flags & SLABSHM_UNLOCK_THREAD))
+		return -EINVAL;
+	if (unlock->flags & SLABSHM_UNLOCK_THREAD) {
+		slabshm_lock_release(call->client, task_pid(current));
+		return 0;
+	}
+	if (copy_from_user(cells, u64_to_user_ptr(unlock->cells),
+			   unlock->count * sizeof(*cells)))
+		return -EFAULT;
+	for (i = 0; i < unlock->count && !err; i++) {
+		if (cells[i].flags & ~SLABSHM_UNLOCK_CONSISTENT) {
+			unlock->failed = i;
+			err = -EINVAL;
+		}
+	}
+	if (!err)
+		err = slabshm_unlock_cells(call->client, cells, unlock->count,
+					   &unlock->failed);
+	if (err)
+		call_return(call, unlock);
+	return err;
+}
+
+static int call_wait(struct call *call, void *arg)
+{
+	struct slabshm_wait_cell cells[SLABSHM_BATCH_MAX];
+	struct slabshm_wait *wait = arg;
+	void __user *user = u64_to_user_ptr(wait->cells);
+	size_t size = wait->count * sizeof(*cells);
+	unsigned int i;
+	int err = 0;
+
+	if (wait->flags || wait->pad || !wait->count ||
+	    wait->count > SLABSHM_BATCH_MAX)
+		return -EINVAL;
+	if (copy_from_user(cells, user, size))
+		return -EFAULT;
+	wait->failed = U32_MAX;
+	for (i = 0; i < wait->count && !err; i++) {
+		if (cells[i].flags) {
+			wait->failed = i;
+			err = -EINVAL;
+		}
+	}
+	if (!err)
+		err = slabshm_watch_wait(call->client, cells, wait->count,
+					 wait->deadline, &wait->failed);
+	if (!err)
+		return copy_to_user(user, cells, size) ? -EFAULT : 0;
+	call_return(call, wait);
+	return err;
+}
+
+static int call_watch(struct call *call, void *arg)
+{
+	struct slabshm_watch *watch = arg;
+	bool all = watch->flags & SLABSHM_WATCH_ALL;
+	int err;
+
+	if (watch->flags & ~(SLABSHM_WATCH_ALL | SLABSHM_WATCH_SINCE) ||
+	    (all && (watch->cell || watch->generation)) ||
+	    (watch->version && !(watch->flags & SLABSHM_WATCH_SINCE)))
+		return -EINVAL;
+	err = slabshm_watch_add(call->client, watch);
+	if (err)
+		return err;
+	err = call_return(call, watch);
+	if (err)
+		slabshm_watch_remove(call->client,
+				     all ? SLABSHM_ALL_CELLS : watch->cell,
+				     watch->generation);
+	return err;
+}
+
+static int call_unwatch(struct call *call, void *arg)
+{
+	struct slabshm_unwatch *unwatch = arg;
+	bool all = unwatch->flags & SLABSHM_WATCH_ALL;
+
+	if (unwatch->flags & ~SLABSHM_WATCH_ALL ||
+	    (all && (unwatch->cell || unwatch->generation)))
+		return -EINVAL;
+	return slabshm_watch_remove(call->client,
+				    all ? SLABSHM_ALL_CELLS : unwatch->cell,
+				    unwatch->generation);
+}
+
+static int events_report(void *ctx, struct slabshm_events *arg,
+			 const struct slabshm_event *event)
+{
+	if (copy_to_user(u64_to_user_ptr(arg->events), event,
+			 arg->count * sizeof(*event)))
+		return -EFAULT;
+	return call_return(ctx, arg);
+}
+
+static int call_events(struct call *call, void *arg)
+{
+	struct slabshm_events *events = arg;
+
+	if (events->flags || !events->count)
+		return -EINVAL;
+	return slabshm_watch_events(call->client, events, events_report, call);
+}
+
+static int call_eventfd(struct call *call, void *arg)
+{
+	struct slabshm_eventfd *eventfd = arg;
+
+	if (eventfd->flags || eventfd->fd < -1)
+		return -EINVAL;
+	return slabshm_watch_eventfd(call->client, eventfd->fd);
+}
+
 /* What a call needs */
 #define NEED_SLAB	1	/* an attached client: -ENOTCONN */
 #define NEED_WRITE	2	/* the write right: -EACCES */
@@ -514,6 +687,13 @@ static const struct call_ops calls[] = {
 	CALL(UNREGISTER, unregister, unregister, slot, NEED_SLAB | NEED_LIFE),
 	CALL(READER_CHECK, reader_check, reader_check, lo,
 	     NEED_SLAB | NEED_LIFE),
+	CALL(LOCK, lock, lock, pad, NEED_ALL),
+	CALL(UNLOCK, unlock, unlock, pad, NEED_ALL),
+	CALL(WAIT, wait, wait, pad, NEED_SLAB | NEED_LIFE),
+	CALL(WATCH, watch, watch, version, NEED_SLAB | NEED_LIFE),
+	CALL(UNWATCH, unwatch, unwatch, generation, NEED_SLAB | NEED_LIFE),
+	CALL(EVENTS, events, events, deadline, NEED_SLAB | NEED_LIFE),
+	CALL(EVENTFD, eventfd, eventfd, flags, NEED_SLAB | NEED_LIFE),
 };
 
 union call_arg {
@@ -533,6 +713,13 @@ union call_arg {
 	struct slabshm_register reg;
 	struct slabshm_unregister unreg;
 	struct slabshm_reader_check check;
+	struct slabshm_lock lock;
+	struct slabshm_unlock unlock;
+	struct slabshm_wait wait;
+	struct slabshm_watch watch;
+	struct slabshm_unwatch unwatch;
+	struct slabshm_events events;
+	struct slabshm_eventfd eventfd;
 };
 
 #define CMD_SIZE_MASK	((unsigned int)_IOC_SIZEMASK << _IOC_SIZESHIFT)
@@ -610,6 +797,15 @@ static int slabshm_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
+/* For the address space that attached or any other: it has no effect. */
+static __poll_t slabshm_poll(struct file *file, poll_table *table)
+{
+	struct slabshm_client *client = file->private_data;
+
+	poll_wait(file, &client->watches.wait, table);
+	return slabshm_watch_pending(client) ? EPOLLIN | EPOLLRDNORM : 0;
+}
+
 static void slabshm_show_fdinfo(struct seq_file *m, struct file *file)
 {
 	struct slabshm_client *client = file->private_data;
@@ -640,6 +836,7 @@ const struct file_operations slabshm_fops = {
 	.unlocked_ioctl = slabshm_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.mmap = slabshm_mmap,
+	.poll = slabshm_poll,
 	.show_fdinfo = slabshm_show_fdinfo,
 	/* no_llseek went away in 6.12; NULL is the same since 6.0 */
 };

@@ -60,15 +60,7 @@ void slabshm_readers_destroy(struct slabshm_slab *slab)
 /* Has the thread that registered ended? */
 static bool reader_dead(const struct slabshm_reader *reader)
 {
-	struct task_struct *task;
-	bool dead;
-
-	rcu_read_lock();
-	task = pid_task(reader->pid, PIDTYPE_PID);
-	dead = !task || READ_ONCE(task->exit_state) ||
-	       READ_ONCE(task->flags) & PF_EXITING;
-	rcu_read_unlock();
-	return dead;
+	return slabshm_thread_dead(reader->pid);
 }
 
 static void reader_free(struct slabshm_reader *reader)

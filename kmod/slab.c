@@ -217,6 +217,7 @@ static struct slabshm_slab *slab_create(const struct slabshm_attach *arg)
 	mutex_init(&slab->grow_lock);
 	slab->max_size = round_up(arg->max_size, PAGE_SIZE);
 	slab->fixed = arg->flags & SLABSHM_ATTACH_FIXED;
+	slab->mandatory = arg->flags & SLABSHM_ATTACH_MANDATORY;
 	strscpy(slab->name, arg->name, sizeof(slab->name));
 	slabshm_readers_init(slab);
 	slabshm_reclaim_init(slab, timeout,
@@ -506,6 +507,8 @@ static void slab_stat(struct slabshm_slab *slab, struct slabshm_stat *stat)
 	stat->flags = SLABSHM_SLAB_READABLE;
 	if (slab->fixed)
 		stat->flags |= SLABSHM_SLAB_FIXED;
+	if (slab->mandatory)
+		stat->flags |= SLABSHM_SLAB_MANDATORY;
 	if (slab->persist)
 		stat->flags |= SLABSHM_SLAB_PERSIST;
 	if (list_empty(&slab->names))

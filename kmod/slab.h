@@ -11,6 +11,8 @@
  * Locks, outermost first:
  *
  *	slabshm_client.attach_lock	an ATTACH
+ *	slabshm_watches.lock		EVENTS, UNWATCH and EVENTFD of a client
+ *	slabshm_client.release_lock	locks of a thread that ends
  *	slabshm_names_lock		names, persistence; all slabs
  *	slabshm_slab.clients_lock	list of clients
  *	slabshm_reclaim.turn		an ALLOC that found no space
@@ -19,8 +21,8 @@
  *	slabshm_cells.lock		(spinlock) cells and the clock
  *	slabshm_arena.lock		(spinlock) blocks
  *
- * Of these only attach_lock is held while user memory is touched: nobody but
- * another ATTACH of the same client ever waits for it.  The spinlocks are held
+ * Of these only the first two are held while user memory is touched: nobody but
+ * another such call of the same client ever waits for them.  The spinlocks are held
  * for at most 64 blocks or cells.
  */
 #ifndef _SLABSHM_SLAB_H
@@ -48,6 +50,7 @@ struct slabshm_user;
  * @id: constant, unique
  * @max_size: constant, bytes, a multiple of pages
  * @fixed: constant, ALLOC does not grow it
+ * @mandatory: constant, a locked cell is its holder's to change
  * @user: constant, whose limits it counts against
  * @names: in slabshm_net.slabs; empty if it has no name (any more).
  *	Protected by slabshm_names_lock
@@ -75,6 +78,7 @@ struct slabshm_slab {
 	u64 id;
 	u64 max_size;
 	bool fixed;
+	bool mandatory;
 	struct slabshm_user *user;
 	struct list_head names;
 	bool persist;

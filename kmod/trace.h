@@ -234,6 +234,42 @@ TRACE_EVENT(slabshm_reclaim,
 		  __entry->bytes)
 );
 
+DECLARE_EVENT_CLASS(slabshm_lock,
+	TP_PROTO(const struct slabshm_slab *slab, u32 cell,
+		 const struct slabshm_client *client),
+	TP_ARGS(slab, cell, client),
+	TP_STRUCT__entry(
+		__field(u64, slab)
+		__field(u32, cell)
+		__field(u32, client)
+	),
+	TP_fast_assign(
+		__entry->slab = slab->id;
+		__entry->cell = cell;
+		__entry->client = client->id;
+	),
+	TP_printk("slab=%llu cell=%u client=%u", __entry->slab, __entry->cell,
+		  __entry->client)
+);
+
+DEFINE_EVENT(slabshm_lock, slabshm_lock,
+	TP_PROTO(const struct slabshm_slab *slab, u32 cell,
+		 const struct slabshm_client *client),
+	TP_ARGS(slab, cell, client)
+);
+
+DEFINE_EVENT(slabshm_lock, slabshm_unlock,
+	TP_PROTO(const struct slabshm_slab *slab, u32 cell,
+		 const struct slabshm_client *client),
+	TP_ARGS(slab, cell, client)
+);
+
+DEFINE_EVENT(slabshm_lock, slabshm_lock_dead,
+	TP_PROTO(const struct slabshm_slab *slab, u32 cell,
+		 const struct slabshm_client *client),
+	TP_ARGS(slab, cell, client)
+);
+
 #endif /* _SLABSHM_TRACE_H */
 
 #undef TRACE_INCLUDE_PATH

@@ -37,7 +37,9 @@
  *  EDQUOT	a limit of the user, of the slab or of the client is reached
  *  ESTALE	the pin was evicted
  *  EIDRM	the cell was removed; its handle will never be valid again
- *  EINTR	a fatal signal came while waiting
+ *  EINTR	a fatal signal came while waiting; LOCK, WAIT and EVENTS: any signal
+ *		whose handler was installed without SA_RESTART
+ *  ETIMEDOUT	the deadline passed
  *
  * open(2) of the device needs O_RDWR (-EACCES otherwise).  Fixed-width types
  * only; every structure has the same layout for 32-bit and 64-bit callers.
@@ -57,6 +59,13 @@
 #define SLABSHM_ALIGN_MAX	(2ULL << 20)	/* largest alignment of a block */
 #define SLABSHM_SIZE_MAX	(1ULL << 42)	/* largest maximum size of a slab */
 #define SLABSHM_CELLS_DEFAULT	65536
+
+/*
+ * Deadlines are nanoseconds of CLOCK_MONOTONIC, so that a call may be made again
+ * after a signal as it was; one that has passed lets the call look, but not
+ * sleep.
+ */
+#define SLABSHM_DEADLINE_NEVER	0xffffffffffffffffULL
 
 /*
  * The control region: read-only for ever, mapped at its maximum size
@@ -202,6 +211,10 @@ struct slabshm_slot {
 #define SLABSHM_ATTACH_FD	(1U << 4)  /* to the slab of the client @fd */
 #define SLABSHM_ATTACH_PERSIST	(1U << 5)  /* with CREATE: lives until unlinked */
 #define SLABSHM_ATTACH_FIXED	(1U << 6)  /* with CREATE: ALLOC does not grow it */
+#define SLABSHM_ATTACH_MANDATORY (1U << 7) /* with CREATE: who does not hold a
+					    * cell's lock cannot change the cell
+					    * while another does
+					    */
 
 #define SLABSHM_READ_TIMEOUT_NEVER	0xffffffffU
 
@@ -240,7 +253,7 @@ struct slabshm_slot {
  *	which others reach by a descriptor; must be empty with FD
  *
  * CREATE without EXCL attaches to an existing slab as it is, and ignores
- * @mode, the sizes and limits, PERSIST and FIXED then.  One client
+ * @mode, the sizes and limits, PERSIST, FIXED and MANDATORY then.  One client
  * attaches once.  The client is bound to the calling address space; a child
  * after fork() opens its own.
  *
@@ -472,10 +485,12 @@ struct slabshm_cell_open {
  * @flags: 0
  * @generation: the handle's generation
  *
- * Needs no memory.
+ * Needs no memory.  Its lock vanishes; who waits for that, or for the cell to
+ * change, is told so (-EIDRM), and watches of it end with an event.
  *
- * Errors: EINVAL no cell ever had that index; EIDRM removed already; EACCES,
- * ENXIO, ENOTCONN, EIO.
+ * Errors: EINVAL no cell ever had that index; EIDRM removed already; EBUSY
+ * another holds its lock, in a slab made with MANDATORY; EACCES, ENXIO, ENOTCONN,
+ * EIO.
  */
 struct slabshm_cell_remove {
 	__u32 cell;
@@ -486,6 +501,8 @@ struct slabshm_cell_remove {
 #define SLABSHM_PUBLISH_EXPECT	 (1U << 0) /* only if the version is @expected */
 #define SLABSHM_PUBLISH_DROP_ALL (1U << 1) /* drop all parts the object had */
 #define SLABSHM_PUBLISH_KEEP	 (1U << 2) /* keep the root, change parts only */
+#define SLABSHM_PUBLISH_UNLOCK	 (1U << 3) /* and release the cell's lock */
+#define SLABSHM_PUBLISH_CONSISTENT (1U << 4) /* with UNLOCK: as in UNLOCK */
 
 /**
  * struct slabshm_publish_cell - one cell of a publish
@@ -501,6 +518,9 @@ struct slabshm_cell_remove {
  * KEEP leaves the root as it is (it may be none), so that a tree too large for
  * one call is built or taken apart by several: parts first, then the root.
  * KEEP and DROP_ALL exclude each other.
+ *
+ * UNLOCK is part of the same step: who takes the lock next finds the new version.
+ * If the publish is refused the lock is kept.
  */
 struct slabshm_publish_cell {
 	__u32 cell;
@@ -546,9 +566,10 @@ struct slabshm_publish_part {
  * Errors: EINVAL a bad flag or index, no block starts there or it stands in
  * the call twice, a length above the block's size, a part to drop that is not
  * one of the object's, a cell twice, DROP together with DROP_ALL; EPERM the
- * block is another client's; EBUSY it is published already, or is being freed
- * or published now; EAGAIN the version is not the expected one; EIDRM; ENOMEM,
- * EACCES, ENXIO, ENOTCONN, EIO.
+ * block is another client's, or UNLOCK of a lock that the thread does not hold;
+ * EBUSY the block is published already, or is being freed or published now, or
+ * another holds the cell's lock, in a slab made with MANDATORY; EAGAIN the
+ * version is not the expected one; EIDRM; ENOMEM, EACCES, ENXIO, ENOTCONN, EIO.
  */
 struct slabshm_publish {
 	__aligned_u64 cells;
@@ -608,6 +629,226 @@ struct slabshm_reader_check {
 };
 
 /*
+ * Locks
+ *
+ * Each cell has a lock.  It belongs to the thread that took it, in the client
+ * that it took it with.  Locks are advisory, as those of flock(2), unless the
+ * slab was made with MANDATORY.
+ *
+ * If the holder ends, by whatever death, the next one gets the lock with
+ * -EOWNERDEAD: what it protects may be half done.  That one sets it right and says
+ * so with CONSISTENT when it releases the lock; if it does not, the one after it
+ * is told, too.  A thread that ends while its process lives on is noticed by who
+ * wants the lock, within a tenth of a second or so.
+ */
+
+#define SLABSHM_LOCKED_OWNERDEAD	(1U << 0)  /* out: the lock's holder has died */
+#define SLABSHM_UNLOCK_CONSISTENT (1U << 1) /* what it protects is right again */
+
+/**
+ * struct slabshm_lock_cell - one cell to lock or to unlock
+ * @cell: the handle's index
+ * @flags: LOCK: in: 0; out: %SLABSHM_LOCKED_OWNERDEAD or 0.
+ *	UNLOCK: %SLABSHM_UNLOCK_CONSISTENT or 0
+ * @generation: the handle's generation
+ */
+struct slabshm_lock_cell {
+	__u32 cell;
+	__u32 flags;
+	__aligned_u64 generation;
+};
+
+#define SLABSHM_LOCK_TRY	(1U << 0)  /* -EBUSY rather than wait */
+
+/**
+ * struct slabshm_lock - lock cells for the calling thread, all or none
+ * @cells: address of @count struct slabshm_lock_cell, each cell once
+ * @count: 1 to %SLABSHM_BATCH_MAX
+ * @flags: SLABSHM_LOCK_*
+ * @deadline: until when to wait; 0 with TRY
+ * @failed: out, on error: index of the cell that was refused; 0xffffffff if it
+ *	was none
+ * @pad: 0
+ *
+ * The cells are locked in the order of their indices, whatever their order in the
+ * call, so calls that lock several do not block each other for ever.  A thread
+ * that locks further cells while it holds some has to see to that itself.  Each
+ * lock goes to who has waited for it longest.
+ *
+ * Errors: EOWNERDEAD the locks are held, and @flags of the cells says whose
+ * holder died; EDEADLK the thread holds one of them already; EBUSY TRY, and
+ * another holds it; ETIMEDOUT; EINTR; EIDRM; EINVAL a cell twice, no cell ever had
+ * that index; ENOMEM, EACCES, ENXIO, ENOTCONN, EIO.
+ */
+struct slabshm_lock {
+	__aligned_u64 cells;
+	__aligned_u64 deadline;
+	__u32 count;
+	__u32 flags;
+	__u32 failed;
+	__u32 pad;
+};
+
+#define SLABSHM_UNLOCK_THREAD	(1U << 0)  /* the thread ends: all it holds */
+
+/**
+ * struct slabshm_unlock - release locks of the calling thread, all or none
+ * @cells: address of @count struct slabshm_lock_cell, each cell once
+ * @count: 1 to %SLABSHM_BATCH_MAX; 0 with THREAD
+ * @flags: SLABSHM_UNLOCK_THREAD: release all that the thread holds, each as if
+ *	the thread had died
+ * @failed: out, on error: index of the cell that was refused
+ * @pad: 0
+ *
+ * Errors: EPERM the thread does not hold it; EIDRM the cell was removed, and the
+ * lock with it; EINVAL, EACCES, ENXIO, ENOTCONN, EIO.
+ */
+struct slabshm_unlock {
+	__aligned_u64 cells;
+	__u32 count;
+	__u32 flags;
+	__u32 failed;
+	__u32 pad;
+};
+
+/*
+ * Waiting and watching
+ *
+ * WAIT sleeps until a cell changes.  For those who have an event loop, WATCH asks
+ * to be told: then poll(2) of the client's descriptor gives POLLIN, and EVENTS
+ * which cells have changed.  However often a cell was published since, it is told
+ * once, with its newest version; so memory is bounded, and the last change is
+ * never lost.
+ */
+
+/**
+ * struct slabshm_wait_cell - one cell to wait for
+ * @cell: the handle's index
+ * @flags: in: 0; out: 1 if it has changed, else 0
+ * @generation: the handle's generation
+ * @version: in: the version that is known; out: the newest
+ */
+struct slabshm_wait_cell {
+	__u32 cell;
+	__u32 flags;
+	__aligned_u64 generation;
+	__aligned_u64 version;
+};
+
+/**
+ * struct slabshm_wait - sleep until one of some cells has another version
+ * @cells: address of @count struct slabshm_wait_cell
+ * @count: 1 to %SLABSHM_BATCH_MAX
+ * @flags: 0
+ * @deadline: until when to wait
+ * @failed: out, on error: index of the cell that was refused; 0xffffffff if it
+ *	was none
+ * @pad: 0
+ *
+ * Errors: ETIMEDOUT none has changed; EINTR; EIDRM; EINVAL no cell ever had that
+ * index; ENOMEM, ENXIO, ENOTCONN, EIO.
+ */
+struct slabshm_wait {
+	__aligned_u64 cells;
+	__aligned_u64 deadline;
+	__u32 count;
+	__u32 flags;
+	__u32 failed;
+	__u32 pad;
+};
+
+#define SLABSHM_WATCH_ALL	(1U << 0)  /* all cells, those to come too */
+#define SLABSHM_WATCH_SINCE	(1U << 1)  /* what changed after @version, too */
+
+/**
+ * struct slabshm_watch - be told when a cell changes
+ * @cell: the handle's index; 0 with ALL
+ * @flags: SLABSHM_WATCH_*
+ * @generation: the handle's generation; 0 with ALL
+ * @version: in: SINCE: what is known: of the cell, or with ALL of the clock;
+ *	otherwise 0; out: the cell's version, or the clock, now
+ *
+ * A watch ends by UNWATCH, with the client, or with its cell, whose removal is its
+ * last event.
+ *
+ * Errors: EEXIST it is watched already; EDQUOT too many watches of this client;
+ * EIDRM; EINVAL; ENOMEM, ENXIO, ENOTCONN, EIO.
+ */
+struct slabshm_watch {
+	__u32 cell;
+	__u32 flags;
+	__aligned_u64 generation;
+	__aligned_u64 version;
+};
+
+/**
+ * struct slabshm_unwatch - end a watch
+ * @cell: as in WATCH
+ * @flags: %SLABSHM_WATCH_ALL or 0
+ * @generation: as in WATCH
+ *
+ * An event of it that was not taken yet goes with it.
+ *
+ * Errors: ENOENT there is no such watch; EINVAL, ENXIO, ENOTCONN, EIO.
+ */
+struct slabshm_unwatch {
+	__u32 cell;
+	__u32 flags;
+	__aligned_u64 generation;
+};
+
+#define SLABSHM_EVENT_REMOVED	(1U << 0)  /* the cell was removed */
+
+/**
+ * struct slabshm_event - a cell has changed
+ * @cell: its index
+ * @flags: SLABSHM_EVENT_*
+ * @generation: its generation
+ * @version: its newest version; 0 with REMOVED
+ */
+struct slabshm_event {
+	__u32 cell;
+	__u32 flags;
+	__aligned_u64 generation;
+	__aligned_u64 version;
+};
+
+/**
+ * struct slabshm_events - take events
+ * @events: address of @count struct slabshm_event
+ * @count: in: room, 1 or more, of which %SLABSHM_BATCH_MAX are used; out: how many
+ *	there are
+ * @flags: 0
+ * @deadline: until when to wait if there is none
+ *
+ * With a watch of ALL the same version may be told twice.
+ *
+ * Errors: ETIMEDOUT there was none; EINTR; EINVAL; ENXIO, ENOTCONN, EIO.
+ */
+struct slabshm_events {
+	__aligned_u64 events;
+	__u32 count;
+	__u32 flags;
+	__aligned_u64 deadline;
+};
+
+/**
+ * struct slabshm_eventfd - signal an eventfd when there are events
+ * @fd: of eventfd(2), which may be closed then; -1 for none. Replaces the one that
+ *	was given before
+ * @flags: 0
+ *
+ * It is signalled each time that a watch has something to tell, and once now if
+ * one has already.  Take events until there is none before waiting for it again.
+ *
+ * Errors: EBADF, EINVAL @fd is no eventfd; ENXIO, ENOTCONN, EIO.
+ */
+struct slabshm_eventfd {
+	__s32 fd;
+	__u32 flags;
+};
+
+/*
  * What there is
  */
 
@@ -615,6 +856,7 @@ struct slabshm_reader_check {
 #define SLABSHM_SLAB_FIXED	(1U << 1)
 #define SLABSHM_SLAB_READABLE	(1U << 2) /* in a list: the caller may see it all */
 #define SLABSHM_SLAB_UNLINKED	(1U << 3) /* has no name, or no longer has it */
+#define SLABSHM_SLAB_MANDATORY	(1U << 4)
 
 /**
  * struct slabshm_stat - a slab in figures
@@ -672,6 +914,7 @@ enum slabshm_list_what {
 	SLABSHM_LIST_CELLS = 2,		/* struct slabshm_cell_entry */
 	SLABSHM_LIST_CLIENTS = 3,	/* struct slabshm_client_entry */
 	SLABSHM_LIST_READERS = 4,	/* struct slabshm_reader_entry */
+	SLABSHM_LIST_LOCKS = 5,		/* struct slabshm_lock_entry */
 };
 
 /**
@@ -746,8 +989,36 @@ struct slabshm_reader_entry {
 	__aligned_u64 held_ms;
 };
 
+#define SLABSHM_LOCKER_HOLDS	(1U << 0) /* otherwise it waits */
+#define SLABSHM_LOCKER_DEAD	(1U << 1) /* the thread has ended */
+#define SLABSHM_LOCKER_INCONSISTENT (1U << 2) /* the lock's holder died, and
+					       * nobody has said CONSISTENT yet
+					       */
+
 /**
- * struct slabshm_list - list slabs, cells, clients or readers, a piece at a time
+ * struct slabshm_lock_entry - one holder of a lock, or one who waits for it
+ * @cell: the cell's index
+ * @flags: SLABSHM_LOCKER_HOLDS ...
+ * @generation: the cell's generation
+ * @client: whose, its number in the slab
+ * @tid: thread, in the caller's PID namespace, or 0
+ * @ms: for how long it has held it, or waited
+ * @name: the cell's name
+ *
+ * In a list they are in the order in which they came.
+ */
+struct slabshm_lock_entry {
+	__u32 cell;
+	__u32 flags;
+	__aligned_u64 generation;
+	__u32 client;
+	__u32 tid;
+	__aligned_u64 ms;
+	char name[SLABSHM_NAME_MAX];
+};
+
+/**
+ * struct slabshm_list - list slabs, cells, clients, ..., a piece at a time
  * @what: enum slabshm_list_what
  * @entry_size: size of one entry as the program knows it; the kernel cuts its
  *	own or fills up with zeros
@@ -789,5 +1060,12 @@ struct slabshm_list {
 #define SLABSHM_IOC_REGISTER	_IOWR(SLABSHM_IOC_TYPE, 13, struct slabshm_register)
 #define SLABSHM_IOC_UNREGISTER	_IOW(SLABSHM_IOC_TYPE, 14, struct slabshm_unregister)
 #define SLABSHM_IOC_READER_CHECK _IOW(SLABSHM_IOC_TYPE, 15, struct slabshm_reader_check)
+#define SLABSHM_IOC_LOCK	_IOWR(SLABSHM_IOC_TYPE, 16, struct slabshm_lock)
+#define SLABSHM_IOC_UNLOCK	_IOWR(SLABSHM_IOC_TYPE, 17, struct slabshm_unlock)
+#define SLABSHM_IOC_WAIT	_IOWR(SLABSHM_IOC_TYPE, 18, struct slabshm_wait)
+#define SLABSHM_IOC_WATCH	_IOWR(SLABSHM_IOC_TYPE, 19, struct slabshm_watch)
+#define SLABSHM_IOC_UNWATCH	_IOW(SLABSHM_IOC_TYPE, 20, struct slabshm_unwatch)
+#define SLABSHM_IOC_EVENTS	_IOWR(SLABSHM_IOC_TYPE, 21, struct slabshm_events)
+#define SLABSHM_IOC_EVENTFD	_IOW(SLABSHM_IOC_TYPE, 22, struct slabshm_eventfd)
 
 #endif /* _UAPI_LINUX_SLABSHM_H */

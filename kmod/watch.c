@@ -1,0 +1,663 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Waiting for cells to change.  See watch.h.
+ */
+#include <linux/eventfd.h>
+#include <linux/hrtimer.h>
+#include <linux/ktime.h>
+#include <linux/moduleparam.h>
+#include <linux/poll.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "cell.h"
+#include "client.h"
+#include "compat.h"
+#include "slab.h"
+#include "trace.h"
+#include "watch.h"
+
+static unsigned int max_watches = 65536;
+module_param(max_watches, uint, 0644);
+MODULE_PARM_DESC(max_watches, "watches of one client (default 65536)");
+
+/**
+ * slabshm_watches_init() - a new client has none
+ * @watches: the client's
+ *
+ * Context: any.
+ */
+void slabshm_watches_init(struct slabshm_watches *watches)
+{
+	mutex_init(&watches->lock);
+	watches->watchers = RB_ROOT;
+	INIT_LIST_HEAD(&watches->pending);
+	INIT_LIST_HEAD(&watches->taken);
+	init_waitqueue_head(&watches->wait);
+}
+
+/*
+ * ---------------- WAIT ----------------
+ */
+
+/* Sleep until woken, or the deadline. The state was set before. */
+static void sleep_until(u64 deadline)
+{
+	ktime_t until = ns_to_ktime(min_t(u64, deadline, KTIME_MAX));
+
+	if (deadline == SLABSHM_DEADLINE_NEVER)
+		schedule();
+	else
+		schedule_hrtimeout_range(&until, current->timer_slack_ns,
+					 HRTIMER_MODE_ABS);
+	__set_current_state(TASK_RUNNING);
+}
+
+/* Why not to sleep, if there is nothing to tell. */
+static int must_not_sleep(u64 deadline)
+{
+	if (deadline != SLABSHM_DEADLINE_NEVER && ktime_get_ns() >= deadline)
+		return -ETIMEDOUT;
+	return signal_pending(current) ? -ERESTARTSYS : 0;
+}
+
+/* How many have changed; an error says that one is gone. */
+static int wait_look(struct slabshm_cells *cells, struct slabshm_wait_cell *cell,
+		     unsigned int n, u32 *failed)
+{
+	unsigned int i;
+	int changed = 0;
+
+	lockdep_assert_held(&cells->lock);
+
+	for (i = 0; i < n; i++) {
+		u64 version = slabshm_cell_version(cells, cell[i].cell,
+						   cell[i].generation);
+
+		if (!version) {
+			*failed = i;
+			return -EIDRM;
+		}
+		cell[i].flags = version != cell[i].version;
+		changed += cell[i].flags;
+	}
+	if (!changed)
+		return 0;
+	for (i = 0; i < n; i++)
+		cell[i].version = slabshm_cell_version(cells, cell[i].cell,
+						       cell[i].generation);
+	return changed;
+}
+
+static void wait_enter(struct slabshm_cells *cells,
+		       struct slabshm_watcher *watcher, unsigned int n)
+{
+	struct slabshm_queue *queue;
+	unsigned int i;
+
+	lockdep_assert_held(&cells->lock);
+
+	for (i = 0; i < n; i++) {
+		if (!list_empty(&watcher[i].link))
+			continue;
+		queue = slabshm_cell_queue(cells, watcher[i].cell,
+					   watcher[i].generation);
+		list_add_tail(&watcher[i].link, &queue->watchers);
+	}
+}
+
+/**
+ * slabshm_watch_wait() - sleep until a cell has another version
+ * @client: entered
+ * @cell: the cells, with the versions that are known
+ * @n: 1 to %SLABSHM_BATCH_MAX
+ * @deadline: until when to wait, in ns of CLOCK_MONOTONIC
+ * @failed: on error set to the index of the cell that was refused
+ *
+ * Context: may sleep, for as long as nobody publishes; takes the commit lock.
+ * Return: 0; -ERESTARTSYS for a signal, else as struct slabshm_wait says.
+ */
+int slabshm_watch_wait(struct slabshm_client *client,
+		       struct slabshm_wait_cell *cell,
+		       unsigned int n, u64 deadline, u32 *failed)
+{
+	struct slabshm_cells *cells = &client->slab->cells;
+	struct slabshm_watcher one = {}, *watcher = &one;
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < n; i++) {
+		err = slabshm_cell_queue_make(cells, cell[i].cell,
+					      cell[i].generation);
+		if (err) {
+			if (err != -ENOMEM)
+				*failed = i;
+			return err;
+		}
+	}
+	if (n > 1)
+		watcher = kcalloc(n, sizeof(*watcher), GFP_KERNEL_ACCOUNT);
+	if (!watcher)
+		return -ENOMEM;
+	for (i = 0; i < n; i++) {
+		INIT_LIST_HEAD(&watcher[i].link);
+		watcher[i].task = current;
+		watcher[i].cell = cell[i].cell;
+		watcher[i].generation = cell[i].generation;
+	}
+
+	spin_lock(&cells->lock);
+	for (;;) {
+		err = wait_look(cells, cell, n, failed);
+		if (!err)
+			err = must_not_sleep(deadline);
+		if (err)
+			break;
+		wait_enter(cells, watcher, n);
+		/* Before the lock is dropped: who wakes us needs it */
+		set_current_state(TASK_INTERRUPTIBLE);
+		spin_unlock(&cells->lock);
+		sleep_until(deadline);
+		spin_lock(&cells->lock);
+	}
+	for (i = 0; i < n; i++)
+		list_del(&watcher[i].link);
+	spin_unlock(&cells->lock);
+	if (n > 1)
+		kfree(watcher);
+	return min(err, 0);
+}
+
+/*
+ * ---------------- Telling ----------------
+ */
+
+static void client_wake(struct slabshm_client *client)
+{
+	struct slabshm_watches *watches = &client->watches;
+	struct eventfd_ctx *eventfd;
+
+	wake_up_interruptible_poll(&watches->wait, EPOLLIN | EPOLLRDNORM);
+	rcu_read_lock();
+	eventfd = rcu_dereference(watches->eventfd);
+	if (eventfd)
+		slabshm_eventfd_signal(eventfd);
+	rcu_read_unlock();
+}
+
+/* Another eventfd, or none. */
+static void client_set_eventfd(struct slabshm_client *client,
+			       struct eventfd_ctx *eventfd)
+{
+	struct slabshm_watches *watches = &client->watches;
+
+	mutex_lock(&watches->lock);
+	eventfd = rcu_replace_pointer(watches->eventfd, eventfd,
+				      lockdep_is_held(&watches->lock));
+	mutex_unlock(&watches->lock);
+	if (!eventfd)
+		return;
+	synchronize_rcu();	/* a publisher may be about to signal it */
+	eventfd_ctx_put(eventfd);
+}
+
+/**
+ * slabshm_watch_notify() - tell those whom a commit has taken out of their queues
+ * @slab: whose
+ * @woken: slabshm_watcher.link; empty in the end
+ *
+ * Some may leave the list by themselves meanwhile, under the commit lock.  Costs
+ * nothing if it is empty.
+ *
+ * Context: may sleep; takes the commit lock, for 64 watchers at a time.
+ */
+void slabshm_watch_notify(struct slabshm_slab *slab, struct list_head *woken)
+{
+	struct slabshm_client *client[SLABSHM_BATCH_MAX];
+	struct slabshm_cells *cells = &slab->cells;
+	struct slabshm_watcher *watcher;
+	unsigned int i, n, told;
+	bool more;
+
+	/* Who leaves by itself has done with the list when this sees it empty */
+	if (list_empty_careful(woken))
+		return;
+	do {
+		n = 0;
+		told = 0;
+		spin_lock(&cells->lock);
+		while (told++ < SLABSHM_BATCH_MAX && !list_empty(woken)) {
+			watcher = list_first_entry(woken,
+						   struct slabshm_watcher,
+						   link);
+			if (watcher->task) {
+				/* Its call lasts until it has had the lock */
+				list_del_init(&watcher->link);
+				wake_up_process(watcher->task);
+				continue;
+			}
+			list_move_tail(&watcher->link,
+				       &watcher->client->watches.pending);
+			if (n && client[n - 1] == watcher->client)
+				continue;
+			client[n] = watcher->client;
+			kref_get(&client[n++]->ref);
+		}
+		more = !list_empty(woken);
+		spin_unlock(&cells->lock);
+		/* Without the lock: a client may have any number of pollers */
+		for (i = 0; i < n; i++) {
+			client_wake(client[i]);
+			slabshm_client_put(client[i]);
+		}
+		cond_resched();
+	} while (more);
+}
+
+/*
+ * ---------------- WATCH ----------------
+ */
+
+static int watcher_cmp(const struct slabshm_watcher *watcher, u32 cell,
+		       u64 generation)
+{
+	if (watcher->cell != cell)
+		return cell < watcher->cell ? -1 : 1;
+	if (watcher->generation != generation)
+		return generation < watcher->generation ? -1 : 1;
+	return 0;
+}
+
+/* A client's watcher of a cell; where it would be if there is none. */
+static struct slabshm_watcher *watcher_find(struct slabshm_watches *watches,
+					    u32 cell, u64 generation,
+					    struct rb_node **parent,
+					    struct rb_node ***link)
+{
+	*parent = NULL;
+	*link = &watches->watchers.rb_node;
+	while (**link) {
+		struct slabshm_watcher *watcher;
+		int cmp;
+
+		watcher = rb_entry(**link, struct slabshm_watcher, node);
+		cmp = watcher_cmp(watcher, cell, generation);
+		if (!cmp)
+			return watcher;
+		*parent = **link;
+		*link = cmp < 0 ? &(**link)->rb_left : &(**link)->rb_right;
+	}
+	return NULL;
+}
+
+/* Where a watcher waits that has told all; NULL if its cell is gone. */
+static struct list_head *watcher_home(struct slabshm_cells *cells,
+				      const struct slabshm_watcher *watcher)
+{
+	struct slabshm_queue *queue;
+
+	if (watcher->cell == SLABSHM_ALL_CELLS)
+		return &cells->watch_all;
+	queue = slabshm_cell_queue(cells, watcher->cell, watcher->generation);
+	return IS_ERR(queue) ? NULL : &queue->watchers;
+}
+
+/* The version that a watcher would tell now; 0 if its cell is gone. */
+static u64 watcher_version(struct slabshm_cells *cells,
+			   const struct slabshm_watcher *watcher)
+{
+	if (watcher->cell == SLABSHM_ALL_CELLS)
+		return cells->commit;
+	return slabshm_cell_version(cells, watcher->cell, watcher->generation);
+}
+
+/**
+ * slabshm_watch_add() - watch a cell, or all
+ * @client: entered
+ * @arg: what is asked for, flags checked; and the version
+ *
+ * Context: may sleep; takes the commit lock.
+ * Return: as struct slabshm_watch says.
+ */
+int slabshm_watch_add(struct slabshm_client *client, struct slabshm_watch *arg)
+{
+	struct slabshm_cells *cells = &client->slab->cells;
+	struct slabshm_watches *watches = &client->watches;
+	struct rb_node *parent, **link;
+	struct slabshm_watcher *watcher;
+	struct list_head *home;
+	bool pending = false;
+	u64 version;
+	int err;
+
+	watcher = kzalloc(sizeof(*watcher), GFP_KERNEL_ACCOUNT);
+	if (!watcher)
+		return -ENOMEM;
+	watcher->client = client;
+	watcher->cell = arg->cell;
+	watcher->generation = arg->generation;
+	if (arg->flags & SLABSHM_WATCH_ALL) {
+		watcher->cell = SLABSHM_ALL_CELLS;
+	} else {
+		err = slabshm_cell_queue_make(cells, arg->cell,
+					      arg->generation);
+		if (err)
+			goto free;
+	}
+
+	spin_lock(&cells->lock);
+	err = -EEXIST;
+	if (watcher_find(watches, watcher->cell, watcher->generation, &parent,
+			 &link))
+		goto unlock;
+	err = -EDQUOT;
+	if (watches->count >= READ_ONCE(max_watches))
+		goto unlock;
+	err = -EIDRM;
+	home = watcher_home(cells, watcher);
+	if (!home)
+		goto unlock;
+	version = watcher_version(cells, watcher);
+	watcher->told = version;
+	if (arg->flags & SLABSHM_WATCH_SINCE && arg->version != version) {
+		watcher->told = arg->version;
+		home = &watches->pending;
+		pending = true;
+	}
+	list_add_tail(&watcher->link, home);
+	rb_link_node(&watcher->node, parent, link);
+	rb_insert_color(&watcher->node, &watches->watchers);
+	watches->count++;
+	arg->version = version;
+	spin_unlock(&cells->lock);
+	if (pending)
+		client_wake(client);
+	return 0;
+
+unlock:
+	spin_unlock(&cells->lock);
+free:
+	kfree(watcher);
+	return err;
+}
+
+/* Take a watcher away; the caller frees it. */
+static void watcher_remove(struct slabshm_watches *watches,
+			   struct slabshm_watcher *watcher)
+{
+	list_del(&watcher->link);
+	rb_erase(&watcher->node, &watches->watchers);
+	watches->count--;
+}
+
+/**
+ * slabshm_watch_remove() - end a watch
+ * @client: entered
+ * @cell: index of the cell, or %SLABSHM_ALL_CELLS
+ * @generation: of the cell, or 0
+ *
+ * Context: may sleep; takes the lock of the watches, and the commit lock.
+ * Return: 0, -ENOENT, or -EINTR.
+ */
+int slabshm_watch_remove(struct slabshm_client *client, u32 cell, u64 generation)
+{
+	struct slabshm_cells *cells = &client->slab->cells;
+	struct slabshm_watches *watches = &client->watches;
+	struct rb_node *parent, **link;
+	struct slabshm_watcher *watcher;
+
+	if (mutex_lock_killable(&watches->lock))
+		return -EINTR;
+	spin_lock(&cells->lock);
+	watcher = watcher_find(watches, cell, generation, &parent, &link);
+	if (watcher)
+		watcher_remove(watches, watcher);
+	spin_unlock(&cells->lock);
+	mutex_unlock(&watches->lock);
+	kfree(watcher);
+	return watcher ? 0 : -ENOENT;
+}
+
+/**
+ * slabshm_watches_end() - the client has ended, and so have its watches
+ * @client: no call is under way for it
+ *
+ * Context: may sleep; takes the commit lock, for 64 watchers at a time.
+ */
+void slabshm_watches_end(struct slabshm_client *client)
+{
+	struct slabshm_cells *cells = &client->slab->cells;
+	struct slabshm_watches *watches = &client->watches;
+	unsigned int n;
+
+	do {
+		struct slabshm_watcher *watcher;
+		LIST_HEAD(gone);
+
+		spin_lock(&cells->lock);
+		for (n = 0; n < SLABSHM_BATCH_MAX &&
+		     !RB_EMPTY_ROOT(&watches->watchers); n++) {
+			watcher = rb_entry(watches->watchers.rb_node,
+					   struct slabshm_watcher, node);
+			watcher_remove(watches, watcher);
+			list_add(&watcher->link, &gone);
+		}
+		spin_unlock(&cells->lock);
+		while ((watcher = list_first_entry_or_null(&gone,
+							   struct slabshm_watcher,
+							   link))) {
+			list_del(&watcher->link);
+			kfree(watcher);
+		}
+		cond_resched();
+	} while (n);
+
+	client_set_eventfd(client, NULL);
+}
+
+/*
+ * ---------------- EVENTS ----------------
+ */
+
+/**
+ * slabshm_watch_pending() - is there an event?
+ * @client: attached
+ *
+ * Context: any.
+ * Return: whether there is, or was a moment ago.
+ */
+bool slabshm_watch_pending(struct slabshm_client *client)
+{
+	return !list_empty_careful(&client->watches.pending);
+}
+
+/*
+ * Take pending watchers and what they tell, until there is room for no more
+ * events.  A watcher of all cells is returned: its cells are still to be looked at.
+ */
+static struct slabshm_watcher *events_take(struct slabshm_client *client,
+					   struct slabshm_event *event,
+					   unsigned int *i, unsigned int n)
+{
+	struct slabshm_cells *cells = &client->slab->cells;
+	struct slabshm_watches *watches = &client->watches;
+	struct slabshm_watcher *watcher, *all = NULL;
+
+	spin_lock(&cells->lock);
+	while (!all && *i < n &&
+	       !list_empty(&watches->pending)) {
+		watcher = list_first_entry(&watches->pending,
+					   struct slabshm_watcher, link);
+		list_move_tail(&watcher->link, &watches->taken);
+		if (watcher->cell == SLABSHM_ALL_CELLS) {
+			if (!watcher->cursor)
+				watcher->target = cells->commit;
+			all = watcher;
+			continue;
+		}
+		watcher->told = watcher_version(cells, watcher);
+		watcher->removed = !watcher->told;
+		event[*i].cell = watcher->cell;
+		event[*i].flags = watcher->removed ? SLABSHM_EVENT_REMOVED : 0;
+		event[*i].generation = watcher->generation;
+		event[*i].version = watcher->told;
+		++*i;
+	}
+	spin_unlock(&cells->lock);
+	return all;
+}
+
+/*
+ * The cells that have changed since a watcher of all told it last, as far as there
+ * is room.  @next becomes 0 at the end of the table.
+ */
+static unsigned int events_all(struct slabshm_slab *slab,
+			       struct slabshm_watcher *watcher,
+			       struct slabshm_event *event, unsigned int room)
+{
+	unsigned int n;
+
+	watcher->next = watcher->cursor;
+	n = slabshm_cells_changed(slab, watcher->told, &watcher->next, event,
+				  room);
+	if (n < room)
+		watcher->next = 0;
+	return n;
+}
+
+/*
+ * What was taken has been told: those whose cell has changed since are pending
+ * again, those whose cell is gone end.  Or it could not be told: all are pending.
+ */
+static void events_done(struct slabshm_client *client, bool told)
+{
+	struct slabshm_cells *cells = &client->slab->cells;
+	struct slabshm_watches *watches = &client->watches;
+	struct slabshm_watcher *watcher, *next;
+	LIST_HEAD(gone);
+	bool pending;
+
+	/* At most one for each event, and the watcher of all */
+	spin_lock(&cells->lock);
+	if (!told)
+		list_splice_init(&watches->taken, &watches->pending);
+	list_for_each_entry_safe(watcher, next, &watches->taken, link) {
+		bool all = watcher->cell == SLABSHM_ALL_CELLS;
+
+		if (all) {
+			watcher->cursor = watcher->next;
+			if (!watcher->cursor)
+				watcher->told = watcher->target;
+		} else if (watcher->removed) {
+			watcher_remove(watches, watcher);
+			list_add(&watcher->link, &gone);
+			continue;
+		}
+		if ((all && watcher->cursor) ||
+		    watcher->told != watcher_version(cells, watcher))
+			list_move_tail(&watcher->link, &watches->pending);
+		else
+			list_move_tail(&watcher->link,
+				       watcher_home(cells, watcher));
+	}
+	pending = !list_empty(&watches->pending);
+	spin_unlock(&cells->lock);
+
+	list_for_each_entry_safe(watcher, next, &gone, link)
+		kfree(watcher);
+	/* Who polled in between has seen none */
+	if (pending)
+		client_wake(client);
+}
+
+/* Events for one call, up to @n; 0 if there is none. */
+static int events_some(struct slabshm_client *client,
+		       struct slabshm_events *arg, unsigned int n,
+		       int (*report)(void *ctx, struct slabshm_events *arg,
+				     const struct slabshm_event *event),
+		       void *ctx)
+{
+	struct slabshm_event event[SLABSHM_BATCH_MAX];
+	struct slabshm_watches *watches = &client->watches;
+	struct slabshm_watcher *all;
+	unsigned int i = 0;
+	int err = 0;
+
+	if (mutex_lock_killable(&watches->lock))
+		return -EINTR;
+	do {
+		all = events_take(client, event, &i, n);
+		if (all)
+			i += events_all(client->slab, all, event + i, n - i);
+	} while (all && i < n);
+	if (i) {
+		arg->count = i;
+		err = report(ctx, arg, event);
+	}
+	events_done(client, !err);
+	mutex_unlock(&watches->lock);
+	return err ?: i;
+}
+
+/**
+ * slabshm_watch_events() - EVENTS
+ * @client: entered
+ * @arg: what is asked for, count and flags checked; and how many there are
+ * @report: hands the events to the caller; if it fails, they stay
+ * @ctx: for @report
+ *
+ * Context: may sleep, for as long as nothing changes; takes the commit lock; calls
+ * @report under the lock of the watches.
+ * Return: 0; -ETIMEDOUT there was none; -ERESTARTSYS for a signal; -EINTR; what
+ * @report says.
+ */
+int slabshm_watch_events(struct slabshm_client *client,
+			 struct slabshm_events *arg,
+			 int (*report)(void *ctx, struct slabshm_events *arg,
+				       const struct slabshm_event *event),
+			 void *ctx)
+{
+	struct slabshm_watches *watches = &client->watches;
+	unsigned int n = min_t(u32, arg->count, SLABSHM_BATCH_MAX);
+	DEFINE_WAIT(wait);
+	int err;
+
+	while (!(err = events_some(client, arg, n, report, ctx))) {
+		/* Before the look: who adds an event wakes us after it */
+		prepare_to_wait(&watches->wait, &wait, TASK_INTERRUPTIBLE);
+		if (!slabshm_watch_pending(client)) {
+			err = must_not_sleep(arg->deadline);
+			if (!err)
+				sleep_until(arg->deadline);
+		}
+		finish_wait(&watches->wait, &wait);
+		if (err)
+			break;
+	}
+	return min(err, 0);
+}
+
+/**
+ * slabshm_watch_eventfd() - signal an eventfd when there are events
+ * @client: entered
+ * @fd: of the eventfd; -1 for none
+ *
+ * Context: may sleep, for a grace period if there was one before.
+ * Return: 0, -EBADF or -EINVAL.
+ */
+int slabshm_watch_eventfd(struct slabshm_client *client, int fd)
+{
+	struct eventfd_ctx *eventfd = NULL;
+
+	if (fd != -1) {
+		eventfd = eventfd_ctx_fdget(fd);
+		if (IS_ERR(eventfd))
+			return PTR_ERR(eventfd);
+	}
+	client_set_eventfd(client, eventfd);
+	if (eventfd && slabshm_watch_pending(client))
+		client_wake(client);
+	return 0;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Waiting for cells to change.
+ *
+ * A watcher stands in the queue of a cell, and a commit of that cell takes it out
+ * (all of them at once, in constant time).  After the commit, the publisher wakes
+ * those whose thread sleeps in WAIT, and gives the others to their clients, which
+ * poll(2) shows.  So a publish that nobody waits for looks at one list head for
+ * each cell; and a watcher that has something to tell is in no queue any more, and
+ * costs the following publishes nothing.
+ *
+ * A client's watcher goes round, and is always in one of these lists:
+ *
+ *	slabshm_queue.watchers, slabshm_cells.watch_all: nothing to tell
+ *	a list of a publisher's:	a commit has taken it out
+ *	slabshm_watches.pending:	there is an event
+ *	slabshm_watches.taken:		EVENTS is copying that event out
+ *
+ * From the last one it goes back to the first, or if its cell has changed again,
+ * to pending; both under the lock under which commits are made.  So no change is
+ * lost.
+ */
+#ifndef _SLABSHM_WATCH_H
+#define _SLABSHM_WATCH_H
+
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/rbtree.h>
+#include <linux/slabshm.h>
+#include <linux/types.h>
+#include <linux/wait.h>
+
+struct eventfd_ctx;
+struct slabshm_client;
+struct slabshm_slab;
+struct task_struct;
+
+/**
+ * struct slabshm_watcher - one who is to be told of changes
+ * @link: see above
+ * @node: in slabshm_watches.watchers; not of one that sleeps
+ * @client: constant, whose; NULL for one that sleeps
+ * @task: constant, a thread that sleeps in WAIT
+ * @generation: constant, of the cell
+ * @cell: constant, index of the cell, or %SLABSHM_ALL_CELLS
+ * @removed: the event being taken says that the cell was removed
+ * @told: version that was told last; of all cells: what changed up to this
+ *	commit has been told
+ * @target: of all cells: what @told will be when all cells were looked at
+ * @cursor: of all cells: the first one not told yet
+ * @next: of all cells: what @cursor will be when the events are copied out
+ *
+ * Protected by slabshm_cells.lock; from @removed on by slabshm_watches.lock.
+ */
+struct slabshm_watcher {
+	struct list_head link;
+	struct rb_node node;
+	struct slabshm_client *client;
+	struct task_struct *task;
+	u64 generation;
+	u32 cell;
+	bool removed;
+	u64 told;
+	u64 target;
+	u32 cursor;
+	u32 next;
+};
+
+#define SLABSHM_ALL_CELLS	U32_MAX
+
+/**
+ * struct slabshm_watches - the watches of a client
+ * @lock: makes EVENTS, UNWATCH and EVENTFD happen one at a time. User memory is
+ *	touched under it: nobody but another such call of the same client waits
+ *	for it
+ * @watchers: slabshm_watcher.node, by cell and generation
+ * @count: how many
+ * @pending: slabshm_watcher.link, with something to tell
+ * @taken: slabshm_watcher.link, while EVENTS copies out what they tell
+ * @wait: poll(2), and EVENTS
+ * @eventfd: to be signalled, too; or NULL. Replaced under @lock, used under RCU
+ *
+ * From @watchers to @taken protected by slabshm_cells.lock.
+ */
+struct slabshm_watches {
+	struct mutex lock;	/* EVENTS, UNWATCH, EVENTFD */
+	struct rb_root watchers;
+	unsigned int count;
+	struct list_head pending;
+	struct list_head taken;
+	wait_queue_head_t wait;
+	struct eventfd_ctx __rcu *eventfd;
+};
+
+void slabshm_watches_init(struct slabshm_watches *watches);
+void slabshm_watches_end(struct slabshm_client *client);
+
+int slabshm_watch_wait(struct slabshm_client *client,
+		       struct slabshm_wait_cell *cell,
+		       unsigned int n, u64 deadline, u32 *failed);
+int slabshm_watch_add(struct slabshm_client *client, struct slabshm_watch *arg);
+int slabshm_watch_remove(struct slabshm_client *client, u32 cell,
+			 u64 generation);
+int slabshm_watch_events(struct slabshm_client *client,
+			 struct slabshm_events *arg,
+			 int (*report)(void *ctx, struct slabshm_events *arg,
+				       const struct slabshm_event *event),
+			 void *ctx);
+int slabshm_watch_eventfd(struct slabshm_client *client, int fd);
+bool slabshm_watch_pending(struct slabshm_client *client);
+void slabshm_watch_notify(struct slabshm_slab *slab, struct list_head *woken);
+
+#endif /* _SLABSHM_WATCH_H */
