@@ -24,5 +24,7 @@ struct handle {
 
 int call(int fd, unsigned long request, void *arg);
 void readers_close(struct handle *h);
+void thread_has_locks(const struct slabshm *s);
+uint64_t deadline(int timeout);
 
 #endif /* SLABSHM_HANDLE_H */

@@ -30,14 +30,16 @@
  * @handle: whose; NULL when that was closed
  * @of_handle: next one of the handle
  * @of_thread: next one of the thread
+ * @locks: the thread has locked cells, and may hold them still
  *
- * Protected by @lock; but @of_thread is its thread's alone.
+ * Protected by @lock; but @of_thread and @locks are its thread's alone.
  */
 struct thread_reader {
 	struct slabshm_reader *hot;
 	struct handle *handle;
 	struct thread_reader *of_handle;
 	struct thread_reader *of_thread;
+	bool locks;
 };
 
 /* Protects all lists but those of threads, and the pool. */
@@ -93,7 +95,7 @@ static int pool_fill(void)
 	return 0;
 }
 
-/* A thread ends: its slots go back, and with them all that they hold. */
+/* A thread ends: its slots go back, and with them all that they hold; so do locks. */
 static void thread_exit(void *unused)
 {
 	struct thread_reader *t, **link;
@@ -105,9 +107,14 @@ static void thread_exit(void *unused)
 		mine = t->of_thread;
 		if (t->handle) {
 			struct slabshm_unregister arg = { 0 };
+			struct slabshm_unlock locks = {
+				.flags = SLABSHM_UNLOCK_THREAD,
+			};
 
 			arg.slot = t->hot->index;
 			/* A forked child's is refused, it was the parent's */
+			if (t->locks)
+				call(t->handle->fd, SLABSHM_IOC_UNLOCK, &locks);
 			if (t->hot->state)
 				call(t->handle->fd, SLABSHM_IOC_UNREGISTER, &arg);
 			for (link = &t->handle->readers; *link != t;
@@ -200,6 +207,8 @@ static int reader_new(struct handle *h, struct slabshm_reader **reader)
 		;	/* one of a handle that was closed will do */
 	ret = t ? 0 : thread_reader_new(&t);
 	if (!ret)
+		t->locks = false;
+	if (!ret)
 		ret = reader_register(h, t->hot);
 	if (!ret) {
 		t->handle = h;
@@ -211,17 +220,24 @@ static int reader_new(struct handle *h, struct slabshm_reader **reader)
 	return ret;
 }
 
-/* This thread's reader for a handle, which becomes the one used last. */
-static int reader_find(const struct slabshm *s, struct slabshm_reader **reader)
+static struct thread_reader *thread_reader_find(const struct slabshm *s)
 {
 	struct thread_reader *t;
-	int ret;
 
 	for (t = mine; t; t = t->of_thread) {
 		/* Of a child's inherited ones this is NULL */
 		if (t->hot->s == s)
 			break;
 	}
+	return t;
+}
+
+/* This thread's reader for a handle, which becomes the one used last. */
+static int reader_find(const struct slabshm *s, struct slabshm_reader **reader)
+{
+	struct thread_reader *t = thread_reader_find(s);
+	int ret;
+
 	if (t) {
 		*reader = t->hot;
 	} else {
@@ -231,6 +247,18 @@ static int reader_find(const struct slabshm *s, struct slabshm_reader **reader)
 	}
 	__slabshm_reader = *reader;
 	return 0;
+}
+
+/*
+ * The thread's locks are to be released if it ends.  If there is no memory to
+ * remember that, those who wait for them find it out.
+ */
+void thread_has_locks(const struct slabshm *s)
+{
+	struct slabshm_reader *reader;
+
+	if (!reader_find(s, &reader))
+		thread_reader_find(s)->locks = true;
 }
 
 static bool needs_fence(const struct slabshm_reader *r)

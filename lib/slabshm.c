@@ -389,6 +389,17 @@ int slabshm_list_readers(struct slabshm *s,
 	return list(slabshm_fd(s), &arg, entries, count, cursor);
 }
 
+int slabshm_list_locks(struct slabshm *s, struct slabshm_lock_entry *entries,
+		       unsigned int count, uint64_t *cursor)
+{
+	struct slabshm_list arg = {
+		.what = SLABSHM_LIST_LOCKS,
+		.entry_size = sizeof(*entries),
+	};
+
+	return list(slabshm_fd(s), &arg, entries, count, cursor);
+}
+
 /*
  * ---------------- Blocks ----------------
  */

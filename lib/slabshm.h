@@ -662,6 +662,184 @@ inline int64_t slabshm_length(const struct slabshm *s,
 			      uint64_t *version);
 
 /*
+ * ---------------- Locks ----------------
+ *
+ * Each cell has a lock, for writers that take turns.  It belongs to the thread that
+ * took it.  If that dies, whether with its process or alone, the next one is told.
+ * Locks are advisory unless the slab was made with SLABSHM_ATTACH_MANDATORY.
+ */
+
+/**
+ * slabshm_lock() - lock a cell
+ * @s: the handle
+ * @ref: the cell
+ * @timeout: milliseconds to wait at most; 0: not at all; -1: as long as it takes
+ *
+ * Who has waited longest gets the lock first.
+ *
+ * Return: 0; -EOWNERDEAD the lock is held, but its last holder died: what it
+ * protects may be half done, and if it is set right release the lock with
+ * slabshm_unlock_consistent(); -EBUSY another holds it (@timeout 0); -ETIMEDOUT;
+ * -EINTR a signal handler ran, without SA_RESTART; -EDEADLK this thread holds it
+ * already; -EIDRM the cell was removed; -EINVAL, -ENOMEM.
+ */
+int slabshm_lock(struct slabshm *s, const struct slabshm_ref *ref, int timeout);
+
+/**
+ * slabshm_unlock() - release the lock of a cell
+ * @s: the handle
+ * @ref: the cell
+ *
+ * SLABSHM_PUBLISH_UNLOCK does it in the same step as a publish.
+ *
+ * Return: 0, -EPERM the thread does not hold it, -EIDRM.
+ */
+int slabshm_unlock(struct slabshm *s, const struct slabshm_ref *ref);
+
+/**
+ * slabshm_unlock_consistent() - release a lock, what it protects being right again
+ * @s: the handle
+ * @ref: the cell
+ *
+ * After a holder died, everybody who gets the lock is told -EOWNERDEAD until one
+ * of them releases it so.
+ *
+ * Return: as slabshm_unlock().
+ */
+int slabshm_unlock_consistent(struct slabshm *s, const struct slabshm_ref *ref);
+
+/**
+ * slabshm_lock_batch() - lock several cells, all or none
+ * @s: the handle
+ * @cells: the cells, each once, flags 0; with -EOWNERDEAD,
+ *	SLABSHM_LOCKED_OWNERDEAD in those whose holder died
+ * @n: 1 to SLABSHM_BATCH_MAX
+ * @timeout: as slabshm_lock(), for all of them together
+ * @failed: if not NULL, on error: index of the refused cell, or UINT_MAX
+ *
+ * They are locked in the order of their indices, so that calls of several
+ * processes do not wait for each other for ever.
+ *
+ * Return: as slabshm_lock().
+ */
+int slabshm_lock_batch(struct slabshm *s, struct slabshm_lock_cell *cells,
+		       unsigned int n, int timeout, unsigned int *failed);
+
+/**
+ * slabshm_unlock_batch() - release several locks, all or none
+ * @s: the handle
+ * @cells: the cells, each once; flags 0 or SLABSHM_UNLOCK_CONSISTENT
+ * @n: 1 to SLABSHM_BATCH_MAX
+ * @failed: if not NULL, on error: index of the refused cell
+ *
+ * Return: as slabshm_unlock().
+ */
+int slabshm_unlock_batch(struct slabshm *s,
+			 const struct slabshm_lock_cell *cells, unsigned int n,
+			 unsigned int *failed);
+
+/**
+ * slabshm_list_locks() - list who holds locks of the slab, and who waits for them
+ * @s: the handle
+ * @entries: filled
+ * @count: room in @entries
+ * @cursor: 0 to begin; carries on from there
+ *
+ * Return: entries filled, 0 at the end; -EINVAL, -EINTR.
+ */
+int slabshm_list_locks(struct slabshm *s, struct slabshm_lock_entry *entries,
+		       unsigned int count, uint64_t *cursor);
+
+/*
+ * ---------------- Waiting and watching ----------------
+ */
+
+/**
+ * slabshm_wait() - sleep until a cell has another version
+ * @s: the handle
+ * @ref: the cell
+ * @version: the version that is known, as slabshm_read() told it
+ * @timeout: milliseconds to wait at most; -1: as long as it takes
+ *
+ * Makes no system call if the cell has another version already.
+ *
+ * Return: the newest version; -ETIMEDOUT; -EINTR a signal handler ran, without
+ * SA_RESTART; -EIDRM the cell was removed; -EINVAL, -ENOMEM.
+ */
+int64_t slabshm_wait(struct slabshm *s, const struct slabshm_ref *ref,
+		     uint64_t version, int timeout);
+
+/**
+ * slabshm_wait_any() - sleep until one of several cells has another version
+ * @s: the handle
+ * @cells: the cells, flags 0, and the versions that are known; out: flags is 1 for
+ *	those that have changed, and the newest versions
+ * @n: 1 to SLABSHM_BATCH_MAX
+ * @timeout: as slabshm_wait()
+ * @failed: if not NULL, on error: index of the refused cell, or UINT_MAX
+ *
+ * Return: how many have changed; else as slabshm_wait().
+ */
+int slabshm_wait_any(struct slabshm *s, struct slabshm_wait_cell *cells,
+		     unsigned int n, int timeout, unsigned int *failed);
+
+/**
+ * slabshm_watch() - be told when a cell changes, by the handle's descriptor
+ * @s: the handle
+ * @ref: the cell; NULL: all, also those to come
+ * @flags: 0: of changes from now on; SLABSHM_WATCH_SINCE: after @version
+ * @version: with SINCE: what is known of the cell, or of the clock; otherwise 0
+ *
+ * poll(2) and its like then give POLLIN for slabshm_fd() while there are events for
+ * slabshm_events().  A watch is the handle's, not the thread's; it ends with the
+ * handle, by slabshm_unwatch(), or after the event that its cell was removed.
+ *
+ * Return: the cell's version now, or the clock; -EEXIST it is watched already,
+ * -EDQUOT too many watches, -EIDRM, -EINVAL, -ENOMEM.
+ */
+int64_t slabshm_watch(struct slabshm *s, const struct slabshm_ref *ref,
+		      unsigned int flags, uint64_t version);
+
+/**
+ * slabshm_unwatch() - end a watch
+ * @s: the handle
+ * @ref: the cell; NULL: the watch of all
+ *
+ * An event of it that was not taken yet goes with it.
+ *
+ * Return: 0, -ENOENT there is none.
+ */
+int slabshm_unwatch(struct slabshm *s, const struct slabshm_ref *ref);
+
+/**
+ * slabshm_events() - take events
+ * @s: the handle
+ * @events: filled
+ * @n: room in @events
+ * @timeout: milliseconds to wait at most if there is none; 0: not at all; -1: as
+ *	long as it takes
+ *
+ * A cell that was published many times gives one event, with its newest version;
+ * with a watch of all, a version may be told twice.
+ *
+ * Return: how many there are; -ETIMEDOUT none; -EINTR as slabshm_wait(); -EINVAL.
+ */
+int slabshm_events(struct slabshm *s, struct slabshm_event *events,
+		   unsigned int n, int timeout);
+
+/**
+ * slabshm_eventfd() - signal an eventfd, too, when there are events
+ * @s: the handle
+ * @fd: the eventfd; -1 for none any more
+ *
+ * For programs that cannot poll the handle's descriptor.  Take events until there
+ * is none before waiting for the eventfd again.
+ *
+ * Return: 0, -EBADF, -EINVAL it is no eventfd.
+ */
+int slabshm_eventfd(struct slabshm *s, int fd);
+
+/*
  * ---------------- The inline functions ----------------
  *
  * The library has them as ordinary symbols as well, for languages that cannot
