@@ -8,22 +8,15 @@
  */
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <locale.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "output.h"
-#include "slabshm.h"
-
-#define EXIT_USAGE	2
-#define LIST_ROOM	64	/* entries asked of the kernel at a time */
+#include "command.h"
 
 /* ---------------- errors ---------------- */
-
-enum subject { DEVICE, SLAB, CELL };
 
 struct hint {
 	enum subject subject;
@@ -59,12 +52,16 @@ static const struct hint hints[] = {
 	{ CELL, ENOSPC, "the slab is full",
 	  "remove cells, or create one with a larger --max-size or --cells" },
 	{ CELL, ENOMEM, "not enough memory", "free some and try again" },
+	{ CELL, EBUSY, "locked by another", "'slabshm locks' shows by whom" },
+	{ CELL, ETIMEDOUT, "locked by another, and the timeout has passed",
+	  "'slabshm locks' shows by whom" },
+	{ CELL, EIDRM, "the cell was removed", "try again" },
 	{ CELL, EDQUOT, "the client's limit of bytes is reached",
 	  "put a smaller file, or raise the limit of the module" },
 	{ }
 };
 
-static void complain(const char *name, const char *what, const char *todo)
+void complain(const char *name, const char *what, const char *todo)
 {
 	fputs("slabshm: ", stderr);
 	if (name) {
@@ -74,7 +71,7 @@ static void complain(const char *name, const char *what, const char *todo)
 	fprintf(stderr, todo ? "%s; %s\n" : "%s\n", what, todo);
 }
 
-static int fail(enum subject subject, const char *name, int err)
+int fail(enum subject subject, const char *name, int err)
 {
 	const struct hint *hint;
 
@@ -93,7 +90,7 @@ static int fail(enum subject subject, const char *name, int err)
 	return EXIT_FAILURE;
 }
 
-static int usage_error(const char *what)
+int usage_error(const char *what)
 {
 	complain(NULL, what, "try 'slabshm -h'");
 	return EXIT_USAGE;
@@ -112,34 +109,37 @@ static const char usage[] =
 "  cells SLAB              list its cells\n"
 "  clients SLAB            list the processes that have it open\n"
 "  readers SLAB            list the threads that read it, and what they hold\n"
+"  locks SLAB              list who holds locks of its cells, and who waits\n"
 "  create SLAB             make a slab that stays until it is removed\n"
 "  put SLAB/CELL [FILE]    make the file, or standard input, the cell's object;\n"
 "                          makes the slab and the cell if there are none\n"
 "  get SLAB/CELL           write the cell's object to standard output\n"
 "  rm SLAB[/CELL]          remove the cell, or the slab's name; the slab itself\n"
 "                          goes when nobody has it open\n"
+"  watch SLAB[/CELL]...    tell each change of the cells: name, version, length,\n"
+"                          and whether it was published, emptied or removed\n"
+"  exec -l SLAB/CELL -- COMMAND [ARGUMENT...]\n"
+"                          run the command while holding the cell's lock; makes\n"
+"                          the slab and the cell if there are none\n"
 "\n"
 "Options:\n"
-"  -J, --json              with ls, stat and lists: write JSON\n"
+"  -J, --json              with ls, stat, lists and watch: write JSON\n"
 "  -s, --size SIZE         with create: size at the start (1M)\n"
 "  -m, --max-size SIZE     with create: size it may grow to (1G)\n"
 "  -c, --cells NUMBER      with create: cells it may have (65536)\n"
 "  -p, --mode MODE         with create: permission bits, less the umask (0600)\n"
 "  -f, --fixed             with create: do not grow on allocation\n"
+"  -M, --mandatory         with create: a locked cell is its holder's to change\n"
+"  -l, --lock SLAB/CELL    with exec: what to lock\n"
+"  -n, --nonblock          with exec: fail rather than wait\n"
+"  -w, --timeout SECONDS   with exec and watch: wait no longer than this\n"
+"  -N, --count NUMBER      with watch: end after so many changes\n"
 "  -h, --help              show this\n"
 "  -V, --version           show the version\n"
 "\n"
 "A SIZE is in bytes, or has a suffix K, M, G or T for powers of 1024.\n"
-"Exit status: 0 success, 1 failure, 2 wrong usage. More in slabshm(1).\n";
-
-struct args {
-	bool json;
-	struct slabshm_options create;
-	unsigned int create_flags;
-	bool has_create;	/* an option of create was given */
-	char **rest;
-	int nrest;
-};
+"Exit status: 0 success, 1 failure, 2 wrong usage; that of the command for exec.\n"
+"More in slabshm(1).\n";
 
 static bool parse_size(const char *text, uint64_t *size)
 {
@@ -182,6 +182,20 @@ static bool parse_number(const char *text, int base, uint32_t *number)
 	return *number;
 }
 
+static bool parse_seconds(const char *text, int *ms)
+{
+	double seconds;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	seconds = strtod(text, &end);
+	if (*end || seconds > INT_MAX / 1000)
+		return false;
+	*ms = (int)(seconds * 1000);
+	return true;
+}
+
 /* Returns -1 to go on, or an exit status. */
 static int parse(int argc, char **argv, struct args *args)
 {
@@ -192,15 +206,21 @@ static int parse(int argc, char **argv, struct args *args)
 		{ "cells", required_argument, NULL, 'c' },
 		{ "mode", required_argument, NULL, 'p' },
 		{ "fixed", no_argument, NULL, 'f' },
+		{ "mandatory", no_argument, NULL, 'M' },
+		{ "lock", required_argument, NULL, 'l' },
+		{ "nonblock", no_argument, NULL, 'n' },
+		{ "timeout", required_argument, NULL, 'w' },
+		{ "count", required_argument, NULL, 'N' },
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 		{ }
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "Js:m:c:p:fhV", options,
+	while ((c = getopt_long(argc, argv, "Js:m:c:p:fMl:nw:N:hV", options,
 				NULL)) != -1) {
-		args->has_create |= !!strchr("smcpf", c);
+		args->has_create |= !!strchr("smcpfM", c);
+		args->has_wait |= !!strchr("lnwN", c);
 		switch (c) {
 		case 'J':
 			args->json = true;
@@ -225,6 +245,23 @@ static int parse(int argc, char **argv, struct args *args)
 		case 'f':
 			args->create_flags |= SLABSHM_ATTACH_FIXED;
 			break;
+		case 'M':
+			args->create_flags |= SLABSHM_ATTACH_MANDATORY;
+			break;
+		case 'l':
+			args->lock = optarg;
+			break;
+		case 'n':
+			args->nonblock = true;
+			break;
+		case 'w':
+			if (!parse_seconds(optarg, &args->timeout))
+				return usage_error("--timeout: not a number of seconds");
+			break;
+		case 'N':
+			if (!parse_number(optarg, 10, &args->count))
+				return usage_error("--count: not a number");
+			break;
 		case 'h':
 			fputs(usage, stdout);
 			return EXIT_SUCCESS;
@@ -242,12 +279,20 @@ static int parse(int argc, char **argv, struct args *args)
 }
 
 /* Part SLAB/CELL at the first slash: @cell is NULL if there is none. */
-static char *split(char *path, char **cell)
+char *split(char *path, char **cell)
 {
 	*cell = strchr(path, '/');
 	if (*cell)
 		*(*cell)++ = '\0';
 	return path;
+}
+
+void show(const struct args *args, struct table *table)
+{
+	if (args->json)
+		print_json(table);
+	else
+		print_table(table);
 }
 
 /* ---------------- slabs ---------------- */
@@ -275,6 +320,7 @@ static const struct column slab_columns[] = {
 	{ "mode", TEXT },
 	{ "persist", BOOL | DETAIL },
 	{ "fixed", BOOL | DETAIL },
+	{ "mandatory", BOOL | DETAIL },
 	{ }
 };
 
@@ -309,6 +355,7 @@ static void add_slab(struct table *table, const struct slabshm_stat *st)
 	add_text(table, mode);
 	add_bool(table, st->flags & SLABSHM_SLAB_PERSIST);
 	add_bool(table, st->flags & SLABSHM_SLAB_FIXED);
+	add_bool(table, st->flags & SLABSHM_SLAB_MANDATORY);
 }
 
 /* All slabs, or the one of that name; returns how many, or an error. */
@@ -418,10 +465,7 @@ static int cmd_cells(const struct args *args)
 	slabshm_close(s);
 	if (ret)
 		return fail(SLAB, name, ret);
-	if (args->json)
-		print_json(&table);
-	else
-		print_table(&table);
+	show(args, &table);
 	return EXIT_SUCCESS;
 }
 
@@ -437,7 +481,7 @@ static const struct column client_columns[] = {
 	{ }
 };
 
-static void add_command(struct table *table, uint32_t pid)
+void add_command(struct table *table, uint32_t pid)
 {
 	char path[32], comm[32] = "";
 	FILE *f;
@@ -491,10 +535,7 @@ static int cmd_clients(const struct args *args)
 	slabshm_close(s);
 	if (ret)
 		return fail(SLAB, name, ret);
-	if (args->json)
-		print_json(&table);
-	else
-		print_table(&table);
+	show(args, &table);
 	return EXIT_SUCCESS;
 }
 
@@ -544,10 +585,7 @@ static int cmd_readers(const struct args *args)
 	slabshm_close(s);
 	if (ret)
 		return fail(SLAB, name, ret);
-	if (args->json)
-		print_json(&table);
-	else
-		print_table(&table);
+	show(args, &table);
 	return EXIT_SUCCESS;
 }
 
@@ -589,23 +627,39 @@ static char *read_all(int fd, size_t *length)
 	return NULL;
 }
 
+/* Open a cell, and make it and its slab if there are none; an exit status. */
+int open_cell(const char *slab, const char *cell, struct slabshm **s,
+	      struct slabshm_ref *ref)
+{
+	int ret;
+
+	ret = slabshm_open(s, slab, SLABSHM_ATTACH_CREATE |
+			   SLABSHM_ATTACH_PERSIST, NULL);
+	if (ret)
+		return fail(SLAB, slab, ret);
+	ret = slabshm_cell_open(*s, cell, SLABSHM_CELL_CREATE, ref);
+	if (!ret)
+		return EXIT_SUCCESS;
+	slabshm_close(*s);
+	return fail(CELL, cell, ret);
+}
+
 static int put(const char *slab, const char *cell, const char *data,
 	       size_t length)
 {
 	struct slabshm_ref ref;
 	struct slabshm *s;
-	int64_t ret;
+	int64_t ret = open_cell(slab, cell, &s, &ref);
 
-	ret = slabshm_open(&s, slab, SLABSHM_ATTACH_CREATE |
-			   SLABSHM_ATTACH_PERSIST, NULL);
 	if (ret)
-		return fail(SLAB, slab, (int)ret);
+		return (int)ret;
+	ret = slabshm_assign(s, &ref, data, length);
 	/* Somebody may remove the cell in between: make it again. */
-	do {
+	while (ret == -EIDRM) {
 		ret = slabshm_cell_open(s, cell, SLABSHM_CELL_CREATE, &ref);
 		if (!ret)
 			ret = slabshm_assign(s, &ref, data, length);
-	} while (ret == -EIDRM);
+	}
 	slabshm_close(s);
 	return ret < 0 ? fail(CELL, cell, (int)ret) : EXIT_SUCCESS;
 }
@@ -730,10 +784,13 @@ static const struct command commands[] = {
 	{ "cells", cmd_cells, 1, 1, true },
 	{ "clients", cmd_clients, 1, 1, true },
 	{ "readers", cmd_readers, 1, 1, true },
+	{ "locks", cmd_locks, 1, 1, true },
 	{ "create", cmd_create, 1, 1, false },
 	{ "put", cmd_put, 1, 2, false },
 	{ "get", cmd_get, 1, 1, false },
 	{ "rm", cmd_rm, 1, 1, false },
+	{ "watch", cmd_watch, 1, INT_MAX, true },
+	{ "exec", cmd_exec, 1, INT_MAX, false },
 	{ }
 };
 
@@ -756,9 +813,13 @@ static int run(struct args *args)
 	if (args->nrest > c->max)
 		return usage_error("too many arguments");
 	if (args->json && !c->json)
-		return usage_error("--json goes with ls, stat, cells, clients and readers");
+		return usage_error("--json goes with ls, stat, lists and watch");
 	if (args->has_create && c->run != cmd_create)
 		return usage_error("this option goes with create");
+	if (args->has_wait && c->run != cmd_exec && c->run != cmd_watch)
+		return usage_error("this option goes with exec or watch");
+	if (c->run == cmd_watch ? args->lock || args->nonblock : args->count)
+		return usage_error("this option goes with exec or watch, not with both");
 	return c->run(args);
 }
 
@@ -774,7 +835,7 @@ static int finish(int status)
 
 int main(int argc, char **argv)
 {
-	struct args args = { 0 };
+	struct args args = { .timeout = -1 };
 	int status;
 
 	setlocale(LC_CTYPE, "");
