@@ -423,7 +423,9 @@ int slabshm_cell_remove_name(struct slabshm *s, const char *name);
  *
  * Return: the commit, which is the new version of the cells; -EAGAIN the
  * version of a cell is not the expected one; -EIDRM a cell was removed; -EBUSY
- * a block is published already; -EPERM it is another client's; -EINVAL, -ENOMEM.
+ * a block is published already, or a lock is mandatory and another's; -EPERM a
+ * block is another client's, or a lock to release is not the thread's; -EINVAL,
+ * -ENOMEM.
  */
 int64_t slabshm_publish(struct slabshm *s,
 			const struct slabshm_publish_cell *cells,
