@@ -167,6 +167,17 @@ out:
 	return err;
 }
 
+/* Ask the clients' caches for their blocks: each looks at its next call. */
+static void alloc_press(struct slabshm_slab *slab)
+{
+	struct slabshm_header *header = slab->control.header;
+
+	/* The lock is for the sum alone: it says no more than "changed" */
+	spin_lock(&slab->arena.lock);
+	WRITE_ONCE(header->pressure, header->pressure + 1);
+	spin_unlock(&slab->arena.lock);
+}
+
 /* So often an allocation waits for what is retired while others take it */
 #define RECLAIM_TRIES	16
 
@@ -199,6 +210,9 @@ static int alloc_make_room(struct call *call, const struct slabshm_alloc *alloc,
 		--*tries;
 		return 0;
 	}
+	if (alloc->flags & SLABSHM_ALLOC_STOCK)
+		return err;
+	alloc_press(slab);
 	if (!slabshm_reclaim_evict(slab, bytes, !*evicted))
 		return err;
 	*evicted = true;
@@ -242,6 +256,9 @@ static int alloc_blocks(struct call *call, const struct slabshm_alloc *alloc,
 	} while (!err);
 	if (turn)
 		mutex_unlock(&slab->reclaim.turn);
+	/* Of the client's own threads, too, some may have what others lack */
+	if (err == -EDQUOT && !(alloc->flags & SLABSHM_ALLOC_STOCK))
+		alloc_press(slab);
 	return err;
 }
 
@@ -255,7 +272,8 @@ static int call_alloc(struct call *call, void *arg)
 	int err;
 
 	BUILD_BUG_ON(sizeof(*req) != sizeof(struct slabshm_block));
-	if (alloc->flags & ~(SLABSHM_ALLOC_ZERO | SLABSHM_ALLOC_NOGROW) ||
+	if (alloc->flags & ~(SLABSHM_ALLOC_ZERO | SLABSHM_ALLOC_NOGROW |
+			     SLABSHM_ALLOC_STOCK) ||
 	    !alloc->count || alloc->count > SLABSHM_BATCH_MAX ||
 	    alloc->reserved)
 		return -EINVAL;

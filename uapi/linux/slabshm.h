@@ -139,6 +139,8 @@ struct slabshm_cell {
  * @evictions: counts the pins that the kernel withdrew
  * @cells_ready: entries of the cell table that may be looked at; only grows.
  *	To touch a page of the region that is not there yet is SIGBUS
+ * @pressure: changes when an allocation is about to fail, or to take from
+ *	readers: clients then free the blocks that they only keep in stock
  * @reserved2: 0
  * @classes: bytes of a block of each size class
  */
@@ -162,7 +164,8 @@ struct slabshm_header {
 	__aligned_u64 size;
 	__aligned_u64 evictions;
 	__u32 cells_ready;
-	__u32 reserved2[11];
+	__u32 pressure;
+	__u32 reserved2[10];
 
 	__u32 classes[SLABSHM_CLASSES_MAX];
 };
@@ -344,6 +347,7 @@ struct slabshm_block {
 
 #define SLABSHM_ALLOC_ZERO	(1U << 0)  /* fill with zeros */
 #define SLABSHM_ALLOC_NOGROW	(1U << 1)  /* -ENOSPC rather than grow the slab */
+#define SLABSHM_ALLOC_STOCK	(1U << 2)  /* fail rather than take from others */
 
 /**
  * struct slabshm_alloc - allocate blocks, all or none
@@ -355,6 +359,10 @@ struct slabshm_block {
  *
  * The blocks belong to the client until it frees or publishes them, or ends.
  * A store into an allocated block never lacks memory.
+ *
+ * Before it fails for want of space, the call raises slabshm_header.pressure
+ * and evicts readers; with STOCK, which is for blocks that nobody needs yet, it
+ * does neither.
  *
  * Errors: EINVAL a size of 0 or a bad alignment; ENOSPC (also for a size
  * above the slab's maximum), ENOMEM, EFBIG growth is above RLIMIT_FSIZE;
