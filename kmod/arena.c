@@ -29,6 +29,11 @@
 /* Small blocks are of at most this size, and aligned to at most a page */
 #define SMALL_MAX	16384
 
+/* Large blocks of up to so many bytes have classes, too, one for each page */
+#define CLASS_MAX	65536
+#define SMALL_PAGES	(SMALL_MAX / PAGE_SIZE)
+#define NLARGE		(CLASS_MAX / PAGE_SIZE - SMALL_PAGES)
+
 /* Most blocks in a run: what the table below makes where pages are 4 KiB */
 #define RUN_BLOCKS	(PAGE_SIZE / SLABSHM_GRANULE > 256 ? \
 			 PAGE_SIZE / SLABSHM_GRANULE : 256)
@@ -195,6 +200,15 @@ static void page_show(struct slabshm_arena *arena, unsigned long page, u8 what)
 /*
  * Extents
  */
+
+/* What users see of the first page of a large block. */
+static u8 extent_class(unsigned long npages)
+{
+	/* Small but for their alignment: beyond all classes */
+	unsigned long i = npages - SMALL_PAGES - 1;
+
+	return i < NLARGE ? SLABSHM_NCLASSES + i + 1 : SLABSHM_PAGE_EXTENT;
+}
 
 static struct slabshm_extent *extent_new(void)
 {
@@ -652,7 +666,7 @@ static int large_alloc(struct slabshm_arena *arena,
 	extent->block = BLOCK_OWNED;
 	extent->owner = owner;
 	list_add(&extent->list, &owner->extents);
-	page_show(arena, extent->page, SLABSHM_PAGE_EXTENT);
+	page_show(arena, extent->page, extent_class(npages));
 	*offset = (u64)extent->page << PAGE_SHIFT;
 	return 0;
 }
@@ -748,6 +762,24 @@ static void block_unclaim(struct slabshm_arena *arena, u64 offset)
 /*
  * Life of an arena
  */
+
+/**
+ * slabshm_arena_classes() - the block sizes that page maps speak of
+ * @size: %SLABSHM_CLASSES_MAX of them, filled up with 0
+ *
+ * Context: any.
+ */
+void slabshm_arena_classes(u32 *size)
+{
+	unsigned int i;
+
+	BUILD_BUG_ON(SLABSHM_NCLASSES + NLARGE > SLABSHM_CLASSES_MAX);
+	memset(size, 0, SLABSHM_CLASSES_MAX * sizeof(*size));
+	for (i = 0; i < SLABSHM_NCLASSES; i++)
+		size[i] = slabshm_class_size[i];
+	for (i = 0; i < NLARGE; i++)
+		size[SLABSHM_NCLASSES + i] = (SMALL_PAGES + i + 1) * PAGE_SIZE;
+}
 
 /**
  * slabshm_arena_module_init() - what all arenas share

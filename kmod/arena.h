@@ -117,6 +117,8 @@ struct slabshm_block_desc {
 
 extern const u32 slabshm_class_size[SLABSHM_NCLASSES];
 
+void slabshm_arena_classes(u32 *size);
+
 int slabshm_arena_module_init(void);
 void slabshm_arena_module_exit(void);
 

@@ -141,7 +141,7 @@ static void check_pages(struct kunit *test, struct slabshm_arena *arena,
 		} else if (!i || i == extent->npages - 1) {
 			pointer = extent;
 			if (!i && extent->state == EXTENT_LARGE)
-				what = SLABSHM_PAGE_EXTENT;
+				what = extent_class(extent->npages);
 		}
 		wrong_pointer += page_extent(arena, page) != pointer;
 		wrong_map += map && map[page % CHUNK_PAGES] != what;
@@ -584,6 +584,9 @@ static void test_alloc(struct kunit *test)
 		}
 		if (size[i] <= SMALL_MAX)
 			what = size_class(size[i]) + 1;
+		else if (size[i] <= CLASS_MAX)
+			what = SLABSHM_NCLASSES +
+			       DIV_ROUND_UP(size[i] - SMALL_MAX, PAGE_SIZE);
 		KUNIT_EXPECT_EQ(test, f->map[a->offset >> PAGE_SHIFT], what);
 		KUNIT_EXPECT_EQ(test, slabshm_arena_find(&f->arena, a->offset,
 							 &desc), 0);

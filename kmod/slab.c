@@ -158,9 +158,7 @@ void slabshm_slab_put(struct slabshm_slab *slab)
 static void header_init(struct slabshm_slab *slab)
 {
 	struct slabshm_header *header = slab->control.header;
-	unsigned int i;
 
-	BUILD_BUG_ON(SLABSHM_NCLASSES > SLABSHM_CLASSES_MAX);
 	header->magic = SLABSHM_MAGIC;
 	header->abi = SLABSHM_ABI_VERSION;
 	header->id = slab->id;
@@ -175,8 +173,7 @@ static void header_init(struct slabshm_slab *slab)
 	 */
 	if (tick_nohz_full_enabled())
 		header->flags |= SLABSHM_HEADER_READER_FENCE;
-	for (i = 0; i < SLABSHM_NCLASSES; i++)
-		header->classes[i] = slabshm_class_size[i];
+	slabshm_arena_classes(header->classes);
 }
 
 /* A new slab that nobody can find yet. */

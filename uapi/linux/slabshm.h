@@ -112,9 +112,10 @@ struct slabshm_cell {
 #define SLABSHM_CLASSES_MAX	64
 
 /* What the page map says of a page of data */
-#define SLABSHM_PAGE_NONE	0	/* free, or inside an extent */
-#define SLABSHM_PAGE_EXTENT	255	/* first page of an extent: ask BLOCK */
-					/* 1 to 254: a run of class N - 1 */
+#define SLABSHM_PAGE_NONE	0	/* free, or inside a large block */
+#define SLABSHM_PAGE_EXTENT	255	/* first page of a large block: ask BLOCK */
+					/* 1 to 254: of blocks of class N - 1 */
+					/* a large one's first page alone */
 
 /* A reader puts a full fence after the stores to its slot */
 #define SLABSHM_HEADER_READER_FENCE	(1U << 0)
