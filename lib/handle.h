@@ -5,11 +5,20 @@
 #ifndef SLABSHM_HANDLE_H
 #define SLABSHM_HANDLE_H
 
+#include <stdbool.h>
+
 #include "slabshm.h"
 
+/* Blocks of more bytes than this are in no cache */
+#define STOCK_SIZE_MAX	(64UL * 1024)
+
+struct cache;
 struct thread_reader;
 
-/* A handle, whole.  A mapping that is not there is NULL. */
+/*
+ * A handle, whole.  A mapping that is not there is NULL.  Where nothing is
+ * cached, all from @nclasses on is 0.
+ */
 struct handle {
 	struct slabshm s;	/* first, so that one is the other */
 	int fd;
@@ -20,11 +29,20 @@ struct handle {
 	size_t control_size;
 	size_t reader_size;
 	struct thread_reader *readers;	/* protected by the lock of reader.c */
+	struct cache *caches;		/* protected by the lock of magazine.c */
+	const uint8_t *page_map;
+	unsigned int page_shift;
+	unsigned int nclasses;		/* how many of the header's are cached */
+	uint64_t stock_limit;		/* bytes that a thread may keep */
+	size_t stock_max;		/* bytes of the largest class */
+	uint8_t class_of[STOCK_SIZE_MAX / SLABSHM_GRANULE];
 };
 
 int call(int fd, unsigned long request, void *arg);
 void readers_close(struct handle *h);
 void thread_has_locks(const struct slabshm *s);
 uint64_t deadline(int timeout);
+void caches_open(struct handle *h, bool rdonly);
+void caches_close(struct handle *h);
 
 #endif /* SLABSHM_HANDLE_H */

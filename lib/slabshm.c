@@ -147,12 +147,16 @@ static int map_regions(struct handle *h, const struct slabshm_attach *arg)
 	h->reader_size = arg->reader_size;
 	h->reader = map(h->reader_size, PROT_READ | PROT_WRITE, MAP_SHARED,
 			h->fd, arg->reader_offset);
-	return h->reader ? 0 : -errno;
+	if (!h->reader)
+		return -errno;
+	caches_open(h, rdonly);
+	return 0;
 }
 
 static void destroy(struct handle *h)
 {
 	readers_close(h);
+	caches_close(h);
 	/* First what tells the kernel that the client is alive. */
 	if (h->s.alive && *h->s.alive) {
 		if (h->reader)
@@ -404,64 +408,11 @@ int slabshm_list_locks(struct slabshm *s, struct slabshm_lock_entry *entries,
  * ---------------- Blocks ----------------
  */
 
-int slabshm_alloc_batch(struct slabshm *s, struct slabshm_block *blocks,
-			unsigned int n, size_t align, unsigned int flags)
-{
-	struct slabshm_alloc arg = {
-		.blocks = (uintptr_t)blocks,
-		.count = n,
-		.flags = flags,
-		.align = align,
-	};
-
-	return call(slabshm_fd(s), SLABSHM_IOC_ALLOC, &arg);
-}
-
-static int64_t alloc_one(struct slabshm *s, size_t size, size_t align,
-			 unsigned int flags)
-{
-	struct slabshm_block block = { .size = size };
-	int ret = slabshm_alloc_batch(s, &block, 1, align, flags);
-
-	return ret ? ret : (int64_t)block.offset;
-}
-
-int64_t slabshm_alloc(struct slabshm *s, size_t size)
-{
-	return alloc_one(s, size, 0, 0);
-}
-
-int64_t slabshm_alloc_aligned(struct slabshm *s, size_t size, size_t align)
-{
-	return alloc_one(s, size, align, 0);
-}
-
-int64_t slabshm_alloc_zeroed(struct slabshm *s, size_t size)
-{
-	return alloc_one(s, size, 0, SLABSHM_ALLOC_ZERO);
-}
-
-int slabshm_free_batch(struct slabshm *s, const uint64_t *offsets,
-		       unsigned int n)
-{
-	struct slabshm_free arg = {
-		.offsets = (uintptr_t)offsets,
-		.count = n,
-	};
-
-	return call(slabshm_fd(s), SLABSHM_IOC_FREE, &arg);
-}
-
-int slabshm_free(struct slabshm *s, uint64_t offset)
-{
-	return slabshm_free_batch(s, &offset, 1);
-}
-
 int64_t slabshm_usable_size(struct slabshm *s, uint64_t offset)
 {
+	const struct handle *h = (const struct handle *)s;
 	const struct slabshm_header *header = s->header;
 	struct slabshm_block_info info = { .offset = offset };
-	const uint8_t *page_map;
 	uint8_t page;
 	int ret;
 
@@ -471,8 +422,7 @@ int64_t slabshm_usable_size(struct slabshm *s, uint64_t offset)
 	if (!offset ||
 	    offset >= __atomic_load_n(&header->size, __ATOMIC_RELAXED))
 		return -EINVAL;
-	page_map = (const uint8_t *)header + header->map_offset;
-	page = __atomic_load_n(&page_map[offset >> header->page_shift],
+	page = __atomic_load_n(&h->page_map[offset >> h->page_shift],
 			       __ATOMIC_RELAXED);
 	if (page > SLABSHM_PAGE_NONE && page <= SLABSHM_CLASSES_MAX)
 		return header->classes[page - 1];

@@ -272,7 +272,9 @@ int slabshm_list_clients(struct slabshm *s,
  * @size: bytes, at least 1
  *
  * The block starts on a cache line, and what is in it is undefined.  It is the
- * client's until it is freed or published, or until the client ends.
+ * client's until it is freed or published, or until the client ends.  Makes a
+ * system call for large blocks, and when the thread has none of that size in
+ * its cache.  Not for signal handlers.
  *
  * Return: the block's offset, -ENOSPC the slab is full, -ENOMEM, -EFBIG it
  * cannot grow beyond RLIMIT_FSIZE, -EDQUOT the client has its limit of bytes,
@@ -319,7 +321,10 @@ int slabshm_alloc_batch(struct slabshm *s, struct slabshm_block *blocks,
  * @s: the handle
  * @offset: where it starts
  *
- * A published block belongs to its cell: publish the cell without it.
+ * A published block belongs to its cell: publish the cell without it.  A small
+ * block may stay in the thread's cache, and whether it was the caller's to free
+ * is seen later, or never; with SLABSHM_CHECK=1 in the environment the kernel
+ * judges each call.
  *
  * Return: 0, -EINVAL no block starts there, -EPERM it is another client's,
  * -EBUSY it is published.
@@ -332,6 +337,8 @@ int slabshm_free(struct slabshm *s, uint64_t offset);
  * @offsets: where they start
  * @n: 1 to SLABSHM_BATCH_MAX
  *
+ * The kernel frees and judges them at once.
+ *
  * Return: 0, or as slabshm_free().
  */
 int slabshm_free_batch(struct slabshm *s, const uint64_t *offsets,
@@ -343,7 +350,7 @@ int slabshm_free_batch(struct slabshm *s, const uint64_t *offsets,
  * @offset: where the block starts; for an offset that is no block's the answer
  *	may be wrong
  *
- * Makes a system call for large blocks only.
+ * Makes a system call for blocks of more than 64 KiB only.
  *
  * Return: the size, -EINVAL.
  */

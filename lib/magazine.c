@@ -1,0 +1,561 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later OR MIT
+/*
+ * libslabshm: allocating and freeing, and the cache of blocks
+ *
+ * Each thread has, for each handle that it allocates from, a cache: a magazine,
+ * which is a stack of blocks, for each size class.  To the kernel these blocks
+ * are the client's like any others, so they are free again when it ends, however
+ * that comes about, and any thread of the client may put any block into its own
+ * cache.  Magazines are filled and emptied by half of their room in one call.
+ *
+ * A magazine begins without room, and gets twice as much when it was found empty
+ * or full, up to SLABSHM_BATCH_MAX blocks.  When the blocks of a cache sum up to
+ * what the thread may keep, the magazine that holds the most gives half of it.
+ *
+ * When space runs short the kernel changes the header's pressure, at which each
+ * call looks: the cache is emptied, and all begins without room again.
+ *
+ * A cache lies in memory that is zero in a child after fork(), so that it is no
+ * handle's there.
+ */
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "handle.h"
+
+/* What the blocks in a cache sum up to at most: bytes, share of the slab */
+#define STOCK_MAX	(2UL * 1024 * 1024)
+#define SLAB_SHARE	256
+/* A block is cached if so many of them may be */
+#define BLOCKS_MIN	4
+
+#define NO_CLASS	UINT32_MAX
+
+/**
+ * struct magazine - the blocks of one class in a cache
+ * @count: how many there are
+ * @room: how many there may be
+ * @size: bytes of each
+ */
+struct magazine {
+	uint32_t count;
+	uint32_t room;
+	uint32_t size;
+};
+
+/**
+ * struct cache - the blocks that one thread keeps of one handle
+ * @s: the handle; NULL when that was closed, and in a child after fork()
+ * @pressure: what the header said when the cache was emptied last
+ * @budget: bytes that it may take yet
+ * @of_handle: next one of the handle, protected by @lock
+ * @of_thread: next one of the thread
+ * @magazine: one for each class
+ * @block: their blocks
+ *
+ * All but @of_handle is the thread's alone; but slabshm_close() clears @s.
+ */
+struct cache {
+	const struct slabshm *s;
+	uint32_t pressure;
+	uint64_t budget;
+	struct cache *of_handle;
+	struct cache *of_thread;
+	struct magazine magazine[SLABSHM_CLASSES_MAX];
+	uint64_t block[][SLABSHM_BATCH_MAX];
+};
+
+#define CACHE_SIZE	(sizeof(struct cache) + \
+			 SLABSHM_CLASSES_MAX * sizeof(uint64_t[SLABSHM_BATCH_MAX]))
+
+/* Protects the lists of handles. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static struct cache no_cache;
+
+/* The thread's cache that was used last, never NULL; and all that it has. */
+static __thread struct cache *last __attribute__((tls_model("initial-exec"))) =
+	&no_cache;
+static __thread struct cache *mine;
+
+static pthread_key_t key;	/* for its destructor */
+static bool have_key;
+
+static bool unlikely(bool condition)
+{
+	return __builtin_expect(condition, 0);
+}
+
+static const struct slabshm *cache_handle(const struct cache *c)
+{
+	return __atomic_load_n(&c->s, __ATOMIC_RELAXED);
+}
+
+/*
+ * ---------------- Calls ----------------
+ */
+
+static int alloc_call(struct slabshm *s, struct slabshm_block *blocks,
+		      unsigned int n, size_t align, unsigned int flags)
+{
+	struct slabshm_alloc arg = {
+		.blocks = (uintptr_t)blocks,
+		.count = n,
+		.flags = flags,
+		.align = align,
+	};
+
+	return call(slabshm_fd(s), SLABSHM_IOC_ALLOC, &arg);
+}
+
+/* Is this how an allocation fails that a block given back may help? */
+static bool lacks_space(int ret)
+{
+	return ret == -ENOSPC || ret == -EDQUOT || ret == -ENOMEM ||
+	       ret == -EFBIG;
+}
+
+/* Free blocks out of a cache, in any order. */
+static void give_back(struct handle *h, uint64_t *offsets, unsigned int n)
+{
+	struct slabshm_free arg = { .offsets = (uintptr_t)offsets };
+
+	while (n) {
+		arg.count = n;
+		arg.failed = n;
+		if (!call(h->fd, SLABSHM_IOC_FREE, &arg) || arg.failed >= n)
+			return;
+		/* It was not the program's to free: the others still are */
+		offsets[arg.failed] = offsets[--n];
+	}
+}
+
+/*
+ * ---------------- Caches ----------------
+ */
+
+static void magazine_push(struct cache *c, unsigned int class, uint64_t offset)
+{
+	struct magazine *m = &c->magazine[class];
+
+	c->block[class][m->count++] = offset;
+	c->budget -= m->size;
+}
+
+static uint64_t magazine_pop(struct cache *c, unsigned int class)
+{
+	struct magazine *m = &c->magazine[class];
+
+	c->budget += m->size;
+	return c->block[class][--m->count];
+}
+
+/* It was found empty or full: may it have more room? */
+static bool magazine_grow(struct magazine *m)
+{
+	if (m->room == SLABSHM_BATCH_MAX)
+		return false;
+	m->room = m->room ? 2 * m->room : 1;
+	return true;
+}
+
+/* Half of it goes back: the oldest, which the CPU's caches have forgotten. */
+static void magazine_flush(struct cache *c, unsigned int class)
+{
+	struct magazine *m = &c->magazine[class];
+	unsigned int n = (m->count + 1) / 2;
+	uint64_t *block = c->block[class];
+
+	give_back((struct handle *)(uintptr_t)c->s, block, n);
+	m->count -= n;
+	c->budget += (uint64_t)n * m->size;
+	memmove(block, block + n, m->count * sizeof(*block));
+}
+
+/* Let there be a budget of @need bytes, which is no more than the limit. */
+static void cache_trim(struct cache *c, uint64_t need)
+{
+	const struct handle *h = (const struct handle *)c->s;
+	unsigned int i, most;
+	uint64_t bytes, max;
+
+	while (c->budget < need) {
+		most = 0;
+		max = 0;
+		for (i = 0; i < h->nclasses; i++) {
+			bytes = (uint64_t)c->magazine[i].count *
+				c->magazine[i].size;
+			if (bytes > max) {
+				max = bytes;
+				most = i;
+			}
+		}
+		magazine_flush(c, most);
+	}
+}
+
+/* All blocks go back, and each magazine begins anew. */
+static void cache_drain(struct cache *c)
+{
+	struct handle *h = (struct handle *)(uintptr_t)c->s;
+	uint64_t batch[SLABSHM_BATCH_MAX];
+	unsigned int i, n = 0;
+
+	/* First: what comes after this is for the next call */
+	c->pressure = __atomic_load_n(&h->s.header->pressure, __ATOMIC_RELAXED);
+	for (i = 0; i < h->nclasses; i++) {
+		struct magazine *m = &c->magazine[i];
+
+		while (m->count) {
+			batch[n++] = magazine_pop(c, i);
+			if (n == SLABSHM_BATCH_MAX) {
+				give_back(h, batch, n);
+				n = 0;
+			}
+		}
+		m->room = 0;
+	}
+	give_back(h, batch, n);
+}
+
+/* Did someone run short of space since this cache was emptied? */
+static bool under_pressure(const struct cache *c, const struct slabshm *s)
+{
+	return __atomic_load_n(&s->header->pressure, __ATOMIC_RELAXED) !=
+	       c->pressure;
+}
+
+static void lock_all(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+static void unlock_all(void)
+{
+	pthread_mutex_unlock(&lock);
+}
+
+/* A thread ends: what it kept goes back. */
+static void thread_exit(void *unused)
+{
+	struct cache *c, **link;
+	struct handle *h;
+
+	(void)unused;
+	last = &no_cache;
+	pthread_mutex_lock(&lock);
+	while ((c = mine)) {
+		mine = c->of_thread;
+		h = (struct handle *)(uintptr_t)c->s;
+		if (h) {
+			cache_drain(c);
+			for (link = &h->caches; *link != c;
+			     link = &(*link)->of_handle)
+				;
+			*link = c->of_handle;
+		}
+		munmap(c, CACHE_SIZE);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+__attribute__((constructor))
+static void magazine_init(void)
+{
+	have_key = !pthread_key_create(&key, thread_exit);
+	pthread_atfork(lock_all, unlock_all, unlock_all);
+}
+
+/* A cache of no handle yet. */
+static struct cache *cache_new(void)
+{
+	struct cache *c;
+
+	/* The destructor runs for threads that have set the key only */
+	if (!have_key || pthread_setspecific(key, &mine))
+		return NULL;
+	c = mmap(NULL, CACHE_SIZE, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (c == MAP_FAILED)
+		return NULL;
+	if (madvise(c, CACHE_SIZE, MADV_WIPEONFORK)) {
+		munmap(c, CACHE_SIZE);
+		return NULL;
+	}
+	c->of_thread = mine;
+	mine = c;
+	return c;
+}
+
+/* This thread's cache of a handle, if it has one. */
+static struct cache *cache_find(const struct slabshm *s)
+{
+	struct cache *c = mine;
+
+	/* In a child the first of the list says that it is the last */
+	while (c && cache_handle(c) != s)
+		c = c->of_thread;
+	return c;
+}
+
+/* This thread's cache of a handle, which becomes the one used last; or NULL. */
+static struct cache *cache_get(struct slabshm *s)
+{
+	struct handle *h = (struct handle *)s;
+	struct cache *c;
+	unsigned int i;
+
+	if (!h->stock_limit || !*s->alive)
+		return NULL;
+	c = cache_find(s);
+	if (!c) {
+		c = cache_find(NULL);
+		if (!c)
+			c = cache_new();
+		if (!c)
+			return NULL;
+		for (i = 0; i < h->nclasses; i++)
+			c->magazine[i] = (struct magazine){
+				.size = s->header->classes[i],
+			};
+		c->budget = h->stock_limit;
+		c->pressure = __atomic_load_n(&s->header->pressure,
+					      __ATOMIC_RELAXED);
+		pthread_mutex_lock(&lock);
+		c->of_handle = h->caches;
+		h->caches = c;
+		__atomic_store_n(&c->s, s, __ATOMIC_RELAXED);
+		pthread_mutex_unlock(&lock);
+	}
+	last = c;
+	return c;
+}
+
+/* A handle is new: which classes there are, and how much threads may keep. */
+void caches_open(struct handle *h, bool rdonly)
+{
+	const struct slabshm_header *header = h->s.header;
+	const char *check = secure_getenv("SLABSHM_CHECK");
+	unsigned int class = 0;
+	size_t i;
+
+	h->page_map = (const uint8_t *)header + header->map_offset;
+	h->page_shift = header->page_shift;
+	if (rdonly || (check && *check && strcmp(check, "0")))
+		return;
+	h->stock_limit = h->s.max_size / SLAB_SHARE;
+	if (h->stock_limit > STOCK_MAX)
+		h->stock_limit = STOCK_MAX;
+	while (h->nclasses < SLABSHM_CLASSES_MAX &&
+	       header->classes[h->nclasses] &&
+	       header->classes[h->nclasses] <= STOCK_SIZE_MAX &&
+	       header->classes[h->nclasses] <= h->stock_limit / BLOCKS_MIN)
+		h->nclasses++;
+	for (i = 0; i < STOCK_SIZE_MAX / SLABSHM_GRANULE; i++) {
+		if (class < h->nclasses &&
+		    i * SLABSHM_GRANULE >= header->classes[class])
+			class++;
+		if (class == h->nclasses)
+			break;
+		h->class_of[i] = (uint8_t)class;
+	}
+	h->stock_max = i * SLABSHM_GRANULE;
+}
+
+/* The handle is closed: its caches are nobody's, the blocks go with it. */
+void caches_close(struct handle *h)
+{
+	struct cache *c;
+
+	/* In a child they may be those of other handles by now */
+	if (!h->s.alive || !*h->s.alive)
+		return;
+	pthread_mutex_lock(&lock);
+	for (c = h->caches; c; c = c->of_handle)
+		__atomic_store_n(&c->s, NULL, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&lock);
+}
+
+/*
+ * ---------------- Allocating ----------------
+ */
+
+int slabshm_alloc_batch(struct slabshm *s, struct slabshm_block *blocks,
+			unsigned int n, size_t align, unsigned int flags)
+{
+	struct cache *c = cache_find(s);
+	int ret;
+
+	/* Before others are asked for space, what this thread keeps goes */
+	if (c && c->budget < ((struct handle *)s)->stock_limit) {
+		ret = alloc_call(s, blocks, n, align,
+				 flags | SLABSHM_ALLOC_STOCK);
+		if (!lacks_space(ret))
+			return ret;
+		cache_drain(c);
+	}
+	return alloc_call(s, blocks, n, align, flags);
+}
+
+static int64_t alloc_one(struct slabshm *s, size_t size, size_t align,
+			 unsigned int flags)
+{
+	struct slabshm_block block = { .size = size };
+	int ret = slabshm_alloc_batch(s, &block, 1, align, flags);
+
+	return ret ? ret : (int64_t)block.offset;
+}
+
+/* A large block, or a magazine that is empty, or not looked at yet. */
+__attribute__((noinline))
+static int64_t alloc_slow(struct slabshm *s, size_t size)
+{
+	struct handle *h = (struct handle *)s;
+	struct slabshm_block block[SLABSHM_BATCH_MAX];
+	struct cache *c = cache_get(s);
+	struct magazine *m;
+	unsigned int class, i, n;
+	int ret;
+
+	if (!c)
+		return alloc_one(s, size, 0, 0);
+	if (under_pressure(c, s))
+		cache_drain(c);
+	if (size - 1 >= h->stock_max)
+		return alloc_one(s, size, 0, 0);
+	class = h->class_of[(size - 1) / SLABSHM_GRANULE];
+	m = &c->magazine[class];
+	if (m->count)
+		return (int64_t)magazine_pop(c, class);
+
+	magazine_grow(m);
+	n = m->room > 1 ? m->room / 2 : 1;
+	if ((n - 1) * (uint64_t)m->size > c->budget)
+		n = (unsigned int)(c->budget / m->size) + 1;
+	for (i = 0; i < n; i++)
+		block[i].size = m->size;
+	ret = alloc_call(s, block, n, 0, SLABSHM_ALLOC_STOCK);
+	if (ret) {
+		if (!lacks_space(ret))
+			return ret;
+		/* Not for so many, perhaps for the one that is needed */
+		cache_drain(c);
+		return alloc_one(s, size, 0, 0);
+	}
+	/* The first one given is the first one used */
+	for (i = n - 1; i; i--)
+		magazine_push(c, class, block[i].offset);
+	return (int64_t)block[0].offset;
+}
+
+int64_t slabshm_alloc(struct slabshm *s, size_t size)
+{
+	const struct handle *h = (const struct handle *)s;
+	struct cache *c = last;
+	unsigned int class;
+
+	if (unlikely(cache_handle(c) != s || size - 1 >= h->stock_max ||
+		     under_pressure(c, s)))
+		return alloc_slow(s, size);
+	class = h->class_of[(size - 1) / SLABSHM_GRANULE];
+	if (unlikely(!c->magazine[class].count))
+		return alloc_slow(s, size);
+	return (int64_t)magazine_pop(c, class);
+}
+
+int64_t slabshm_alloc_aligned(struct slabshm *s, size_t size, size_t align)
+{
+	return alloc_one(s, size, align, 0);
+}
+
+int64_t slabshm_alloc_zeroed(struct slabshm *s, size_t size)
+{
+	const struct handle *h = (const struct handle *)s;
+	unsigned int class;
+	int64_t offset;
+
+	if (size - 1 >= h->stock_max)
+		return alloc_one(s, size, 0, SLABSHM_ALLOC_ZERO);
+	class = h->class_of[(size - 1) / SLABSHM_GRANULE];
+	offset = slabshm_alloc(s, size);
+	if (offset > 0)
+		memset(s->data + offset, 0, s->header->classes[class]);
+	return offset;
+}
+
+/*
+ * ---------------- Freeing ----------------
+ */
+
+int slabshm_free_batch(struct slabshm *s, const uint64_t *offsets,
+		       unsigned int n)
+{
+	struct slabshm_free arg = {
+		.offsets = (uintptr_t)offsets,
+		.count = n,
+	};
+
+	return call(slabshm_fd(s), SLABSHM_IOC_FREE, &arg);
+}
+
+/* The class of the block at an offset, if it looks like one that has one. */
+static inline unsigned int block_class(const struct handle *h, uint64_t offset)
+{
+	unsigned int class;
+
+	/* Beyond the size, the page map may have no memory yet */
+	if (unlikely(offset % SLABSHM_GRANULE ||
+		     offset >= __atomic_load_n(&h->s.header->size,
+					       __ATOMIC_RELAXED)))
+		return NO_CLASS;
+	class = __atomic_load_n(&h->page_map[offset >> h->page_shift],
+				__ATOMIC_RELAXED) - 1U;
+	/* SLABSHM_PAGE_NONE and SLABSHM_PAGE_EXTENT are above all classes now */
+	return class < h->nclasses ? class : NO_CLASS;
+}
+
+/* What only the kernel can judge, or a magazine that is full. */
+__attribute__((noinline))
+static int free_slow(struct slabshm *s, uint64_t offset)
+{
+	struct cache *c = cache_get(s);
+	struct magazine *m;
+	unsigned int class;
+
+	if (!c)
+		return slabshm_free_batch(s, &offset, 1);
+	if (under_pressure(c, s)) {
+		cache_drain(c);
+		return slabshm_free_batch(s, &offset, 1);
+	}
+	class = block_class((struct handle *)s, offset);
+	if (class == NO_CLASS)
+		return slabshm_free_batch(s, &offset, 1);
+	m = &c->magazine[class];
+	if (m->count >= m->room && !magazine_grow(m))
+		magazine_flush(c, class);
+	cache_trim(c, m->size);
+	magazine_push(c, class, offset);
+	return 0;
+}
+
+int slabshm_free(struct slabshm *s, uint64_t offset)
+{
+	const struct handle *h = (const struct handle *)s;
+	struct cache *c = last;
+	struct magazine *m;
+	unsigned int class;
+
+	if (unlikely(cache_handle(c) != s || under_pressure(c, s)))
+		return free_slow(s, offset);
+	class = block_class(h, offset);
+	if (unlikely(class == NO_CLASS))
+		return free_slow(s, offset);
+	m = &c->magazine[class];
+	if (unlikely(m->count >= m->room || c->budget < m->size))
+		return free_slow(s, offset);
+	magazine_push(c, class, offset);
+	return 0;
+}
