@@ -30,6 +30,7 @@ LAYOUT(slabshm_header, size, 192);
 LAYOUT(slabshm_header, evictions, 200);
 LAYOUT(slabshm_header, classes, 256);
 LAYOUT(slabshm_header, cells_ready, 208);
+LAYOUT(slabshm_header, pressure, 212);
 SIZE(slabshm_slot, 64);
 SIZE(slabshm_attach, 376);
 LAYOUT(slabshm_attach, max_size, 16);
@@ -689,7 +690,7 @@ static const struct reserved {
 	RESERVED(SETATTR, setattr, mask, 32, 7),
 	RESERVED(SETATTR, setattr, mode, 32, 0777),
 	RESERVED(LIST, list, flags, 32, 0),
-	RESERVED(ALLOC, alloc, flags, 32, 3),
+	RESERVED(ALLOC, alloc, flags, 32, 7),
 	RESERVED(ALLOC, alloc, reserved, 64, 0),
 	RESERVED(FREE, free, flags, 32, 0),
 	RESERVED(FREE, free, pad, 32, 0),

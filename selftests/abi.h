@@ -86,6 +86,8 @@ static inline void take_state(const struct heap *h, struct state *s)
 	memset(s, 0, sizeof(*s));
 	get_stat(&h->c, &s->stat);
 	s->header = *h->c.control;
+	/* That an allocation failed is seen in this alone */
+	s->header.pressure = 0;
 	memcpy(s->lines, (char *)h->c.control + h->c.control->cells_offset,
 	       sizeof(s->lines));
 	s->ncells = list_all(h->c.fd, SLABSHM_LIST_CELLS, s->cells,

@@ -117,7 +117,7 @@ static void do_alloc(struct worker *w)
 static void do_free(struct worker *w)
 {
 	struct slabshm_block block;
-	uint64_t who, seq;
+	uint64_t who, seq, offset;
 
 	if (!w->n)
 		return;
@@ -125,10 +125,15 @@ static void do_free(struct worker *w)
 	must(!object_wrong(slabshm_ptr(w->s, block.offset),
 			   block.size & ~7ULL, &who, &seq));
 	must(who == CELLS && seq == block.offset);
-	must_do(slabshm_free(w->s, block.offset));
+	if (any(&w->seed) % 2) {
+		must_do(slabshm_free(w->s, block.offset));
+		return;
+	}
+	offset = block.offset;
+	must_do(slabshm_free_batch(w->s, &offset, 1));
 	/* If it is somebody's again, then not ours */
 	if (w->b->threads == 1)
-		must(slabshm_free(w->s, block.offset) < 0);
+		must(slabshm_free_batch(w->s, &offset, 1) < 0);
 }
 
 static void do_publish(struct worker *w)
@@ -252,9 +257,10 @@ static void do_other(struct worker *w, uint64_t *buf)
 		offset = any(&w->seed) % MAX_SIZE & ~63ULL;
 		ret = block_info(&c, offset, &info);
 		must(!ret || ret == -EINVAL);
+		offset = info.start;
 		if (!ret && info.state != SLABSHM_BLOCK_OWN &&
 		    w->b->threads == 1)
-			must(slabshm_free(w->s, info.start) < 0);
+			must(slabshm_free_batch(w->s, &offset, 1) < 0);
 		break;
 	default:
 		if (any_cell(w, &number, &ref, false)) {

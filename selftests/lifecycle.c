@@ -11,6 +11,8 @@
 
 #include "kselftest_harness.h"
 
+WITHOUT_CACHE()
+
 #define TRACING		"/sys/kernel/tracing/"
 #define INSTANCE	TRACING "instances/slabshm-selftest/"
 

@@ -8,6 +8,8 @@
 
 #include "kselftest_harness.h"
 
+WITHOUT_CACHE()
+
 #define ATTACH	SLABSHM_PART_ATTACH
 #define DROP	SLABSHM_PART_DROP
 

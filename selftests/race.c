@@ -10,6 +10,8 @@
 
 #include "kselftest_harness.h"
 
+WITHOUT_CACHE()
+
 #define THREADS		3
 #define BLOCKS		SLABSHM_BATCH_MAX
 

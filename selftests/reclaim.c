@@ -7,6 +7,8 @@
 
 #include "kselftest_harness.h"
 
+WITHOUT_CACHE()
+
 #define LEN	256
 
 static void item_of(struct slabshm_publish_cell *item,

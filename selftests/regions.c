@@ -228,11 +228,18 @@ TEST_F(regions, control_pages_appear)
 	EXPECT_EQ(SIGBUS, load(cells + PAGE));
 	EXPECT_EQ(0, load(map));
 
-	/* A small block's page has its class, a large one's is an extent's */
+	/* The class of a block, or of the first page of one that is not small */
 	block = alloc_block(c, 1000);
 	ASSERT_LT(0, block);
 	i = map[block / PAGE];
 	EXPECT_EQ(1024, c->control->classes[i - 1]);
+	block = alloc_block(c, 20000);
+	ASSERT_LT(0, block);
+	i = map[block / PAGE];
+	EXPECT_EQ(5 * PAGE, c->control->classes[i - 1]);
+	EXPECT_EQ(SLABSHM_PAGE_NONE, map[block / PAGE + 1]);
+	EXPECT_EQ(0, free_block(c, (__u64)block));
+	EXPECT_EQ(SLABSHM_PAGE_NONE, map[block / PAGE]);
 	block = alloc_block(c, 100000);
 	ASSERT_LT(0, block);
 	EXPECT_EQ(SLABSHM_PAGE_EXTENT, map[block / PAGE]);
