@@ -92,6 +92,7 @@ static void use(const void *p)
 /* What an operation works on; its own copy for each loop, in registers. */
 struct ctx {
 	const struct slabshm *s;
+	const struct slabshm_ref *ref;
 	size_t length;
 };
 
@@ -105,7 +106,7 @@ static __always_inline void op_pin(struct ctx *c)
 	struct slabshm_view view;
 	struct slabshm_pin pin;
 
-	if (slabshm_pin(c->s, &pin) || slabshm_get(&pin, &ref, &view))
+	if (slabshm_pin(c->s, &pin) || slabshm_get(&pin, c->ref, &view))
 		abort();
 	use(view.data);
 	if (slabshm_unpin(&pin))
@@ -141,7 +142,7 @@ static __always_inline void op_urcu_pointer(struct ctx *c)
 
 static __always_inline void op_read(struct ctx *c)
 {
-	if (slabshm_read(c->s, &ref, buf, c->length, NULL) != SIZE)
+	if (slabshm_read(c->s, c->ref, buf, c->length, NULL) != SIZE)
 		abort();
 }
 
@@ -160,19 +161,37 @@ static __always_inline void op_memcpy(struct ctx *c)
 	memcpy(buf, seqlock.bytes, c->length);
 }
 
+/* So many times the operation.  Each loop has the registers for itself. */
+#define LOOP(op)							\
+static __attribute__((noinline)) void loop_##op(const struct ctx *of)	\
+{									\
+	struct ctx c = *of;						\
+	int i;								\
+									\
+	for (i = 0; i < LOOPS; i++) {					\
+		op_##op(&c);						\
+		__asm__ volatile("" ::: "memory");			\
+	}								\
+}
+
+LOOP(nothing)
+LOOP(pin)
+LOOP(pointer)
+LOOP(urcu)
+LOOP(urcu_pointer)
+LOOP(read)
+LOOP(copy)
+LOOP(memcpy)
+
 /* Instructions of a round of the loop, the best of some. */
-static __always_inline double measure(void (*op)(struct ctx *c), const struct ctx *of)
+static double measure(void (*loop)(const struct ctx *c), const struct ctx *c)
 {
 	uint64_t best = UINT64_MAX, t;
-	struct ctx c = *of;
-	int i, k;
+	int k;
 
 	for (k = 0; k < ROUNDS; k++) {
 		t = now();
-		for (i = 0; i < LOOPS; i++) {
-			op(&c);
-			use(buf);
-		}
+		loop(c);
 		t = now() - t;
 		if (t < best)
 			best = t;
@@ -187,7 +206,7 @@ static void show(const char *name, double instructions)
 
 static int insn(void)
 {
-	struct ctx c = { .length = SIZE };
+	struct ctx c = { .ref = &ref, .length = SIZE };
 	double loop;
 
 	/* Of a length that the compiler does not know */
@@ -195,16 +214,16 @@ static int insn(void)
 	set_up("bench-insn");
 	c.s = slab;
 	urcu_memb_register_thread();
-	loop = measure(op_nothing, &c);
+	loop = measure(loop_nothing, &c);
 	printf("instructions an operation, less %.1f of the loop\n", loop);
-	show("slabshm pin + get + unpin", measure(op_pin, &c) - loop);
-	show("seqlock pointer", measure(op_pointer, &c) - loop);
-	show("liburcu-memb lock + unlock", measure(op_urcu, &c) - loop);
+	show("slabshm pin + get + unpin", measure(loop_pin, &c) - loop);
+	show("seqlock pointer", measure(loop_pointer, &c) - loop);
+	show("liburcu-memb lock + unlock", measure(loop_urcu, &c) - loop);
 	show("liburcu-memb lock + seqlock pointer + unlock",
-	     measure(op_urcu_pointer, &c) - loop);
-	show("slabshm read, 256 bytes", measure(op_read, &c) - loop);
-	show("seqlock copy, 256 bytes", measure(op_copy, &c) - loop);
-	show("memcpy, 256 bytes", measure(op_memcpy, &c) - loop);
+	     measure(loop_urcu_pointer, &c) - loop);
+	show("slabshm read, 256 bytes", measure(loop_read, &c) - loop);
+	show("seqlock copy, 256 bytes", measure(loop_copy, &c) - loop);
+	show("memcpy, 256 bytes", measure(loop_memcpy, &c) - loop);
 	urcu_memb_unregister_thread();
 	return 0;
 }
