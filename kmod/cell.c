@@ -31,7 +31,8 @@
  * @link: in slabshm_cells.free, when removed
  * @index: constant, its place in the cell table
  * @busy: named by the publish in progress
- * @generation: as in the cell table
+ * @generation: how often the place was given to another cell, from 1: with the
+ *	index, the handle
  * @name: NULL while not in use
  * @object: what it holds; NULL while not in use
  * @spare: an empty object; there when @object has parts
@@ -147,14 +148,17 @@ static void slabshm_cell_write(struct slabshm_cells *cells,
 	lockdep_assert_held(&cells->lock);
 
 	WRITE_ONCE(older->commit, 0);
+	WRITE_ONCE(older->tag, 0);
 	/*
 	 * A reader that loads the new offset or length must not find the old
-	 * commit after it.  Pairs with the reader's barrier (step 3 at struct
-	 * slabshm_cell) before it loads the commit again.
+	 * tag after it.  Pairs with the reader's barrier (step 3 at struct
+	 * slabshm_cell) before it loads the tag.
 	 */
 	smp_wmb();
 	WRITE_ONCE(older->offset, offset);
 	WRITE_ONCE(older->length, length);
+	WRITE_ONCE(older->tag, (cells->commit + 1 + cell->generation) |
+			       (offset ? 0 : SLABSHM_VERSION_EMPTY));
 	/*
 	 * A reader that loads the new commit must find what it stands for.
 	 * Pairs with the reader's load-acquire of the commits (step 1).  The
@@ -283,7 +287,6 @@ again:
 	swap(cell->object, object);
 	rb_link_node(&cell->node, parent, link);
 	rb_insert_color(&cell->node, &cells->names);
-	WRITE_ONCE(cell_line(cells, cell)->generation, cell->generation);
 	slabshm_cell_write(cells, cell, 0, 0);
 	commit_done(slab, &woken);
 	*created = true;
@@ -336,16 +339,10 @@ int slabshm_cell_remove(struct slabshm_slab *slab, struct slabshm_client *client
 		spin_unlock(&cells->lock);
 		return err;
 	}
+	/* As of this commit, a reader with the old handle finds it removed */
+	cell->generation++;
 	slabshm_cell_write(cells, cell, 0, 0);
 	commit_done(slab, &woken);
-	cell->generation++;
-	/*
-	 * A reader with the old handle finds the cell empty before it finds it
-	 * removed, and never finds another object: the next publish stores its
-	 * commit after this, with a barrier between (slabshm_cell_write()), and
-	 * the reader loads commit, then generation (steps 1 and 2).
-	 */
-	WRITE_ONCE(cell_line(cells, cell)->generation, cell->generation);
 
 	name = cell->name;
 	object = cell->object;

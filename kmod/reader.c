@@ -259,7 +259,7 @@ int slabshm_reader_check(struct slabshm_client *client, u32 index, u64 lo)
 	/*
 	 * The floor was stored before the space of what the pin held was free.
 	 * Who has seen that space reused finds that floor here: pairs with the
-	 * second smp_wmb() in slabshm_reader_evict().
+	 * smp_wmb() in slabshm_reader_evict().
 	 */
 	smp_rmb();
 	rcu_read_lock();
@@ -299,20 +299,16 @@ void slabshm_reader_evict(struct slabshm_slab *slab,
 
 	lockdep_assert_held(&readers->lock);
 
+	WRITE_ONCE(slab->control.header->evicted, floor);
 	/* No pin of a dead thread is ever good again */
 	if (reader_dead(reader))
 		floor = U64_MAX;
-	WRITE_ONCE(slab->control.header->evictions, ++readers->evictions);
-	/*
-	 * The count first: a pin that starts after it was loaded is at or above
-	 * the floor.  Pairs with pin's load of evictions, then of commit.
-	 */
-	smp_wmb();
+	readers->evictions++;
 	WRITE_ONCE(reader->floor, floor);
 	/*
-	 * Both before the space is free: a reader that sees it reused finds the
-	 * count changed at unpin (its acquire fence), and the floor at
-	 * slabshm_reader_check().
+	 * Both before the space is free: a reader that sees it reused finds at
+	 * unpin (its acquire fence) that the header's word is above its lo, and
+	 * then the floor at slabshm_reader_check().
 	 */
 	smp_wmb();
 	trace_slabshm_evict(slab, reader);
@@ -430,7 +426,7 @@ static void readers_evict(struct slabshm_slab *slab,
 			  struct slabshm_reader *reader, bool others)
 {
 	struct slabshm_client *client = reader->client;
-	/* Before the count, so what slabshm_reader_evict() says holds here */
+	/* At most what slabshm_reader_evict() puts in the header */
 	u64 floor = header_commit(slab);
 	unsigned long i;
 
@@ -445,7 +441,7 @@ static void readers_evict(struct slabshm_slab *slab,
 		else if (reader->floor < floor)
 			WRITE_ONCE(reader->floor, floor);
 	}
-	smp_wmb();	/* as the second one there */
+	smp_wmb();	/* as the one there */
 }
 
 static int retired_later(void *looked, const struct list_head *a,

@@ -63,7 +63,7 @@ struct slabshm_reader {
  * @ncover: entries of the last scan, by lo, each with the largest hi so far, and
  *	with the bytes of the held blocks for which it is the first to hold them
  * @capacity: see @cover
- * @evictions: as slabshm_header.evictions shows it
+ * @evictions: how many pins were withdrawn
  */
 struct slabshm_readers {
 	struct mutex lock;	/* readers, and blocks that they hold */

@@ -7,12 +7,13 @@
  * a child after fork(), as the mappings that it points to are not there then;
  * and never unmapped, as threads keep a pointer to the one they used last.
  *
- * The state of a reader tells all at once what slabshm_pin() must know:
+ * The state of a reader tells all at once what the inline functions must know:
  *
  *	0		none: a forked child's, or the handle was closed
- *	1 to DEPTH_MAX	pinned so many times
  *	handle		idle
- *	handle + 1	idle, and each pin comes here, where a fence is
+ *	1		pinned once
+ *	SLOW		each pin and unpin comes here: it is pinned more than
+ *			once, or needs a fence, pinned or not; see its depth
  */
 #include <pthread.h>
 #include <stdbool.h>
@@ -22,7 +23,8 @@
 
 #include "handle.h"
 
-#define DEPTH_MAX	1000	/* no handle has such an address */
+#define SLOW		2	/* no handle has such an address */
+#define DEPTH_MAX	1000
 
 /**
  * struct thread_reader - the rest of a reader
@@ -150,6 +152,27 @@ void readers_close(struct handle *h)
 	pthread_mutex_unlock(&lock);
 }
 
+static bool needs_fence(const struct slabshm_reader *r)
+{
+	return r->header->flags & SLABSHM_HEADER_READER_FENCE;
+}
+
+static unsigned int depth_of(const struct slabshm_reader *r)
+{
+	if (r->state == SLOW)
+		return r->depth;
+	return r->state == 1;
+}
+
+static void set_depth(struct slabshm_reader *r, unsigned int depth)
+{
+	r->depth = depth;
+	if (depth > 1 || needs_fence(r))
+		r->state = SLOW;
+	else
+		r->state = depth ? 1 : (uintptr_t)r->s;
+}
+
 static int reader_register(struct handle *h, struct slabshm_reader *r)
 {
 	struct slabshm_register arg = { 0 };
@@ -165,10 +188,7 @@ static int reader_register(struct handle *h, struct slabshm_reader *r)
 	r->index = arg.slot;
 	r->s = &h->s;
 	__atomic_store_n(&r->slot->lo, 0, __ATOMIC_RELAXED);
-	r->idle = (uintptr_t)&h->s;
-	if (h->s.header->flags & SLABSHM_HEADER_READER_FENCE)
-		r->idle++;
-	r->state = r->idle;
+	set_depth(r, 0);
 	return 0;
 }
 
@@ -261,15 +281,11 @@ void thread_has_locks(const struct slabshm *s)
 		thread_reader_find(s)->locks = true;
 }
 
-static bool needs_fence(const struct slabshm_reader *r)
-{
-	return r->idle & 1;
-}
-
 /* The first pin of a thread, nested ones, those of several handles, fences. */
 int __slabshm_pin_slow(const struct slabshm *s, struct slabshm_pin *pin)
 {
 	struct slabshm_reader *r;
+	unsigned int depth;
 	int ret;
 
 	memset(pin, 0, sizeof(*pin));
@@ -279,26 +295,22 @@ int __slabshm_pin_slow(const struct slabshm *s, struct slabshm_pin *pin)
 	ret = reader_find(s, &r);
 	if (ret)
 		return ret;
-	if (r->state == DEPTH_MAX)
+	depth = depth_of(r);
+	if (depth == DEPTH_MAX)
 		return -EOVERFLOW;
+	set_depth(r, depth + 1);
 	pin->reader = r;
 	pin->slot = r->slot;
 	pin->header = r->header;
-	if (r->state < DEPTH_MAX) {
+	if (depth) {
 		/* Nested: the slot says all already */
-		r->state++;
-		pin->hi = r->slot->hi;
-		pin->evictions = r->slot->reserved[__SLABSHM_SLOT_EVICTIONS];
+		pin->lo = r->slot->lo;
 		return 0;
 	}
-	r->state = 1;
 	/* As in slabshm_pin() */
-	pin->evictions = __atomic_load_n(&r->header->evictions,
-					 __ATOMIC_ACQUIRE);
-	pin->hi = __atomic_load_n(&r->header->commit, __ATOMIC_ACQUIRE);
-	r->slot->reserved[__SLABSHM_SLOT_EVICTIONS] = pin->evictions;
-	__atomic_store_n(&r->slot->hi, pin->hi, __ATOMIC_RELAXED);
-	__atomic_store_n(&r->slot->lo, pin->hi, __ATOMIC_RELAXED);
+	pin->lo = __atomic_load_n(&r->header->commit, __ATOMIC_ACQUIRE);
+	__atomic_store_n(&r->slot->hi, pin->lo, __ATOMIC_RELAXED);
+	__atomic_store_n(&r->slot->lo, pin->lo, __ATOMIC_RELAXED);
 	/* Pairs with the grace period in reclaim_work() */
 	if (needs_fence(r))
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -310,28 +322,24 @@ int __slabshm_pin_slow(const struct slabshm *s, struct slabshm_pin *pin)
 int __slabshm_unpin_slow(struct slabshm_reader *r)
 {
 	struct slabshm_reader_check arg = { 0 };
-	uint64_t evictions;
+	unsigned int depth;
 	int ret = 0;
 
 	if (!r->state)
 		return -EIO;
-	if (r->state > DEPTH_MAX)
+	depth = depth_of(r);
+	if (!depth)
 		return -EINVAL;	/* not pinned */
+	arg.slot = r->index;
+	arg.lo = r->slot->lo;
 	/* As in slabshm_unpin() */
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	evictions = __atomic_load_n(&r->header->evictions, __ATOMIC_RELAXED);
-	if (evictions != r->slot->reserved[__SLABSHM_SLOT_EVICTIONS]) {
-		/* Some pin was withdrawn: this one? */
-		arg.slot = r->index;
-		arg.lo = r->slot->lo;
+	/* Some pin was withdrawn since this began: this one? */
+	if (__atomic_load_n(&r->header->evicted, __ATOMIC_RELAXED) > arg.lo)
 		ret = call(slabshm_fd(r->s), SLABSHM_IOC_READER_CHECK, &arg);
-	}
-	if (r->state > 1) {
-		r->state--;
-		return ret;
-	}
-	r->state = r->idle;
-	__atomic_store_n(&r->slot->lo, 0, __ATOMIC_RELEASE);
+	set_depth(r, depth - 1);
+	if (depth == 1)
+		__atomic_store_n(&r->slot->lo, 0, __ATOMIC_RELEASE);
 	return ret;
 }
 
@@ -364,31 +372,33 @@ static int pick(struct slabshm_reader *r, const struct slabshm_ref *ref,
 		uint64_t at, struct slabshm_view *view)
 {
 	const struct slabshm_cell *cell = &r->cells[ref->cell];
-	uint64_t commit[2], offset, generation;
+	uint64_t commit[2], used = 0, offset, tag;
 	unsigned int i;
 
 	for (i = 0; i < 2; i++) {
 		commit[i] = __atomic_load_n(&cell->version[i].commit,
 					    __ATOMIC_ACQUIRE);
+		used |= commit[i];
 		if (commit[i] > at)
 			commit[i] = 0;
 	}
 	i = commit[1] > commit[0];
-	generation = __atomic_load_n(&cell->generation, __ATOMIC_RELAXED);
-	if (generation != ref->generation)
-		return generation ? -EIDRM : -EINVAL;
 	if (!commit[i])
-		return -EAGAIN;
+		return used ? -EAGAIN : -EINVAL;
 	offset = __atomic_load_n(&cell->version[i].offset, __ATOMIC_RELAXED);
 	view->length = __atomic_load_n(&cell->version[i].length,
 				       __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	if (__atomic_load_n(&cell->version[i].commit, __ATOMIC_RELAXED) !=
-	    commit[i])
+	tag = __atomic_load_n(&cell->version[i].tag, __ATOMIC_ACQUIRE);
+	/* If the tag is a younger version's, the commit has changed as well */
+	if (!tag || __atomic_load_n(&cell->version[i].commit,
+				    __ATOMIC_RELAXED) != commit[i])
 		return -EAGAIN;
+	if ((tag & ~SLABSHM_VERSION_EMPTY) - commit[i] != ref->generation)
+		return -EIDRM;
 	view->version = commit[i];
-	view->data = offset ? r->data + offset : NULL;
-	return offset ? 0 : -ENODATA;
+	view->data = tag & SLABSHM_VERSION_EMPTY ? NULL : r->data + offset;
+	return view->data ? 0 : -ENODATA;
 }
 
 static int check_ref(struct slabshm_reader *r,
@@ -404,12 +414,17 @@ static int check_ref(struct slabshm_reader *r,
 	return ref->cell < r->max_cells ? 0 : -EINVAL;
 }
 
-/* The newest version, which is younger than the pin, or not a usual one. */
+/*
+ * The newest version, which is younger than the pin's begin, or not a usual one.
+ */
 int __slabshm_get_slow(struct slabshm_reader *r, const struct slabshm_ref *ref,
 		       struct slabshm_view *view)
 {
 	int ret = check_ref(r, ref);
 
+	/* An earlier call may have taken it in */
+	if (!ret && __slabshm_find(r, r->slot->hi, ref, view))
+		return 0;
 	memset(view, 0, sizeof(*view));
 	if (ret)
 		return ret;
@@ -424,8 +439,7 @@ uint64_t slabshm_snapshot(struct slabshm_pin *pin)
 {
 	if (!pin->reader->state)
 		return 0;
-	pin->hi = advance(pin->reader);
-	return pin->hi;
+	return advance(pin->reader);
 }
 
 int slabshm_get_at(struct slabshm_pin *pin, const struct slabshm_ref *ref,
@@ -454,4 +468,34 @@ int slabshm_get_all(struct slabshm_pin *pin, const struct slabshm_ref *refs,
 		}
 	}
 	return ret;
+}
+
+/* Any read: nested, of something empty or too long, in a pin that is withdrawn. */
+ssize_t __slabshm_read_slow(const struct slabshm *s,
+			    const struct slabshm_ref *ref, void *buf,
+			    size_t len, uint64_t *version)
+{
+	struct slabshm_view view;
+	struct slabshm_pin pin;
+	bool nested;
+	int ret, end;
+
+	do {
+		ret = slabshm_pin(s, &pin);
+		if (ret)
+			return ret;
+		nested = depth_of(pin.reader) > 1;
+		ret = slabshm_get(&pin, ref, &view);
+		if (!ret && view.length > len)
+			ret = -ERANGE;
+		if (!ret)
+			memcpy(buf, view.data, (size_t)view.length);
+		end = slabshm_unpin(&pin);
+		/* Not again if it is a pin around this one that was withdrawn */
+	} while (end == -ESTALE && !nested);
+	if (end && !ret)
+		ret = end;
+	if (version && (!ret || ret == -ENODATA || ret == -ERANGE))
+		*version = view.version;
+	return ret ? ret : (ssize_t)view.length;
 }

@@ -488,7 +488,6 @@ int64_t slabshm_assign(struct slabshm *s, const struct slabshm_ref *ref,
 /**
  * struct slabshm_reader - what one thread has to do with one handle's pins
  * @state: whether it is pinned, see lib/reader.c; 0 in a child after fork()
- * @idle: what @state is while it is not
  * @slot: where the kernel looks
  * @header: start of the control region
  * @cells: the cell table
@@ -496,39 +495,40 @@ int64_t slabshm_assign(struct slabshm *s, const struct slabshm_ref *ref,
  * @max_cells: entries in the cell table that are known to be there; 0 in a
  *	child after fork()
  * @index: of the slot
+ * @depth: how often it is pinned, if @state does not tell
  * @s: the handle
  *
  * Programs read no field of it; they are here for the inline functions.
  */
 struct slabshm_reader {
 	uintptr_t state;
-	uintptr_t idle;
 	struct slabshm_slot *slot;
 	const struct slabshm_header *header;
 	const struct slabshm_cell *cells;
 	const char *data;
 	uint32_t max_cells;
 	uint32_t index;
+	uint32_t depth;
 	const struct slabshm *s;
 };
 
 /**
  * struct slabshm_pin - a pin, from slabshm_pin() to slabshm_unpin()
  * @reader: the thread's
+ * @s: as in @reader
  * @slot: as in @reader
  * @header: as in @reader
- * @hi: what slot->hi was when this looked at it last; it never goes down
- * @evictions: what the header said when the outermost pin began
+ * @lo: as in @slot
  *
  * Programs read no field of it.  Lies in registers mostly, which is why the
  * inline functions never give its address away.
  */
 struct slabshm_pin {
 	struct slabshm_reader *reader;
+	const struct slabshm *s;
 	struct slabshm_slot *slot;
 	const struct slabshm_header *header;
-	uint64_t hi;
-	uint64_t evictions;
+	uint64_t lo;
 };
 
 /**
@@ -882,9 +882,23 @@ int __slabshm_unpin_slow(struct slabshm_reader *reader);
 int __slabshm_get_slow(struct slabshm_reader *reader,
 		       const struct slabshm_ref *ref,
 		       struct slabshm_view *view);
+ssize_t __slabshm_read_slow(const struct slabshm *s,
+			    const struct slabshm_ref *ref, void *buf,
+			    size_t len, uint64_t *version);
 
-/* The slot's words that are the client's own: evictions when the pin began */
-#define __SLABSHM_SLOT_EVICTIONS	0
+/* Parts of the functions below: no symbols */
+#define __SLABSHM_INLINE inline __attribute__((__always_inline__))
+
+/*
+ * A load for one compare, with a compiler barrier on either side: a plain one is
+ * one access where words have 64 bits, and becomes one instruction with the
+ * compare, which gcc does to no atomic load.
+ */
+#ifdef __LP64__
+#define __SLABSHM_LOAD(p) (*(p))
+#else
+#define __SLABSHM_LOAD(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#endif
 
 /*
  * Stores to the slot, then loads of the clock and of cells: nothing but the
@@ -902,23 +916,18 @@ inline int slabshm_pin(const struct slabshm *s, struct slabshm_pin *pin)
 	if (__builtin_expect(r->state != (uintptr_t)s, 0)) {
 		ret = __slabshm_pin_slow(s, &slow);
 		*pin = slow;
+		pin->s = s;
 		return ret;
 	}
 	r->state = 1;
 	pin->reader = r;
+	pin->s = s;
 	pin->slot = r->slot;
 	pin->header = r->header;
-	/*
-	 * In this order: a pin that began after an eviction is at or above its
-	 * floor.  Pairs with the first smp_wmb() in slabshm_reader_evict().
-	 */
-	pin->evictions = __atomic_load_n(&pin->header->evictions,
-					 __ATOMIC_ACQUIRE);
 	/* Pairs with the release in the kernel's commit_done(). */
-	pin->hi = __atomic_load_n(&pin->header->commit, __ATOMIC_ACQUIRE);
-	pin->slot->reserved[__SLABSHM_SLOT_EVICTIONS] = pin->evictions;
-	__atomic_store_n(&pin->slot->hi, pin->hi, __ATOMIC_RELAXED);
-	__atomic_store_n(&pin->slot->lo, pin->hi, __ATOMIC_RELAXED);
+	pin->lo = __atomic_load_n(&pin->header->commit, __ATOMIC_ACQUIRE);
+	__atomic_store_n(&pin->slot->hi, pin->lo, __ATOMIC_RELAXED);
+	__atomic_store_n(&pin->slot->lo, pin->lo, __ATOMIC_RELAXED);
 	/* Pairs with the grace period in reclaim_work(). */
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	return 0;
@@ -931,70 +940,80 @@ inline int slabshm_unpin(struct slabshm_pin *pin)
 	if (__builtin_expect(r->state != 1, 0))
 		return __slabshm_unpin_slow(r);
 	/*
-	 * What was read in the pin was loaded before the count: if it was
-	 * reused memory, the count has changed.  Pairs with the second
-	 * smp_wmb() in slabshm_reader_evict().
+	 * What was read in the pin was loaded before this word: if it was
+	 * reused memory, the word is above lo.  Pairs with the smp_wmb() in
+	 * slabshm_reader_evict().
 	 */
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	if (__builtin_expect(__atomic_load_n(&pin->header->evictions,
-					     __ATOMIC_RELAXED) !=
-			     pin->evictions, 0))
+	if (__builtin_expect(__SLABSHM_LOAD(&pin->header->evicted) > pin->lo, 0))
 		return __slabshm_unpin_slow(r);
-	r->state = r->idle;
+	r->state = (uintptr_t)pin->s;
 	/* Pairs with the load-acquire in the kernel's slabshm_readers_scan(). */
 	__atomic_store_n(&pin->slot->lo, 0, __ATOMIC_RELEASE);
 	return 0;
 }
 
 /*
- * The two acquires pair with the write barrier before the kernel stores the
- * commit (slabshm_cell_write() in kmod/cell.c): generation, offset and length,
- * loaded later, are of that commit or of a younger one.
+ * The version @v, which the cell's newest commit @commit wrote, if it may be
+ * used in a pin up to @hi and there is an object; otherwise 0.
  */
+__SLABSHM_INLINE int
+__slabshm_look(const struct slabshm_reader *r, uint64_t hi,
+	       const struct slabshm_ref *ref, const struct slabshm_version *v,
+	       uint64_t commit, struct slabshm_view *view)
+{
+	/* Not in the pin yet, or not published yet: the clock must be asked */
+	if (__builtin_expect(commit > hi, 0))
+		return 0;
+	view->data = r->data + __atomic_load_n(&v->offset, __ATOMIC_RELAXED);
+	/* A plain load, so that it is left out where nobody wants to know */
+	view->length = v->length;
+	/*
+	 * Pairs with the write barrier after the kernel's store of 0 to the
+	 * tag: had one of these come from a younger version, or in pieces, the
+	 * tag would not be that of the commit any more.
+	 */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	if (__builtin_expect(__SLABSHM_LOAD(&v->tag) !=
+			     commit + ref->generation, 0))
+		return 0;
+	view->version = commit;
+	return 1;
+}
+
+/*
+ * The newest object of a cell.  The two acquires pair with the write barrier
+ * before the kernel stores the commit (slabshm_cell_write() in kmod/cell.c):
+ * offset, length and tag, loaded later, are of that commit or of a younger one.
+ */
+__SLABSHM_INLINE int
+__slabshm_find(const struct slabshm_reader *r, uint64_t hi,
+	       const struct slabshm_ref *ref, struct slabshm_view *view)
+{
+	const struct slabshm_version *v;
+	uint64_t c0, c1;
+
+	if (__builtin_expect(ref->cell >= r->max_cells, 0))
+		return 0;
+	v = r->cells[ref->cell].version;
+	c0 = __atomic_load_n(&v[0].commit, __ATOMIC_ACQUIRE);
+	c1 = __atomic_load_n(&v[1].commit, __ATOMIC_ACQUIRE);
+	/* The first object of a cell is in version 1 */
+	if (__builtin_expect(c1 > c0, 1))
+		return __slabshm_look(r, hi, ref, &v[1], c1, view);
+	return __slabshm_look(r, hi, ref, &v[0], c0, view);
+}
+
 inline int slabshm_get(struct slabshm_pin *pin, const struct slabshm_ref *ref,
 		       struct slabshm_view *view)
 {
-	struct slabshm_reader *r = pin->reader;
-	const struct slabshm_cell *cell;
-	const struct slabshm_version *v;
-	uint64_t c0, c1, commit, offset;
 	struct slabshm_view slow;
 	int ret;
 
-	if (__builtin_expect(ref->cell >= r->max_cells, 0))
-		goto slow;
-	cell = &r->cells[ref->cell];
-	c0 = __atomic_load_n(&cell->version[0].commit, __ATOMIC_ACQUIRE);
-	c1 = __atomic_load_n(&cell->version[1].commit, __ATOMIC_ACQUIRE);
-	v = c1 > c0 ? &cell->version[1] : &cell->version[0];
-	commit = c1 > c0 ? c1 : c0;
-	/* Not in the pin yet, or not published yet: the clock must be asked */
-	if (__builtin_expect(commit > pin->hi, 0))
-		goto slow;
-	offset = __atomic_load_n(&v->offset, __ATOMIC_RELAXED);
-	view->length = __atomic_load_n(&v->length, __ATOMIC_RELAXED);
-	if (__builtin_expect(!offset || __atomic_load_n(&cell->generation,
-							__ATOMIC_RELAXED) !=
-			     ref->generation, 0))
-		goto slow;
-	/*
-	 * Pairs with the write barrier after the kernel's store of 0 to the
-	 * commit: had one of these come from a younger version, the commit
-	 * would not be the same any more.
-	 */
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	if (__builtin_expect(__atomic_load_n(&v->commit, __ATOMIC_RELAXED) !=
-			     commit, 0))
-		goto slow;
-	view->data = r->data + offset;
-	view->version = commit;
-	return 0;
-
-slow:
-	ret = __slabshm_get_slow(r, ref, &slow);
+	if (__builtin_expect(__slabshm_find(pin->reader, pin->lo, ref, view), 1))
+		return 0;
+	ret = __slabshm_get_slow(pin->reader, ref, &slow);
 	*view = slow;
-	if (ret != -EIO)
-		pin->hi = pin->slot->hi;
 	return ret;
 }
 
@@ -1016,34 +1035,42 @@ inline int64_t slabshm_length(const struct slabshm *s,
 	return ret ? ret : (int64_t)view.length;
 }
 
-inline ssize_t slabshm_read(const struct slabshm *s,
-			    const struct slabshm_ref *ref, void *buf,
-			    size_t len, uint64_t *version)
+/*
+ * A pin, a get and an unpin, without the reader's state: no other pin of the
+ * thread can come between.  What is out of the ordinary begins anew there.
+ */
+__SLABSHM_INLINE ssize_t slabshm_read(const struct slabshm *s,
+				      const struct slabshm_ref *ref, void *buf,
+				      size_t len, uint64_t *version)
 {
+	struct slabshm_reader *r = __slabshm_reader;
+	const struct slabshm_header *header;
+	struct slabshm_slot *slot;
 	struct slabshm_view view;
-	struct slabshm_pin pin;
-	int ret, end;
+	uint64_t lo;
+	int found;
 
-again:
-	ret = slabshm_pin(s, &pin);
-	if (ret)
-		return ret;
-	ret = slabshm_get(&pin, ref, &view);
-	if (!ret && view.length > len)
-		ret = -ERANGE;
-	if (!ret)
+	if (__builtin_expect(r->state != (uintptr_t)s, 0))
+		return __slabshm_read_slow(s, ref, buf, len, version);
+	slot = r->slot;
+	header = r->header;
+	/* The barriers are those of slabshm_pin() and slabshm_unpin() */
+	lo = __atomic_load_n(&header->commit, __ATOMIC_ACQUIRE);
+	__atomic_store_n(&slot->hi, lo, __ATOMIC_RELAXED);
+	__atomic_store_n(&slot->lo, lo, __ATOMIC_RELAXED);
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+	found = __slabshm_find(r, lo, ref, &view) && view.length <= len;
+	if (__builtin_expect(found, 1))
 		memcpy(buf, view.data, (size_t)view.length);
-	end = slabshm_unpin(&pin);
-	if (__builtin_expect(end, 0)) {
-		/* Not again if it is a pin around this one that was withdrawn */
-		if (end == -ESTALE && pin.reader->state == pin.reader->idle)
-			goto again;
-		if (!ret)
-			ret = end;
-	}
-	if (version && (!ret || ret == -ENODATA || ret == -ERANGE))
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	if (__builtin_expect(__SLABSHM_LOAD(&header->evicted) > slot->lo, 0))
+		found = 0;
+	__atomic_store_n(&slot->lo, 0, __ATOMIC_RELEASE);
+	if (__builtin_expect(!found, 0))
+		return __slabshm_read_slow(s, ref, buf, len, version);
+	if (version)
 		*version = view.version;
-	return ret ? ret : (ssize_t)view.length;
+	return (ssize_t)view.length;
 }
 
 #pragma GCC visibility pop

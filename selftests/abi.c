@@ -18,16 +18,15 @@
 #define SIZE(type, size) \
 	static_assert(sizeof(struct type) == (size), #type)
 
-SIZE(slabshm_version, 24);
+SIZE(slabshm_version, 32);
+LAYOUT(slabshm_version, tag, 24);
 SIZE(slabshm_cell, 64);
-LAYOUT(slabshm_cell, version, 8);
-LAYOUT(slabshm_cell, reserved, 56);
 SIZE(slabshm_header, 512);
 LAYOUT(slabshm_header, max_size, 32);
 LAYOUT(slabshm_header, map_offset, 48);
 LAYOUT(slabshm_header, commit, 128);
 LAYOUT(slabshm_header, size, 192);
-LAYOUT(slabshm_header, evictions, 200);
+LAYOUT(slabshm_header, evicted, 200);
 LAYOUT(slabshm_header, classes, 256);
 LAYOUT(slabshm_header, cells_ready, 208);
 LAYOUT(slabshm_header, pressure, 212);

@@ -62,7 +62,7 @@ TEST_F(slabs, attach)
 	EXPECT_EQ(1000, header->max_cells);
 	EXPECT_EQ(12, header->page_shift);
 	EXPECT_EQ(1, header->commit);
-	EXPECT_EQ(0, header->evictions);
+	EXPECT_EQ(0, header->evicted);
 	EXPECT_LE(sizeof(*header), header->cells_offset);
 	EXPECT_LE(header->cells_offset + 1000 * sizeof(struct slabshm_cell),
 		  header->map_offset);

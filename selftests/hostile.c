@@ -77,7 +77,7 @@ static void harm(struct client *c, struct hostile *h, uint64_t base,
 static int do_harm(void *arg)
 {
 	struct hostile *h = arg;
-	uint64_t seed = any_seed(7), base, evictions;
+	uint64_t seed = any_seed(7), base, evicted;
 	struct client c;
 	unsigned int i;
 	__u32 slot;
@@ -87,11 +87,11 @@ static int do_harm(void *arg)
 	for (i = 0; i < h->slots; i++)
 		must_do(reg(&c, &slot));
 	base = c.control->commit;
-	evictions = c.control->evictions;
+	evicted = c.control->evicted;
 	__atomic_store_n(&h->ready, 1, __ATOMIC_RELEASE);
 	while (!__atomic_load_n(&h->stop, __ATOMIC_RELAXED)) {
-		if (evictions != c.control->evictions) {
-			evictions = c.control->evictions;
+		if (evicted != c.control->evicted) {
+			evicted = c.control->evicted;
 			base = c.control->commit;
 		}
 		harm(&c, h, base, &seed);

@@ -587,7 +587,7 @@ TEST_F(pin, snapshot)
 {
 	struct slabshm *s = self->s;
 	struct slabshm_view view, was;
-	struct slabshm_ref young;
+	struct slabshm_ref young, other;
 	struct slabshm_pin pin;
 	uint64_t first, second, who, seq;
 
@@ -636,10 +636,27 @@ TEST_F(pin, snapshot)
 
 	/* What was looked at is still there, though its cell is not */
 	ASSERT_EQ(0, slabshm_cell_remove(s, &self->ref[0]));
-	EXPECT_EQ(-EIDRM, slabshm_get_at(&pin, &self->ref[0], second, &view));
+	EXPECT_EQ(-EAGAIN, slabshm_get_at(&pin, &self->ref[0], second, &view));
 	EXPECT_EQ(-EIDRM, slabshm_get_at(&pin, &self->ref[0], slabshm_snapshot(&pin),
 					 &view));
 	EXPECT_TRUE(held_settles(s, 2 * LEN));
+
+	/* As of a moment before it was removed, it is there */
+	second = slabshm_snapshot(&pin);
+	ASSERT_EQ(0, slabshm_cell_remove(s, &self->ref[1]));
+	ASSERT_EQ(0, slabshm_get_at(&pin, &self->ref[1], second, &view));
+	EXPECT_EQ(NULL, object_wrong(view.data, LEN, &who, &seq));
+	EXPECT_EQ(1, who);
+	EXPECT_EQ(-EIDRM, slabshm_get(&pin, &self->ref[1], &view));
+
+	/* Nor is another at its place there then */
+	ASSERT_EQ(0, slabshm_cell_open(s, "other", SLABSHM_CELL_CREATE, &other));
+	EXPECT_EQ(self->ref[1].cell, other.cell);
+	EXPECT_EQ(-EAGAIN, slabshm_get_at(&pin, &other, second, &view));
+	EXPECT_EQ(-EAGAIN, slabshm_get_at(&pin, &self->ref[1], second, &view));
+	EXPECT_EQ(-EIDRM, slabshm_get(&pin, &self->ref[1], &view));
+	EXPECT_EQ(-ENODATA, slabshm_get(&pin, &other, &view));
+	EXPECT_TRUE(held_settles(s, 3 * LEN));
 	EXPECT_EQ(NULL, object_wrong(was.data, LEN, &who, &seq));
 	EXPECT_EQ(0, seq);
 

@@ -71,41 +71,51 @@
  * The control region: read-only for ever, mapped at its maximum size
  */
 
+/* In slabshm_version.tag: the cell was empty, or there was none */
+#define SLABSHM_VERSION_EMPTY	(1ULL << 63)
+
 /**
  * struct slabshm_version - one of the two versions of a cell
  * @commit: the commit that wrote it; 0 while it is being overwritten
  * @offset: the object's root block, 0 for an empty cell
  * @length: the object's length in bytes, at most the size of its root block
+ * @tag: @commit plus the cell's generation then, and %SLABSHM_VERSION_EMPTY;
+ *	0 while it is being overwritten
  */
 struct slabshm_version {
 	__aligned_u64 commit;
 	__aligned_u64 offset;
 	__aligned_u64 length;
+	__aligned_u64 tag;
 };
 
 /**
  * struct slabshm_cell - one line of the cell table
- * @generation: raised when the cell is removed; 0 before its first creation
  * @version: the newest version and the one before it, in either order
- * @reserved: 0
  *
- * To read cell c as of commit S, where S was loaded (acquire) from
+ * To read a cell as of commit S, where S was loaded (acquire) from
  * slabshm_header.commit:
  *
  *	1. load both commits (acquire); take the larger of those in 1..S; none:
  *	   the cell has moved on, and a later S is needed
- *	2. load the generation, and that version's offset and length
- *	3. read barrier; that commit is unchanged?  Otherwise start over
- *	4. a generation other than the handle's: the cell was removed (-EIDRM)
+ *	2. load that version's offset and length
+ *	3. read barrier; is its tag that commit plus the handle's generation?
+ *	   Then this is the object
+ *	4. otherwise, if the tag is 0 or the commit has changed: start over
+ *	5. otherwise the cell was empty, or had another generation: the one of
+ *	   the handle was removed (-EIDRM)
+ *
+ * So one word tells that the version was not overwritten meanwhile, that it is
+ * of this cell and not of one that had the line before or has it now, and that
+ * there is an object.  A cell that is removed gets an empty version of the next
+ * generation.
  *
  * The header's commit decides: a version above it does not exist yet.  The
  * kernel's side, with the partners of these barriers, is slabshm_cell_write()
  * in kmod/cell.c.
  */
 struct slabshm_cell {
-	__aligned_u64 generation;
 	struct slabshm_version version[2];
-	__aligned_u64 reserved;
 };
 
 /* slabshm_header.classes has this many entries, unused ones are 0 */
@@ -137,7 +147,8 @@ struct slabshm_cell {
  * @commit: the clock; on a cache line of its own, as it is written often
  * @reserved1: 0
  * @size: bytes of data now; only grows
- * @evictions: counts the pins that the kernel withdrew
+ * @evicted: the clock when the kernel withdrew a pin last, 0 if it never did:
+ *	a pin with a lo at or above this was not withdrawn
  * @cells_ready: entries of the cell table that may be looked at; only grows.
  *	To touch a page of the region that is not there yet is SIGBUS
  * @pressure: changes when an allocation is about to fail, or to take from
@@ -163,7 +174,7 @@ struct slabshm_header {
 	__aligned_u64 reserved1[7];
 
 	__aligned_u64 size;
-	__aligned_u64 evictions;
+	__aligned_u64 evicted;
 	__u32 cells_ready;
 	__u32 pressure;
 	__u32 reserved2[10];
@@ -188,13 +199,12 @@ struct slabshm_header {
  * some machines; all else is kept in order by the kernel's grace period
  * (Documentation/protocol.rst):
  *
- *	pin:	  ev = header.evictions (acquire); H = header.commit (acquire);
- *		  hi = H; lo = H; compiler barrier
+ *	pin:	  H = header.commit (acquire); hi = H; lo = H; compiler barrier
  *	get:	  pick the newest version; its commit <= hi: use it; otherwise
  *		  advance, and pick as of commit hi
  *	advance:  hi = ~0; compiler barrier; S = header.commit (acquire); hi = S
- *	unpin:	  acquire fence; e = header.evictions; lo = 0 (release);
- *		  e != ev: ask READER_CHECK whether this pin was withdrawn
+ *	unpin:	  acquire fence; e = header.evicted; lo = 0 (release);
+ *		  e > H: ask READER_CHECK whether this pin was withdrawn
  *
  * With %SLABSHM_HEADER_READER_FENCE the compiler barriers are full fences.
  */
