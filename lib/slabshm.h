@@ -886,9 +886,6 @@ ssize_t __slabshm_read_slow(const struct slabshm *s,
 			    const struct slabshm_ref *ref, void *buf,
 			    size_t len, uint64_t *version);
 
-/* Parts of the functions below: no symbols */
-#define __SLABSHM_INLINE inline __attribute__((__always_inline__))
-
 /*
  * A load for one compare, with a compiler barrier on either side: a plain one is
  * one access where words have 64 bits, and becomes one instruction with the
@@ -957,7 +954,7 @@ inline int slabshm_unpin(struct slabshm_pin *pin)
  * The version @v, which the cell's newest commit @commit wrote, if it may be
  * used in a pin up to @hi and there is an object; otherwise 0.
  */
-__SLABSHM_INLINE int
+inline __attribute__((__always_inline__)) int
 __slabshm_look(const struct slabshm_reader *r, uint64_t hi,
 	       const struct slabshm_ref *ref, const struct slabshm_version *v,
 	       uint64_t commit, struct slabshm_view *view)
@@ -986,7 +983,7 @@ __slabshm_look(const struct slabshm_reader *r, uint64_t hi,
  * before the kernel stores the commit (slabshm_cell_write() in kmod/cell.c):
  * offset, length and tag, loaded later, are of that commit or of a younger one.
  */
-__SLABSHM_INLINE int
+inline __attribute__((__always_inline__)) int
 __slabshm_find(const struct slabshm_reader *r, uint64_t hi,
 	       const struct slabshm_ref *ref, struct slabshm_view *view)
 {
@@ -1039,9 +1036,9 @@ inline int64_t slabshm_length(const struct slabshm *s,
  * A pin, a get and an unpin, without the reader's state: no other pin of the
  * thread can come between.  What is out of the ordinary begins anew there.
  */
-__SLABSHM_INLINE ssize_t slabshm_read(const struct slabshm *s,
-				      const struct slabshm_ref *ref, void *buf,
-				      size_t len, uint64_t *version)
+inline __attribute__((__always_inline__)) ssize_t
+slabshm_read(const struct slabshm *s, const struct slabshm_ref *ref, void *buf,
+	     size_t len, uint64_t *version)
 {
 	struct slabshm_reader *r = __slabshm_reader;
 	const struct slabshm_header *header;
