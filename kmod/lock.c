@@ -206,7 +206,9 @@ static int cell_cmp(const void *a, const void *b)
 {
 	const struct slabshm_lock_cell *x = *(void **)a, *y = *(void **)b;
 
-	return x->cell < y->cell ? -1 : x->cell > y->cell;
+	if (x->cell != y->cell)
+		return x->cell < y->cell ? -1 : 1;
+	return x < y ? -1 : x > y;	/* the later one is refused */
 }
 
 /**

@@ -58,6 +58,12 @@ LAYOUT(slabshm_publish, commit, 32);
 SIZE(slabshm_register, 8);
 SIZE(slabshm_unregister, 8);
 SIZE(slabshm_reader_check, 16);
+SIZE(slabshm_lock_cell, 16);
+LAYOUT(slabshm_lock_cell, generation, 8);
+SIZE(slabshm_lock, 32);
+LAYOUT(slabshm_lock, failed, 24);
+SIZE(slabshm_unlock, 24);
+LAYOUT(slabshm_unlock, failed, 16);
 SIZE(slabshm_stat, 384);
 LAYOUT(slabshm_stat, cells, 80);
 LAYOUT(slabshm_stat, readers, 108);
@@ -65,13 +71,19 @@ LAYOUT(slabshm_stat, name, 128);
 SIZE(slabshm_cell_entry, 312);
 SIZE(slabshm_client_entry, 32);
 SIZE(slabshm_reader_entry, 48);
+SIZE(slabshm_lock_entry, 288);
+LAYOUT(slabshm_lock_entry, ms, 24);
+LAYOUT(slabshm_lock_entry, name, 32);
 SIZE(slabshm_list, 32);
 
 static_assert(SLABSHM_IOC_ATTACH == 0xc178b500, "ATTACH");
 static_assert(SLABSHM_IOC_STAT == 0x8180b503, "STAT");
 static_assert(SLABSHM_IOC_PUBLISH == 0xc028b50c, "PUBLISH");
+static_assert(SLABSHM_IOC_LOCK == 0xc020b510, "LOCK");
+static_assert(SLABSHM_IOC_UNLOCK == 0xc018b511, "UNLOCK");
 
-#define NCALLS	16
+#define NCALLS	18
+#define LAST_CALL	_IOC_NR(SLABSHM_IOC_EVENTFD)
 
 /*
  * ---------------- The calls, each with a valid argument ----------------
@@ -246,6 +258,35 @@ static void fill_reader_check(struct heap *h, void *p)
 	};
 }
 
+static void fill_lock(struct heap *h, void *p)
+{
+	unlock_one(&h->c, &h->empty, 0);
+	h->lock = (struct slabshm_lock_cell){
+		.cell = h->empty.cell,
+		.generation = h->empty.generation,
+	};
+	*(struct slabshm_lock *)p = (struct slabshm_lock){
+		.cells = (uintptr_t)&h->lock,
+		.deadline = SLABSHM_DEADLINE_NEVER,
+		.count = 1,
+		.failed = POISON32,
+	};
+}
+
+static void fill_unlock(struct heap *h, void *p)
+{
+	lock_one(&h->c, &h->empty, 0);
+	h->lock = (struct slabshm_lock_cell){
+		.cell = h->empty.cell,
+		.generation = h->empty.generation,
+	};
+	*(struct slabshm_unlock *)p = (struct slabshm_unlock){
+		.cells = (uintptr_t)&h->lock,
+		.count = 1,
+		.failed = POISON32,
+	};
+}
+
 static const struct known_call {
 	const char *name;
 	unsigned int cmd;
@@ -269,6 +310,8 @@ static const struct known_call {
 	{ "UNREGISTER", SLABSHM_IOC_UNREGISTER, SLAB | LIFE, fill_unregister },
 	{ "READER_CHECK", SLABSHM_IOC_READER_CHECK, SLAB | LIFE,
 	  fill_reader_check },
+	{ "LOCK", SLABSHM_IOC_LOCK, ALL, fill_lock },
+	{ "UNLOCK", SLABSHM_IOC_UNLOCK, ALL, fill_unlock },
 };
 
 static const struct known_call * const calls_end = known_calls + NCALLS;
@@ -540,7 +583,7 @@ TEST_F(abi, foreign_ioctls)
 	char arg[PAGE];
 
 	memset(arg, 0, sizeof(arg));
-	for (nr = NCALLS; nr < 256; nr++)
+	for (nr = LAST_CALL + 1; nr < 256; nr++)
 		for (dir = 0; dir < 4; dir++)
 			EXPECT_EQ(-ENOTTY,
 				  call(h->c.fd, _IOC(dir, SLABSHM_IOC_TYPE, nr,
@@ -678,7 +721,7 @@ static const struct reserved {
 #define RESERVED(NAME, type, field, bits, known)			\
 	{ #type "." #field, SLABSHM_IOC_##NAME,				\
 	  offsetof(struct slabshm_##type, field), bits, known }
-	RESERVED(ATTACH, attach, flags, 32, 0x7f),
+	RESERVED(ATTACH, attach, flags, 32, 0xff),
 	RESERVED(ATTACH, attach, mode, 32, 0777),
 	RESERVED(ATTACH, attach, pad, 32, 0),
 	RESERVED(REGISTER, register, flags, 32, 0),
@@ -701,6 +744,10 @@ static const struct reserved {
 	RESERVED(CELL_OPEN, cell_open, flags, 32, 3),
 	RESERVED(CELL_REMOVE, cell_remove, flags, 32, 0),
 	RESERVED(PUBLISH, publish, flags, 32, 0),
+	RESERVED(LOCK, lock, flags, 32, 0),	/* TRY has no deadline */
+	RESERVED(LOCK, lock, pad, 32, 0),
+	RESERVED(UNLOCK, unlock, flags, 32, 0),	/* THREAD has no cells */
+	RESERVED(UNLOCK, unlock, pad, 32, 0),
 };
 
 TEST_F(abi, unknown_flags_and_reserved_fields)

@@ -31,6 +31,7 @@
  * @entries: room for LIST
  * @block: for ALLOC and FREE
  * @item: for PUBLISH
+ * @lock: for LOCK and UNLOCK
  * @victim: name of a slab for UNLINK, or NULL
  */
 struct heap {
@@ -50,6 +51,7 @@ struct heap {
 	char *entries;
 	struct slabshm_block block;
 	struct slabshm_publish_cell item;
+	struct slabshm_lock_cell lock;
 	const char *victim;
 };
 
@@ -61,8 +63,10 @@ struct state {
 	struct slabshm_cell_entry cells[64];
 	struct slabshm_client_entry clients[8];
 	struct slabshm_stat slabs[16];
+	struct slabshm_lock_entry locks[16];
 	int ncells;
 	int nclients;
+	int nlocks;
 	int nslabs;
 	long refs;
 };
@@ -94,6 +98,10 @@ static inline void take_state(const struct heap *h, struct state *s)
 			     sizeof(s->cells[0]), ARRAY_LEN(s->cells));
 	s->nclients = list_all(h->c.fd, SLABSHM_LIST_CLIENTS, s->clients,
 			       sizeof(s->clients[0]), ARRAY_LEN(s->clients));
+	s->nlocks = list_all(h->c.fd, SLABSHM_LIST_LOCKS, s->locks,
+			     sizeof(s->locks[0]), ARRAY_LEN(s->locks));
+	for (i = 0; i < s->nlocks; i++)
+		s->locks[i].ms = 0;
 
 	/* Those of other tests may still be on their way out. */
 	snprintf(prefix, sizeof(prefix), "test-%d-", getpid());
@@ -119,6 +127,9 @@ static inline const char *what_changed(const struct state *a,
 		return "the cells have changed";
 	if (memcmp(&a->clients, &b->clients, sizeof(a->clients)))
 		return "the clients have changed";
+	if (memcmp(&a->locks, &b->locks, sizeof(a->locks)) ||
+	    a->nlocks != b->nlocks)
+		return "the locks have changed";
 	if (memcmp(&a->slabs, &b->slabs, sizeof(a->slabs)))
 		return "the slabs have changed";
 	return a->refs == b->refs ? "" : "the module's references have changed";

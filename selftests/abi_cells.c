@@ -185,14 +185,17 @@ TEST_F(cells, publish_refusals)
 #define DROP_ALL	.flags = SLABSHM_PUBLISH_DROP_ALL
 #define KEEP		.flags = SLABSHM_PUBLISH_KEEP
 #define EXPECT		.flags = SLABSHM_PUBLISH_EXPECT
+#define UNLOCK		.flags = SLABSHM_PUBLISH_UNLOCK
+#define CONSISTENT	.flags = SLABSHM_PUBLISH_CONSISTENT
 	struct slabshm_block own[2] = { { .size = 128 }, { .size = 256 } };
 	const __u64 a = alloc_blocks(&h->c, own, 2, 0, 0) ? 0 : own[0].offset;
 	const __u64 b = own[1].offset;
 	struct publish_case cases[] = {
 		/* flags that do not go together, or have no meaning */
-		{ EINVAL, 0, 1, 0, { ITEM(EMPTY, .flags = 8) } },
+		{ EINVAL, 0, 1, 0, { ITEM(EMPTY, .flags = 32) } },
 		{ EINVAL, 0, 1, 0, { ITEM(EMPTY, .flags = 1U << 31) } },
-		{ EINVAL, 1, 2, 0, { ITEM(CELL), ITEM(EMPTY, .flags = 8) } },
+		{ EINVAL, 1, 2, 0, { ITEM(CELL), ITEM(EMPTY, .flags = 32) } },
+		{ EINVAL, 0, 1, 0, { ITEM(EMPTY, CONSISTENT) } },
 		{ EINVAL, 0, 1, 0, { ITEM(EMPTY, .expected = 1) } },
 		{ EINVAL, 0, 1, 0, { ITEM(EMPTY, KEEP, .block = a) } },
 		{ EINVAL, 0, 1, 0, { ITEM(CELL, .flags = 6) } },
@@ -257,6 +260,11 @@ TEST_F(cells, publish_refusals)
 			{ PART(0, ATTACH, h->part) } },
 		{ EBUSY, 2, 1, 2, { ITEM(CELL) },
 			{ PART(0, DROP, h->part), PART(0, ATTACH, h->part) } },
+		/* locks that are not held */
+		{ EPERM, 0, 1, 0, { ITEM(CELL, UNLOCK, .block = a) } },
+		{ EPERM, 1, 2, 1,
+			{ ITEM(CELL, .block = a), ITEM(EMPTY, UNLOCK) },
+			{ PART(0, DROP, h->part) } },
 		/* cells that are not as they should */
 		{ EAGAIN, 0, 1, 0, { ITEM(CELL, EXPECT, .block = a) } },
 		{ EAGAIN, 0, 1, 0, { ITEM(CELL, EXPECT, .expected = ~0ULL) } },
@@ -458,7 +466,7 @@ TEST_F(cells, list_refusals)
 		.entries = (uintptr_t)h->entries,
 		.count = 1,
 	};
-	static const __u32 whats[] = { 0, 5, 255, ~0U };
+	static const __u32 whats[] = { 0, 6, 255, ~0U };
 	static const __u32 sizes[] = { 0, PAGE + 1, ~0U };
 	const __u64 bad[] = { 0, KERNEL_ADDRESS, (uintptr_t)h->page + PAGE - 1,
 			      (uintptr_t)h->page + PAGE, ~0ULL };
@@ -507,7 +515,7 @@ TEST_F(cells, list_refusals)
 	arg.count = ~0U;
 	EXPECT_REFUSED(0, call(h->c.fd, SLABSHM_IOC_LIST, &arg));
 	EXPECT_EQ(2, arg.count);
-	for (i = SLABSHM_LIST_SLABS; i <= SLABSHM_LIST_CLIENTS; i++) {
+	for (i = SLABSHM_LIST_SLABS; i <= SLABSHM_LIST_LOCKS; i++) {
 		arg = good;
 		arg.what = i;
 		arg.cursor = ~0ULL;

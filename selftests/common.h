@@ -65,6 +65,18 @@ static inline long long now_ms(void)
 	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
 }
 
+/* For LOCK and other calls that wait: @ms from now, below 0 is for ever. */
+static inline __u64 deadline_in(int ms)
+{
+	struct timespec ts;
+
+	if (ms < 0)
+		return SLABSHM_DEADLINE_NEVER;
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (__u64)ts.tv_sec * 1000000000 + (__u64)ts.tv_nsec +
+	       (__u64)ms * 1000000;
+}
+
 static inline void sleep_ms(long ms)
 {
 	struct timespec ts = { ms / 1000, ms % 1000 * 1000000 };
@@ -437,6 +449,75 @@ static inline int publish_one(const struct client *c,
 	};
 
 	return publish(c, &item, 1, NULL, 0, NULL, NULL);
+}
+
+/* @failed may be NULL; it is POISON32 if the call did not write it. */
+static inline int lock_cells(const struct client *c,
+			     struct slabshm_lock_cell *cells, unsigned int n,
+			     unsigned int flags, __u64 deadline,
+			     __u32 *failed)
+{
+	struct slabshm_lock arg = {
+		.cells = (uintptr_t)cells,
+		.deadline = deadline,
+		.count = n,
+		.flags = flags,
+		.failed = POISON32,
+	};
+	int err = call(c->fd, SLABSHM_IOC_LOCK, &arg);
+
+	if (failed)
+		*failed = arg.failed;
+	return err;
+}
+
+static inline int unlock_cells(const struct client *c,
+			       const struct slabshm_lock_cell *cells,
+			       unsigned int n, __u32 *failed)
+{
+	struct slabshm_unlock arg = {
+		.cells = (uintptr_t)cells,
+		.count = n,
+		.failed = POISON32,
+	};
+	int err = call(c->fd, SLABSHM_IOC_UNLOCK, &arg);
+
+	if (failed)
+		*failed = arg.failed;
+	return err;
+}
+
+/*
+ * Lock one cell: wait for @ms, below 0 for ever, 0 not at all.  -EPROTO if the
+ * cell's flags do not say the same as the call.
+ */
+static inline int lock_one(const struct client *c,
+			   const struct slabshm_cell_open *handle, int ms)
+{
+	struct slabshm_lock_cell item = {
+		.cell = handle->cell,
+		.generation = handle->generation,
+	};
+	int err = lock_cells(c, &item, 1, ms ? 0 : SLABSHM_LOCK_TRY,
+			     ms ? deadline_in(ms) : 0, NULL);
+
+	if (item.flags != (err == -EOWNERDEAD ? SLABSHM_LOCKED_OWNERDEAD : 0))
+		return -EPROTO;
+	return err;
+}
+
+/* @flags: 0 or SLABSHM_UNLOCK_CONSISTENT */
+static inline int unlock_one(const struct client *c,
+			     const struct slabshm_cell_open *handle,
+			     unsigned int flags)
+{
+	struct slabshm_lock_cell item = {
+		.cell = handle->cell,
+		.flags = flags,
+		.generation = handle->generation,
+	};
+
+	return unlock_cells(c, &item, 1, NULL);
 }
 
 /* How many entries were written, all of them poisoned before. */

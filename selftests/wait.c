@@ -1,0 +1,716 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * WAIT: who sleeps until a cell changes is woken by each kind of change, by
+ * nothing else, and always; and can be killed.
+ */
+#include <sys/time.h>
+
+#include "object.h"
+#include "watches.h"
+
+#include "kselftest_harness.h"
+
+#define CELLS	SLABSHM_BATCH_MAX
+
+FIXTURE(wait)
+{
+	struct client c;
+	struct client other;
+	struct slabshm_cell_open cell[CELLS];
+	struct sleeper sleeper;
+};
+
+FIXTURE_SETUP(wait)
+{
+	ASSERT_EQ(0, client_open(&self->c, NULL, SLABSHM_ATTACH_CREATE,
+				 8 * MIB, MIB));
+	ASSERT_EQ(0, client_open_fd(&self->other, self->c.fd, 0));
+	ASSERT_EQ(0, make_cells(&self->c, self->cell, CELLS));
+}
+
+FIXTURE_TEARDOWN(wait)
+{
+	client_close(&self->other);
+	client_close(&self->c);
+}
+
+static void fill_cells(const struct client *c,
+		       const struct slabshm_cell_open *handle,
+		       struct slabshm_wait_cell *cells)
+{
+	unsigned int i;
+
+	for (i = 0; i < CELLS; i++)
+		cells[i] = wait_cell(&handle[i], version_of(c, &handle[i]));
+}
+
+/*
+ * ---------------- What need not sleep ----------------
+ */
+
+TEST_F(wait, version_differs_already)
+{
+	struct slabshm_wait_cell cells[CELLS], was[CELLS];
+	__u32 failed;
+	__s64 version;
+	unsigned int i;
+
+	fill_cells(&self->c, self->cell, was);
+	version = change(&self->other, &self->cell[40]);
+	ASSERT_LT(0, version);
+	memcpy(cells, was, sizeof(cells));
+	EXPECT_EQ(0, wait_cells(&self->c, cells, CELLS, NEVER, &failed));
+	EXPECT_EQ(POISON32, failed);
+	for (i = 0; i < CELLS; i++) {
+		EXPECT_EQ(i == 40, cells[i].flags);
+		EXPECT_EQ(i == 40 ? (__u64)version : was[i].version,
+			  cells[i].version);
+		EXPECT_EQ(self->cell[i].cell, cells[i].cell);
+		EXPECT_EQ(self->cell[i].generation, cells[i].generation);
+	}
+
+	/* "Differs": one from the future does, too. */
+	cells[0] = wait_cell(&self->cell[0], was[0].version + 1000);
+	EXPECT_EQ(0, wait_cells(&self->c, cells, 1, 0, NULL));
+	EXPECT_EQ(1, cells[0].flags);
+	EXPECT_EQ(was[0].version, cells[0].version);
+
+	/* The same cell twice, of which one is known */
+	cells[0] = was[40];
+	cells[1] = wait_cell(&self->cell[40], (__u64)version);
+	EXPECT_EQ(0, wait_cells(&self->c, cells, 2, NEVER, NULL));
+	EXPECT_EQ(1, cells[0].flags);
+	EXPECT_EQ(0, cells[1].flags);
+	EXPECT_EQ(version, cells[0].version);
+	EXPECT_EQ(version, cells[1].version);
+}
+
+TEST_F(wait, deadline)
+{
+	struct slabshm_wait_cell cells[CELLS], was[CELLS];
+	long long start;
+	unsigned int n;
+	__u32 failed;
+
+	fill_cells(&self->c, self->cell, was);
+	for (n = 1; n <= CELLS; n += CELLS - 1) {
+		memcpy(cells, was, sizeof(cells));
+		EXPECT_EQ(-ETIMEDOUT, wait_cells(&self->c, cells, n, 0,
+						 &failed));
+		EXPECT_EQ(NO_ITEM, failed);
+		EXPECT_EQ(-ETIMEDOUT, wait_cells(&self->c, cells, n, 1, NULL));
+		start = now_ms();
+		EXPECT_EQ(-ETIMEDOUT, wait_cells(&self->c, cells, n,
+						 deadline_in(100), &failed));
+		EXPECT_LE(99, now_ms() - start);
+		EXPECT_EQ(NO_ITEM, failed);
+		EXPECT_EQ(0, memcmp(cells, was, sizeof(cells)));
+	}
+}
+
+TEST_F(wait, refused)
+{
+	struct slabshm_wait_cell cells[CELLS];
+	struct slabshm_wait arg;
+	__u32 failed;
+
+	fill_cells(&self->c, self->cell, cells);
+	ASSERT_EQ(0, cell_remove(&self->c, &self->cell[20]));
+	EXPECT_EQ(-EIDRM, wait_cells(&self->c, cells, CELLS, NEVER, &failed));
+	EXPECT_EQ(20, failed);
+	/* Though another has changed */
+	cells[0].version = 0;
+	EXPECT_EQ(-EIDRM, wait_cells(&self->c, cells, CELLS, NEVER, &failed));
+	EXPECT_EQ(20, failed);
+	cells[19].cell = CELLS;
+	EXPECT_EQ(-EINVAL, wait_cells(&self->c, cells, CELLS, NEVER, &failed));
+	EXPECT_EQ(19, failed);
+	cells[19].cell = NO_ITEM;
+	EXPECT_EQ(-EINVAL, wait_cells(&self->c, cells, CELLS, NEVER, &failed));
+	EXPECT_EQ(19, failed);
+	cells[18].flags = 1;
+	EXPECT_EQ(-EINVAL, wait_cells(&self->c, cells, CELLS, NEVER, &failed));
+	EXPECT_EQ(18, failed);
+	cells[17].generation++;
+	EXPECT_EQ(-EIDRM, wait_cells(&self->c, cells, 18, NEVER, &failed));
+	EXPECT_EQ(17, failed);
+	EXPECT_EQ(-EINVAL, wait_cells(&self->c, cells, 0, NEVER, NULL));
+	EXPECT_EQ(-EINVAL, wait_cells(&self->c, cells, CELLS + 1, NEVER, NULL));
+	EXPECT_EQ(-EINVAL, wait_cells(&self->c, cells, NO_ITEM, NEVER, NULL));
+
+	arg = (struct slabshm_wait){ .cells = 8, .count = 1 };
+	EXPECT_EQ(-EFAULT, call(self->c.fd, SLABSHM_IOC_WAIT, &arg));
+	arg.cells = (uintptr_t)cells;
+	arg.flags = 1;
+	EXPECT_EQ(-EINVAL, call(self->c.fd, SLABSHM_IOC_WAIT, &arg));
+	arg.flags = 0;
+	arg.pad = 1;
+	EXPECT_EQ(-EINVAL, call(self->c.fd, SLABSHM_IOC_WAIT, &arg));
+}
+
+/* The answer cannot be written: the next call gives it. */
+TEST_F(wait, answer_cannot_be_written)
+{
+	struct slabshm_wait_cell *cell = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
+					      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, cell);
+	*cell = wait_cell(&self->cell[0], 0);
+	mprotect(cell, PAGE, PROT_READ);
+	EXPECT_EQ(-EFAULT, wait_cells(&self->c, cell, 1, NEVER, NULL));
+	mprotect(cell, PAGE, PROT_READ | PROT_WRITE);
+	EXPECT_EQ(0, cell->version);
+	EXPECT_EQ(0, wait_cells(&self->c, cell, 1, NEVER, NULL));
+	EXPECT_EQ(1, cell->flags);
+}
+
+static int wait_as_child(void *arg)
+{
+	struct slabshm_wait_cell cell = { .generation = 1 };
+
+	return wait_cells(arg, &cell, 1, 0, NULL) == -EIO ? 0 : 1;
+}
+
+TEST_F(wait, who_may)
+{
+	struct client ro;
+	__u64 version = 0;
+
+	EXPECT_EQ(0, in_child(wait_as_child, &self->c));
+	ASSERT_EQ(0, client_open_fd(&ro, self->c.fd, SLABSHM_ATTACH_RDONLY));
+	EXPECT_EQ(0, wait_one(&ro, &self->cell[0], &version, 0));
+	EXPECT_EQ(version_of(&self->c, &self->cell[0]), version);
+	EXPECT_EQ(-ETIMEDOUT, wait_one(&ro, &self->cell[0], &version, 0));
+	client_unmap_reader(&ro);
+	version = 0;
+	EXPECT_EQ(-ENXIO, wait_one(&ro, &self->cell[0], &version, 0));
+	client_close(&ro);
+}
+
+/*
+ * ---------------- What wakes ----------------
+ */
+
+enum how { FILL, EMPTY, KEEP, SEVERAL, NHOWS };
+
+static int change_how(const struct client *c,
+		      const struct slabshm_cell_open *cell, unsigned int i,
+		      enum how how)
+{
+	struct slabshm_publish_cell item[8];
+	unsigned int k;
+	__s64 block;
+
+	memset(item, 0, sizeof(item));
+	for (k = 0; k < ARRAY_LEN(item); k++) {
+		const struct slabshm_cell_open *at = &cell[(i + k) % CELLS];
+
+		item[k].cell = at->cell;
+		item[k].generation = at->generation;
+	}
+	switch (how) {
+	case FILL:
+		block = alloc_block(c, 64);
+		return block < 0 ? (int)block :
+				   publish_one(c, &cell[i], (__u64)block, 64);
+	case EMPTY:
+		return publish_one(c, &cell[i], 0, 0);
+	case KEEP:
+		item[0].flags = SLABSHM_PUBLISH_KEEP;
+		return publish(c, item, 1, NULL, 0, NULL, NULL);
+	default:
+		return publish(c, item, ARRAY_LEN(item), NULL, 0, NULL, NULL);
+	}
+}
+
+/* One cell, or the 64 of which it is one, at each place. */
+TEST_F(wait, each_change_wakes)
+{
+	struct sleeper *s = &self->sleeper;
+	unsigned int i, k, n, how;
+
+	for (n = 1; n <= CELLS; n += CELLS - 1) {
+		for (i = 0; i < CELLS; i += 9) {
+			for (how = 0; how < NHOWS; how++) {
+				unsigned int changed = 0;
+
+				sleeper_for(s, &self->c, &self->cell[i]);
+				s->n = n;
+				if (n > 1)
+					fill_cells(&self->c, self->cell,
+						   s->cell);
+				ASSERT_TRUE(sleeper_sleeps(s));
+				ASSERT_EQ(0, change_how(&self->other, self->cell,
+							i, how));
+				ASSERT_EQ(0, sleeper_end(s))
+					TH_LOG("n %u, cell %u, how %u", n, i,
+					       how);
+				for (k = 0; k < n; k++)
+					changed += s->cell[k].flags;
+				EXPECT_EQ(n > 1 && how == SEVERAL ? 8 : 1,
+					  changed);
+				k = n > 1 ? i : 0;
+				EXPECT_EQ(1, s->cell[k].flags);
+				EXPECT_EQ(version_of(&self->c, &self->cell[i]),
+					  s->cell[k].version);
+			}
+		}
+	}
+}
+
+/* The publisher may be a thread of the same client. */
+TEST_F(wait, own_change_wakes)
+{
+	struct sleeper *s = &self->sleeper;
+
+	sleeper_for(s, &self->c, &self->cell[0]);
+	ASSERT_TRUE(sleeper_sleeps(s));
+	EXPECT_LT(0, change(&self->c, &self->cell[0]));
+	EXPECT_EQ(0, sleeper_end(s));
+}
+
+TEST_F(wait, nothing_else_wakes)
+{
+	struct sleeper *s = &self->sleeper;
+	struct slabshm_cell_open new;
+	struct slabshm_publish_cell bad = {
+		.cell = self->cell[5].cell,
+		.generation = self->cell[5].generation,
+		.flags = SLABSHM_PUBLISH_EXPECT,
+		.expected = 1,
+	};
+
+	sleeper_for(s, &self->c, &self->cell[5]);
+	ASSERT_TRUE(sleeper_sleeps(s));
+	EXPECT_LT(0, change(&self->other, &self->cell[4]));
+	EXPECT_LT(0, change(&self->other, &self->cell[6]));
+	EXPECT_EQ(-EAGAIN, publish(&self->other, &bad, 1, NULL, 0, NULL, NULL));
+	EXPECT_EQ(0, cell_open(&self->other, "new", CREATE, &new));
+	EXPECT_EQ(0, cell_remove(&self->other, &new));
+	sleep_ms(100);
+	EXPECT_FALSE(__atomic_load_n(&s->done, __ATOMIC_ACQUIRE));
+	EXPECT_TRUE(sleeper_asleep(s));
+	EXPECT_LT(0, change(&self->other, &self->cell[5]));
+	EXPECT_EQ(0, sleeper_end(s));
+}
+
+TEST_F(wait, removal_wakes)
+{
+	struct sleeper one, *s = &self->sleeper;
+	struct slabshm_cell_open again;
+
+	sleeper_for(&one, &self->other, &self->cell[33]);
+	sleeper_for(s, &self->c, &self->cell[0]);
+	s->n = CELLS;
+	fill_cells(&self->c, self->cell, s->cell);
+	ASSERT_TRUE(sleeper_sleeps(&one));
+	ASSERT_TRUE(sleeper_sleeps(s));
+	EXPECT_EQ(0, cell_remove(&self->c, &self->cell[33]));
+	/* Of the same name and index, and not the same */
+	EXPECT_EQ(0, cell_open(&self->c, "cell-33", CREATE, &again));
+	EXPECT_EQ(self->cell[33].cell, again.cell);
+	EXPECT_EQ(-EIDRM, sleeper_end(&one));
+	EXPECT_EQ(0, one.failed);
+	EXPECT_EQ(-EIDRM, sleeper_end(s));
+	EXPECT_EQ(33, s->failed);
+
+	sleeper_for(&one, &self->other, &again);
+	ASSERT_TRUE(sleeper_sleeps(&one));
+	EXPECT_LT(0, change(&self->c, &again));
+	EXPECT_EQ(0, sleeper_end(&one));
+}
+
+TEST_F(wait, unlinked_slab)
+{
+	const char *name = unique_name();
+	struct sleeper *s = &self->sleeper;
+	struct slabshm_cell_open cell;
+	struct client c;
+
+	ASSERT_EQ(0, client_open(&c, name, SLABSHM_ATTACH_CREATE, MIB, 0));
+	ASSERT_EQ(0, cell_open(&c, "cell", CREATE, &cell));
+	sleeper_for(s, &c, &cell);
+	ASSERT_TRUE(sleeper_sleeps(s));
+	EXPECT_EQ(0, unlink_slab(name));
+	EXPECT_LT(0, change(&c, &cell));
+	EXPECT_EQ(0, sleeper_end(s));
+	client_close(&c);
+}
+
+/*
+ * ---------------- Signals and death ----------------
+ */
+
+static unsigned int signals;
+
+static void count_signal(int sig)
+{
+	(void)sig;
+	signals++;
+}
+
+static void handle(int sig, int flags)
+{
+	struct sigaction sa = { .sa_handler = count_signal, .sa_flags = flags };
+
+	sigaction(sig, &sa, NULL);
+}
+
+static void every_ms(long ms)
+{
+	struct itimerval it = { { 0, ms * 1000 }, { 0, ms * 1000 } };
+
+	setitimer(ITIMER_REAL, &it, NULL);
+}
+
+/* Signals all the time do not put the deadline off. */
+TEST_F(wait, deadline_stays_over_signals)
+{
+	__u64 version = version_of(&self->c, &self->cell[0]);
+	long long start = now_ms(), took;
+
+	handle(SIGALRM, SA_RESTART);
+	every_ms(20);
+	EXPECT_EQ(-ETIMEDOUT, wait_one(&self->c, &self->cell[0], &version,
+				       deadline_in(500)));
+	took = now_ms() - start;
+	every_ms(0);
+	EXPECT_LE(499, took);
+	EXPECT_LT(0, signals);
+}
+
+TEST_F(wait, signal)
+{
+	__u64 version = version_of(&self->c, &self->cell[0]);
+	struct slabshm_event event;
+
+	handle(SIGALRM, 0);
+	every_ms(50);
+	EXPECT_EQ(-EINTR, wait_one(&self->c, &self->cell[0], &version, NEVER));
+	EXPECT_EQ(-EINTR, wait_one(&self->c, &self->cell[0], &version,
+				   deadline_in(PATIENCE)));
+	EXPECT_EQ(-EINTR, events(&self->c, &event, 1, NEVER));
+	EXPECT_LE(3, signals);
+	every_ms(0);
+	/* What has happened comes first */
+	EXPECT_LT(0, change(&self->c, &self->cell[0]));
+	EXPECT_EQ(0, wait_one(&self->c, &self->cell[0], &version, NEVER));
+}
+
+/* A change is told though signals come all the time. */
+TEST_F(wait, change_amid_signals)
+{
+	struct sleeper *s = &self->sleeper;
+	unsigned int i;
+
+	handle(SIGALRM, SA_RESTART);
+	for (i = 0; i < 20; i++) {
+		sleeper_for(s, &self->c, &self->cell[0]);
+		ASSERT_TRUE(sleeper_sleeps(s));
+		every_ms(3);
+		sleep_ms(20);
+		EXPECT_LT(0, change(&self->other, &self->cell[0]));
+		EXPECT_EQ(0, sleeper_end(s));
+		every_ms(0);
+	}
+	EXPECT_LT(0, signals);
+}
+
+/**
+ * struct child - what a child does
+ * @fd: whose slab it opens
+ * @cell: the cells
+ * @n: how many it waits for
+ */
+struct child {
+	int fd;
+	const struct slabshm_cell_open *cell;
+	unsigned int n;
+};
+
+static int sleep_for_ever(void *arg)
+{
+	struct slabshm_wait_cell cells[CELLS];
+	struct child *me = arg;
+	struct client c;
+
+	CHECK(!client_open_fd(&c, me->fd, 0));
+	fill_cells(&c, me->cell, cells);
+	wait_cells(&c, cells, me->n, NEVER, NULL);
+	return 1;
+}
+
+TEST_F(wait, killed_sleepers)
+{
+	struct child child = { self->c.fd, self->cell, 1 };
+	struct sleeper *s = &self->sleeper;
+	struct slabshm_stat st;
+	unsigned int round, i;
+	pid_t pid[8];
+
+	for (round = 0; round < 4; round++) {
+		child.n = round % 2 ? CELLS : 1;
+		for (i = 0; i < ARRAY_LEN(pid); i++) {
+			pid[i] = start_child(sleep_for_ever, &child);
+			ASSERT_LT(0, pid[i]);
+		}
+		for (i = 0; i < ARRAY_LEN(pid); i++)
+			ASSERT_TRUE(wait_until(asleep_in_call(pid[i], pid[i]),
+					       PATIENCE));
+		sleeper_for(s, &self->c, &self->cell[0]);
+		ASSERT_TRUE(sleeper_sleeps(s));
+		for (i = 0; i < ARRAY_LEN(pid); i++) {
+			kill(pid[i], SIGKILL);
+			/* Woken by both, in either order */
+			if (i >= 4)
+				EXPECT_LT(0, change(&self->other,
+						    &self->cell[i - 4]));
+		}
+		for (i = 0; i < ARRAY_LEN(pid); i++) {
+			int ret = end_child(pid[i]);
+
+			/* One that the change has woken first may have said so */
+			EXPECT_TRUE(ret == -SIGKILL || (i >= 4 && ret == 1))
+				TH_LOG("%d", ret);
+		}
+		EXPECT_EQ(0, sleeper_end(s));
+	}
+	EXPECT_TRUE(wait_until(!get_stat(&self->c, &st) && st.clients == 2,
+			       PATIENCE));
+}
+
+/* The client ends when its last call does: until then it can be woken. */
+TEST_F(wait, unmapped_while_asleep)
+{
+	struct sleeper *s = &self->sleeper;
+	struct slabshm_stat st;
+	__u64 version = 0;
+
+	sleeper_for(s, &self->other, &self->cell[0]);
+	ASSERT_TRUE(sleeper_sleeps(s));
+	client_unmap_reader(&self->other);
+	EXPECT_EQ(-ENXIO, wait_one(&self->other, &self->cell[0], &version, 0));
+	EXPECT_LT(0, change(&self->c, &self->cell[0]));
+	EXPECT_EQ(0, sleeper_end(s));
+
+	client_close(&self->other);
+	EXPECT_TRUE(wait_until(!get_stat(&self->c, &st) && st.clients == 1,
+			       PATIENCE));
+}
+
+/*
+ * ---------------- Many ----------------
+ */
+
+#define SLEEPERS	1000
+
+TEST_F_TIMEOUT(wait, thousand_sleepers, 240)
+{
+	struct sleeper *s = calloc(SLEEPERS, sizeof(*s));
+	unsigned int i, woken = 0;
+	__s64 version;
+
+	ASSERT_NE(NULL, s);
+	for (i = 0; i < SLEEPERS; i++) {
+		sleeper_for(&s[i], i % 2 ? &self->c : &self->other,
+			    &self->cell[0]);
+		ASSERT_EQ(0, sleeper_start(&s[i]));
+	}
+	for (i = 0; i < SLEEPERS; i++)
+		ASSERT_TRUE(wait_until(sleeper_asleep(&s[i]), PATIENCE));
+	version = change(&self->c, &self->cell[0]);
+	for (i = 0; i < SLEEPERS; i++)
+		woken += !sleeper_end(&s[i]) &&
+			 s[i].cell[0].version == (__u64)version;
+	EXPECT_EQ(SLEEPERS, woken);
+	free(s);
+}
+
+/* Changes its own cell when the other's has changed; the first one begins. */
+struct player {
+	int fd;
+	int number;
+	unsigned int rounds;
+	struct slabshm_cell_open cell[2];
+	__u64 version[2];
+};
+
+static int play(void *arg)
+{
+	struct player *me = arg;
+	int mine = me->number, theirs = !mine;
+	__u64 version = me->version[theirs];
+	struct client c;
+	unsigned int i;
+
+	on_cpu(mine);
+	CHECK(!client_open_fd(&c, me->fd, 0));
+	for (i = 0; i < me->rounds; i++) {
+		__u64 before = version;
+
+		if (mine == 0)
+			CHECK(change(&c, &me->cell[mine]) > 0);
+		/* Timed out: a wake-up was lost */
+		CHECK(!wait_one(&c, &me->cell[theirs], &version,
+				deadline_in(2 * PATIENCE)));
+		CHECK(version > before);
+		if (mine == 1)
+			CHECK(change(&c, &me->cell[mine]) > 0);
+	}
+	return 0;
+}
+
+TEST_F_TIMEOUT(wait, ping_pong, 7200)
+{
+	struct player player[2] = { 0 };
+	unsigned int rounds = long_run() ? 1000000 : 20000;
+	__u64 before = self->c.control->commit;
+	pid_t pid[2];
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		player[i].fd = self->c.fd;
+		player[i].number = i;
+		player[i].rounds = rounds;
+		memcpy(player[i].cell, self->cell, sizeof(player[i].cell));
+		player[i].version[0] = version_of(&self->c, &self->cell[0]);
+		player[i].version[1] = version_of(&self->c, &self->cell[1]);
+		pid[i] = start_child(play, &player[i]);
+		ASSERT_LT(0, pid[i]);
+	}
+	EXPECT_EQ(0, end_child(pid[0]));
+	EXPECT_EQ(0, end_child(pid[1]));
+	EXPECT_EQ(before + 2 * rounds, self->c.control->commit);
+	TH_LOG("%u rounds", rounds);
+}
+
+/* Follows a cell until it is emptied for the last time, at @last. */
+struct follower {
+	int fd;
+	const struct slabshm_cell_open *cell;
+	__u64 from;
+	__u64 last;
+	unsigned int n;
+};
+
+static int follow(void *arg)
+{
+	struct follower *me = arg;
+	struct slabshm_wait_cell cells[CELLS];
+	unsigned int i, told = 0;
+	struct client c;
+
+	on_cpu(1);
+	CHECK(!client_open_fd(&c, me->fd, 0));
+	for (i = 0; i < me->n; i++)
+		cells[i] = wait_cell(&me->cell[i], me->from);
+	while (cells[0].version != me->last) {
+		__u64 was = cells[0].version;
+
+		for (i = 0; i < me->n; i++)
+			cells[i].flags = 0;
+		CHECK(!wait_cells(&c, cells, me->n, deadline_in(PATIENCE),
+				  NULL));
+		CHECK(cells[0].version >= was);
+		for (i = 0; i < me->n; i++)
+			told += cells[i].flags;
+	}
+	return told ? 0 : 2;
+}
+
+/* Publishing on one processor, sleepers on another. */
+TEST_F_TIMEOUT(wait, followers, 240)
+{
+	unsigned int i, rounds = long_run() ? 200000 : 5000;
+	struct follower follower[6];
+	__u64 commit;
+	pid_t pid[6];
+
+	/* So that what is to be known at first has never been a version */
+	commit = self->c.control->commit;
+	for (i = 0; i < ARRAY_LEN(pid); i++) {
+		follower[i] = (struct follower){
+			.fd = self->c.fd,
+			.cell = self->cell,
+			.from = 1,
+			.last = commit + rounds,
+			.n = i % 2 ? CELLS : 1,
+		};
+		pid[i] = start_child(follow, &follower[i]);
+		ASSERT_LT(0, pid[i]);
+	}
+	on_cpu(0);
+	for (i = 1; i <= rounds; i++) {
+		ASSERT_EQ(commit + i, change(&self->other,
+					     &self->cell[i < rounds ?
+							 i % 3 : 0]));
+		if (i % 64 == 0)
+			sched_yield();
+	}
+	for (i = 0; i < ARRAY_LEN(pid); i++)
+		EXPECT_EQ(0, end_child(pid[i]));
+}
+
+/* Sleepers that leave by themselves at the moment when they are woken. */
+struct leaver {
+	const struct client *c;
+	const struct slabshm_cell_open *cell;
+	bool *over;
+	unsigned int woken;
+	unsigned int timed_out;
+	unsigned int strange;
+	pthread_t thread;
+};
+
+static void *leave(void *arg)
+{
+	struct slabshm_wait_cell cells[3];
+	struct leaver *me = arg;
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < ARRAY_LEN(cells); i++)
+		cells[i] = wait_cell(&me->cell[i], 1);
+	while (!__atomic_load_n(me->over, __ATOMIC_RELAXED)) {
+		for (i = 0; i < ARRAY_LEN(cells); i++)
+			cells[i].flags = 0;
+		err = wait_cells(me->c, cells, ARRAY_LEN(cells),
+				 deadline_in(0) + 20000, NULL);
+		me->woken += !err;
+		me->timed_out += err == -ETIMEDOUT;
+		me->strange += err && err != -ETIMEDOUT;
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(wait, leavers, 240)
+{
+	long long until = now_ms() + (long_run() ? 20000 : 2000);
+	struct leaver leaver[4];
+	bool over = false;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_LEN(leaver); i++) {
+		leaver[i] = (struct leaver){
+			.c = i % 2 ? &self->c : &self->other,
+			.cell = self->cell,
+			.over = &over,
+		};
+		ASSERT_EQ(0, pthread_create(&leaver[i].thread, NULL, leave,
+					    &leaver[i]));
+	}
+	for (i = 0; now_ms() < until; i++) {
+		EXPECT_LT(0, change(&self->c, &self->cell[i % 3]));
+		if (i % 16 == 0)
+			sched_yield();
+	}
+	__atomic_store_n(&over, true, __ATOMIC_RELAXED);
+	for (i = 0; i < ARRAY_LEN(leaver); i++) {
+		pthread_join(leaver[i].thread, NULL);
+		EXPECT_LT(0, leaver[i].woken);
+		EXPECT_LT(0, leaver[i].timed_out);
+		EXPECT_EQ(0, leaver[i].strange);
+	}
+}
+
+TEST_HARNESS_MAIN
