@@ -144,6 +144,7 @@ bench: deps
 	@$(MAKE) -s $(BENCHES)
 	selftests/vm/run --icount -- build/bench/read insn
 	selftests/vm/run -- build/bench/read smp
+	selftests/vm/run --icount -- build/bench/kernel
 
 build/model: model/model.c
 	@mkdir -p $(@D)

@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the module's calls cost, in instructions: under QEMU's -icount, with one
+ * CPU, where a nanosecond is an instruction.
+ *
+ *	kernel			all of it
+ *	kernel quick		without a million blocks
+ *	kernel alloc COUNT	only so many of one operation, for a profiler:
+ *	kernel batch COUNT	alloc and free, of one block or of 64 in a call;
+ *	kernel publish COUNT	publish of one cell, 64 times COUNT
+ *	kernel cells COUNT	publish of 64 cells
+ *
+ * The calls are made without the library, which may spare some.  Each figure is
+ * the smallest of several rounds.  Where reclaim counts, an idle thread runs
+ * whenever nothing else does, and what it ran is taken off: so the rest is all
+ * that the machine did, until the last retired block was free again.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "slabshm.h"
+
+#define BATCH		SLABSHM_BATCH_MAX
+#define ROUNDS		5
+#define LOOPS		2000
+#define SIZE		64
+#define PUBLISHES	8192
+
+static struct slabshm *slab;
+static int fd;
+
+static void check(const char *what, long ret)
+{
+	if (ret >= 0)
+		return;
+	fprintf(stderr, "bench/kernel: %s: %s\n", what, strerror((int)-ret));
+	exit(1);
+}
+
+static void show(const char *name, double instructions)
+{
+	printf("%-54s %9.1f\n", name, instructions);
+}
+
+static uint64_t clock_now(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t now(void)
+{
+	return clock_now(CLOCK_MONOTONIC);
+}
+
+/* The calls, as plain as they can be. */
+static void alloc(struct slabshm_block *block, unsigned int n, uint64_t size)
+{
+	struct slabshm_alloc arg = {
+		.blocks = (uintptr_t)block,
+		.count = n,
+	};
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		block[i].size = size;
+	check("alloc", ioctl(fd, SLABSHM_IOC_ALLOC, &arg) ? -errno : 0);
+}
+
+static void free_blocks(const uint64_t *offset, unsigned int n)
+{
+	struct slabshm_free arg = {
+		.offsets = (uintptr_t)offset,
+		.count = n,
+	};
+
+	check("free", ioctl(fd, SLABSHM_IOC_FREE, &arg) ? -errno : 0);
+}
+
+/* Both calls, and in between no more than it takes. */
+static void alloc_free(unsigned int n, uint64_t size, unsigned int times)
+{
+	struct slabshm_block block[BATCH];
+	uint64_t offset[BATCH];
+	struct slabshm_alloc alloc_arg = {
+		.blocks = (uintptr_t)block,
+		.count = n,
+	};
+	struct slabshm_free free_arg = {
+		.offsets = (uintptr_t)offset,
+		.count = n,
+	};
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		block[i].size = size;
+	while (times--) {
+		if (ioctl(fd, SLABSHM_IOC_ALLOC, &alloc_arg))
+			check("alloc", -errno);
+		for (i = 0; i < n; i++)
+			offset[i] = block[i].offset;
+		if (ioctl(fd, SLABSHM_IOC_FREE, &free_arg))
+			check("free", -errno);
+	}
+}
+
+static double measure_alloc_free(unsigned int n, uint64_t size)
+{
+	uint64_t best = UINT64_MAX, t;
+	unsigned int k;
+
+	for (k = 0; k < ROUNDS; k++) {
+		t = now();
+		alloc_free(n, size, LOOPS);
+		t = now() - t;
+		if (t < best)
+			best = t;
+	}
+	return (double)best / LOOPS / n;
+}
+
+/* A call that the module refuses at its first look. */
+static double measure_nothing(void)
+{
+	uint64_t best = UINT64_MAX, t;
+	unsigned int i, k;
+
+	for (k = 0; k < ROUNDS; k++) {
+		t = now();
+		for (i = 0; i < LOOPS; i++)
+			ioctl(fd, _IO(SLABSHM_IOC_TYPE, 0xff), NULL);
+		t = now() - t;
+		if (t < best)
+			best = t;
+	}
+	return (double)best / LOOPS;
+}
+
+/*
+ * Publishes, reclaim included
+ */
+
+static clockid_t idle_clock;
+
+static void *idle(void *unused)
+{
+	struct sched_param param = { 0 };
+
+	(void)unused;
+	check("SCHED_IDLE", sched_setscheduler(0, SCHED_IDLE, &param) ? -errno : 0);
+	for (;;)
+		;
+	return NULL;
+}
+
+static void start_idle(void)
+{
+	pthread_t thread;
+
+	check("thread", -pthread_create(&thread, NULL, idle, NULL));
+	check("clock", -pthread_getcpuclockid(thread, &idle_clock));
+	usleep(50000);
+}
+
+/* Instructions of all but the idle thread, since the machine began. */
+static uint64_t busy(void)
+{
+	return now() - clock_now(idle_clock);
+}
+
+static void wait_reclaimed(void)
+{
+	struct slabshm_stat st;
+
+	do {
+		usleep(100000);
+		check("stat", slabshm_stat(slab, &st));
+	} while (st.retired_blocks);
+}
+
+/* Items for all cells; only the blocks change from call to call. */
+static struct slabshm_publish_cell item[BATCH];
+
+static void publish(const uint64_t *block, unsigned int n)
+{
+	struct slabshm_publish arg = {
+		.cells = (uintptr_t)item,
+		.ncells = n,
+	};
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		item[i].block = block[i];
+	check("publish", ioctl(fd, SLABSHM_IOC_PUBLISH, &arg) ? -errno : 0);
+}
+
+struct cost {
+	double call;	/* instructions of one call */
+	double all;	/* the same, and of all that follows from it */
+};
+
+static struct cost measure_publish(unsigned int n)
+{
+	static uint64_t offset[PUBLISHES];
+	struct cost best = { .call = 1e18, .all = 1e18 };
+	unsigned int i, j, k, calls = PUBLISHES / n;
+	struct slabshm_block block[BATCH];
+	uint64_t t, b, idle_wait;
+	double cost;
+
+	for (k = 0; k < ROUNDS; k++) {
+		for (i = 0; i < PUBLISHES; i += BATCH) {
+			alloc(block, BATCH, SIZE);
+			for (j = 0; j < BATCH; j++)
+				offset[i + j] = block[j].offset;
+		}
+		wait_reclaimed();
+		/* What waiting costs by itself */
+		b = busy();
+		wait_reclaimed();
+		idle_wait = busy() - b;
+
+		b = busy();
+		t = now();
+		for (i = 0; i < calls; i++)
+			publish(&offset[i * n], n);
+		t = now() - t;
+		wait_reclaimed();
+		b = busy() - b - idle_wait;
+		cost = (double)t / calls;
+		if (cost < best.call)
+			best.call = cost;
+		cost = (double)b / calls;
+		if (cost < best.all)
+			best.all = cost;
+	}
+	return best;
+}
+
+/* A loop of updates: each publishes a block and gets the next one. */
+static struct cost measure_update(void)
+{
+	struct cost best = { .call = 1e18, .all = 1e18 };
+	struct slabshm_block block, fresh;
+	struct slabshm_publish arg = {
+		.cells = (uintptr_t)item,
+		.ncells = 1,
+		.flags = SLABSHM_PUBLISH_FRESH,
+		.fresh = (uintptr_t)&fresh,
+	};
+	uint64_t t, b, idle_wait;
+	unsigned int i, k;
+
+	alloc(&block, 1, SIZE);
+	item[0].block = block.offset;
+	for (k = 0; k < ROUNDS; k++) {
+		wait_reclaimed();
+		b = busy();
+		wait_reclaimed();
+		idle_wait = busy() - b;
+
+		b = busy();
+		t = now();
+		for (i = 0; i < PUBLISHES; i++) {
+			if (ioctl(fd, SLABSHM_IOC_PUBLISH, &arg))
+				check("publish", -errno);
+			item[0].block = fresh.offset;
+		}
+		t = now() - t;
+		wait_reclaimed();
+		b = busy() - b - idle_wait;
+		if ((double)t / PUBLISHES < best.call)
+			best.call = (double)t / PUBLISHES;
+		if ((double)b / PUBLISHES < best.all)
+			best.all = (double)b / PUBLISHES;
+	}
+	return best;
+}
+
+/*
+ * Many live blocks
+ */
+
+static uint64_t seed = 88172645463325252ULL;
+
+static uint64_t random_number(void)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return seed;
+}
+
+/* 16 bytes to 64 KiB, each doubling as often as another. */
+static uint64_t random_size(uint64_t most)
+{
+	uint64_t size = 16ULL << random_number() % 12;
+
+	size += random_number() % size;
+	return size < most ? size : most;
+}
+
+/* Frees a block and allocates another; what it cost, and the worst call. */
+static double measure_mixed(unsigned int live, uint64_t most, unsigned int ops,
+			    uint64_t *worst)
+{
+	uint64_t *offset = calloc(live, sizeof(*offset));
+	struct slabshm_block block;
+	uint64_t t, sum = 0, size;
+	unsigned int i, k;
+
+	check("memory", offset ? 0 : -ENOMEM);
+	*worst = 0;
+	for (i = 0; i < live; i++) {
+		alloc(&block, 1, random_size(most));
+		offset[i] = block.offset;
+	}
+	for (k = 0; k < ops; k++) {
+		i = (unsigned int)(random_number() % live);
+		size = random_size(most);
+		t = now();
+		free_blocks(&offset[i], 1);
+		t = now() - t;
+		sum += t;
+		if (t > *worst)
+			*worst = t;
+		t = now();
+		alloc(&block, 1, size);
+		t = now() - t;
+		sum += t;
+		if (t > *worst)
+			*worst = t;
+		offset[i] = block.offset;
+	}
+	for (i = 0; i < live; i++)
+		free_blocks(&offset[i], 1);
+	free(offset);
+	return (double)sum / ops;
+}
+
+static double measure_live(unsigned int live, uint64_t most, unsigned int ops)
+{
+	char name[64];
+	uint64_t worst;
+	double cost = measure_mixed(live, most, ops, &worst);
+
+	snprintf(name, sizeof(name), "alloc + free, up to %llu bytes, %u live",
+		 (unsigned long long)most, live);
+	show(name, cost);
+	show("  the worst call of these", (double)worst);
+	return cost;
+}
+
+static int profile(const char *what, unsigned int count)
+{
+	struct slabshm_block block[BATCH];
+	unsigned int i, j;
+
+	for (i = 0; i < count; i++) {
+		if (!strcmp(what, "publish")) {
+			alloc(block, BATCH, SIZE);
+			for (j = 0; j < BATCH; j++)
+				publish((uint64_t *)&block[j].offset, 1);
+		} else if (!strcmp(what, "cells")) {
+			uint64_t offset[BATCH];
+
+			alloc(block, BATCH, SIZE);
+			for (j = 0; j < BATCH; j++)
+				offset[j] = block[j].offset;
+			publish(offset, BATCH);
+		} else {
+			alloc_free(!strcmp(what, "batch") ? BATCH : 1, SIZE, 1);
+		}
+	}
+	wait_reclaimed();
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct slabshm_options opt = { .max_size = 1ULL << 32 };
+	bool quick = argc > 1 && !strcmp(argv[1], "quick");
+	struct slabshm_ref ref;
+	struct cost one, many, update;
+	char name[8];
+	double few;
+	int i;
+
+	setbuf(stdout, NULL);
+	check("open", slabshm_open(&slab, NULL, SLABSHM_ATTACH_CREATE, &opt));
+	check("grow", slabshm_grow(slab, 16 << 20));
+	fd = slabshm_fd(slab);
+	for (i = 0; i < BATCH; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		check("cell", slabshm_cell_open(slab, name, SLABSHM_CELL_CREATE,
+						&ref));
+		item[i].cell = ref.cell;
+		item[i].generation = ref.generation;
+		item[i].length = SIZE;
+	}
+
+	if (argc == 3)
+		return profile(argv[1], (unsigned int)atoi(argv[2]));
+
+	puts("instructions");
+	show("a call that is refused", measure_nothing());
+	show("alloc + free of 64 bytes", measure_alloc_free(1, 64));
+	show("alloc + free of 64 bytes, a block of 64 in a call",
+	     measure_alloc_free(BATCH, 64));
+	show("alloc + free of 4 KiB", measure_alloc_free(1, 4096));
+	show("alloc + free of 64 KiB", measure_alloc_free(1, 65536));
+
+	few = measure_live(1000, 16384, 100000);
+	if (!quick)
+		printf("  1000000 live against 1000: %.3f times\n",
+		       measure_live(1000000, 1024, 1000000) / few);
+
+	start_idle();
+	one = measure_publish(1);
+	show("publish of 1 cell, the call", one.call);
+	show("publish of 1 cell, with the reclaim of the old block", one.all);
+	update = measure_update();
+	show("update of 1 cell, with a fresh block, the call", update.call);
+	show("update of 1 cell, with all that follows", update.all);
+	many = measure_publish(BATCH);
+	show("publish of 64 cells, the call", many.call);
+	show("publish of 64 cells, with reclaim", many.all);
+	printf("  64 cells against one: %.1f times\n", many.all / one.all);
+	slabshm_close(slab);
+	return 0;
+}
