@@ -85,7 +85,8 @@ enum block_state {
  * @page: where it starts
  * @npages: how many
  * @owner: LARGE: who has the block, NULL if published; RUN: who has all the
- *	owned and claimed blocks, NULL exactly while there are none
+ *	owned and claimed blocks, NULL while there are none, unless it is kept
+ *	empty and has not changed hands
  * @record: LARGE, published: what the publisher gave
  * @state: enum extent_state
  * @block: LARGE: enum block_state, not free
@@ -380,13 +381,53 @@ static void run_mark(struct slabshm_arena *arena, struct slabshm_run *run,
 	}
 }
 
+/* A run without a block in use becomes free space. */
+static void run_end(struct slabshm_arena *arena, struct slabshm_run *run)
+{
+	if (arena->empty[run->class] == run)
+		arena->empty[run->class] = NULL;
+	list_del(&run->extent.list);
+	kfree(run->records);
+	run->records = NULL;
+	run->extent.owner = NULL;
+	run->extent.state = EXTENT_TAKEN;
+	run_mark(arena, run, NULL, SLABSHM_PAGE_NONE);
+	extent_insert(arena, &run->extent, EXTENT_BACKED);
+}
+
+/* Make free space of the runs that are kept empty. */
+static void runs_end_empty(struct slabshm_arena *arena)
+{
+	unsigned int class;
+
+	lockdep_assert_held(&arena->lock);
+
+	for (class = 0; class < SLABSHM_NCLASSES; class++)
+		if (arena->empty[class])
+			run_end(arena, arena->empty[class]);
+}
+
+/* Like extent_fit() in the free space, after all that is possible. */
+static struct slabshm_extent *space_fit(struct slabshm_arena *arena,
+					unsigned long npages)
+{
+	struct slabshm_extent *space = extent_fit(&arena->backed, npages);
+
+	if (!space) {
+		runs_end_empty(arena);
+		space = extent_fit(&arena->backed, npages);
+	}
+	return space;
+}
+
 /*
  * Make a run of free blocks, without an owner and in no list.  Where there is
  * no room for one of the usual length, a shorter one will do.
  */
-static struct slabshm_run *run_new(struct slabshm_arena *arena,
-				   unsigned int class, struct spares *spares,
-				   unsigned long *need)
+static noinline struct slabshm_run *run_new(struct slabshm_arena *arena,
+					    unsigned int class,
+					    struct spares *spares,
+					    unsigned long *need)
 {
 	const u32 size = slabshm_class_size[class];
 	struct slabshm_run *run = spares->run;
@@ -394,7 +435,7 @@ static struct slabshm_run *run_new(struct slabshm_arena *arena,
 	unsigned long npages, nblocks = 0;
 
 	npages = DIV_ROUND_UP(run_kib[class] * SZ_1K, PAGE_SIZE);
-	space = extent_fit(&arena->backed, npages);
+	space = space_fit(arena, npages);
 	if (!space)
 		space = extent_largest(&arena->backed);
 	if (space)
@@ -427,18 +468,6 @@ static struct slabshm_run *run_new(struct slabshm_arena *arena,
 	return run;
 }
 
-/* A run without a block in use becomes free space. */
-static void run_end(struct slabshm_arena *arena, struct slabshm_run *run)
-{
-	list_del(&run->extent.list);
-	kfree(run->records);
-	run->records = NULL;
-	run->extent.owner = NULL;
-	run->extent.state = EXTENT_TAKEN;
-	run_mark(arena, run, NULL, SLABSHM_PAGE_NONE);
-	extent_insert(arena, &run->extent, EXTENT_BACKED);
-}
-
 /*
  * Blocks of a run are not owned or not in use any more: give it the owner and
  * the place that it now should have.  @move: it may be in the wrong list.
@@ -449,7 +478,16 @@ static void run_settle(struct slabshm_arena *arena, struct slabshm_run *run,
 	struct slabshm_runs *runs = &arena->runs;
 
 	if (run->nfree == run->nblocks) {
-		run_end(arena, run);
+		if (arena->empty[run->class] && arena->empty[run->class] != run) {
+			run_end(arena, run);
+			return;
+		}
+		/* The owner keeps it in its list, until another wants it */
+		arena->empty[run->class] = run;
+		if (run->extent.owner)
+			runs = &run->extent.owner->runs;
+		if (move)
+			list_move(&run->extent.list, &runs->partial[run->class]);
 		return;
 	}
 	if (run->nheld) {
@@ -499,8 +537,8 @@ static u64 usable_size(u64 size, u64 align)
  * only the first page is known.  False if there is none; @ref->state may be
  * BLOCK_FREE in a run.
  */
-static bool block_find(const struct slabshm_arena *arena, u64 offset,
-		       struct block_ref *ref)
+static __always_inline bool block_find(const struct slabshm_arena *arena,
+				       u64 offset, struct block_ref *ref)
 {
 	struct slabshm_extent *extent;
 	struct slabshm_run *run;
@@ -542,8 +580,8 @@ static bool block_find(const struct slabshm_arena *arena, u64 offset,
 }
 
 /* The state of the block that starts at @offset; @ref is it unless free. */
-static enum block_state block_at(const struct slabshm_arena *arena, u64 offset,
-				 struct block_ref *ref)
+static __always_inline enum block_state
+block_at(const struct slabshm_arena *arena, u64 offset, struct block_ref *ref)
 {
 	if (!block_find(arena, offset, ref) || ref->start != offset)
 		return BLOCK_FREE;
@@ -551,7 +589,7 @@ static enum block_state block_at(const struct slabshm_arena *arena, u64 offset,
 }
 
 /* From owned to claimed and back; for other ways there is more to do. */
-static void block_mark(struct block_ref *ref, enum block_state state)
+static __always_inline void block_mark(struct block_ref *ref, enum block_state state)
 {
 	if (ref->run)
 		__assign_bit(ref->index, ref->run->claimed,
@@ -569,7 +607,8 @@ static void owner_uncharge(struct slabshm_owner *owner, unsigned int n,
 }
 
 /* Free a block, whatever its state. */
-static void block_free(struct slabshm_arena *arena, struct block_ref *ref)
+static __always_inline void block_free(struct slabshm_arena *arena,
+				       struct block_ref *ref)
 {
 	struct slabshm_extent *extent = ref->extent;
 	struct slabshm_run *run = ref->run;
@@ -581,12 +620,16 @@ static void block_free(struct slabshm_arena *arena, struct block_ref *ref)
 
 	if (run) {
 		__set_bit(ref->index, run->free);
-		__clear_bit(ref->index, run->claimed);
-		__clear_bit(ref->index, run->published);
-		if (ref->state != BLOCK_PUBLISHED)
+		if (ref->state == BLOCK_PUBLISHED) {
+			__clear_bit(ref->index, run->published);
+		} else {
+			__clear_bit(ref->index, run->claimed);
 			run->nheld--;
+		}
 		run->nfree++;
-		run_settle(arena, run, run->nfree == 1);
+		if (run->nfree == 1 || run->nfree == run->nblocks ||
+		    (!run->nheld && extent->owner))
+			run_settle(arena, run, run->nfree == 1);
 	} else {
 		if (ref->state != BLOCK_PUBLISHED)
 			list_del(&extent->list);
@@ -598,16 +641,21 @@ static void block_free(struct slabshm_arena *arena, struct block_ref *ref)
 	}
 }
 
-/* A small block: from a run of the owner's, one of nobody's, or a new one */
-static int small_alloc(struct slabshm_arena *arena,
-		       struct slabshm_owner *owner, unsigned int class,
-		       struct spares *spares, unsigned long *need, u64 *offset)
+/*
+ * A small block: from a run of the owner's, one of nobody's, one that is kept
+ * empty, or a new one.
+ */
+static __always_inline int small_alloc(struct slabshm_arena *arena,
+				       struct slabshm_owner *owner,
+				       unsigned int class,
+				       struct spares *spares,
+				       unsigned long *need, u64 *offset)
 {
 	struct slabshm_run *run = run_partial(&owner->runs, class);
-	unsigned int index;
+	unsigned int word = 0, index;
 
 	if (!run) {
-		run = run_partial(&arena->runs, class);
+		run = run_partial(&arena->runs, class) ?: arena->empty[class];
 		if (!run)
 			run = run_new(arena, class, spares, need);
 		if (IS_ERR(run))
@@ -616,8 +664,13 @@ static int small_alloc(struct slabshm_arena *arena,
 		list_move(&run->extent.list, &owner->runs.partial[class]);
 	}
 
-	index = find_first_bit(run->free, RUN_BLOCKS);
-	__clear_bit(index, run->free);
+	if (run == arena->empty[class])
+		arena->empty[class] = NULL;
+	/* There is one, or the run would not be in that list */
+	while (!run->free[word])
+		word++;
+	index = word * BITS_PER_LONG + __ffs(run->free[word]);
+	run->free[word] &= run->free[word] - 1;
 	run->nheld++;
 	if (!--run->nfree)
 		list_move(&run->extent.list, &owner->runs.full);
@@ -627,18 +680,19 @@ static int small_alloc(struct slabshm_arena *arena,
 }
 
 /* A large block: the best fit, without what alignment leaves on both sides */
-static int large_alloc(struct slabshm_arena *arena,
-		       struct slabshm_owner *owner, unsigned long npages,
-		       unsigned long align, struct spares *spares,
-		       unsigned long *need, u64 *offset)
+static noinline int large_alloc(struct slabshm_arena *arena,
+				struct slabshm_owner *owner,
+				unsigned long npages, unsigned long align,
+				struct spares *spares, unsigned long *need,
+				u64 *offset)
 {
 	struct slabshm_extent *extent, *rest;
 	unsigned long head, tail;
 
-	extent = extent_fit(&arena->backed, npages);
+	extent = space_fit(arena, npages);
 	if (extent && ALIGN(extent->page, align) + npages >
 		      extent->page + extent->npages)
-		extent = extent_fit(&arena->backed, npages + align - 1);
+		extent = space_fit(arena, npages + align - 1);
 	if (!extent) {
 		*need = npages + align - 1;
 		return -ENOSPC;
@@ -671,16 +725,17 @@ static int large_alloc(struct slabshm_arena *arena,
 	return 0;
 }
 
-/* One block of @size, which is what usable_size() made of it. */
-static int block_alloc(struct slabshm_arena *arena,
-		       struct slabshm_owner *owner, u64 size, u64 align,
-		       struct spares *spares, unsigned long *need, u64 *offset)
+/* One block of @size, which is what usable_size() made of it, and its class. */
+static __always_inline int block_alloc(struct slabshm_arena *arena,
+				       struct slabshm_owner *owner, u64 size,
+				       unsigned int class, u64 align,
+				       struct spares *spares,
+				       unsigned long *need, u64 *offset)
 {
 	int err;
 
 	if (is_small(size, align))
-		err = small_alloc(arena, owner, size_class(size), spares, need,
-				  offset);
+		err = small_alloc(arena, owner, class, spares, need, offset);
 	else
 		err = large_alloc(arena, owner, size >> PAGE_SHIFT,
 				  DIV_ROUND_UP(align, PAGE_SIZE), spares, need,
@@ -723,40 +778,81 @@ static void spares_drop(struct spares *spares)
 	extent_put(spares->extent[1]);
 }
 
-/* Claim the block at @offset[@i]; the ones before have been. */
-static int block_claim(struct slabshm_arena *arena,
-		       const struct slabshm_owner *owner, const u64 *offset,
-		       unsigned int i, struct block_ref *ref)
+/* What @claim is of, as block_find() tells it. */
+static __always_inline struct block_ref
+claim_ref(const struct slabshm_claim *claim)
+{
+	struct slabshm_extent *extent = claim->extent;
+
+	return (struct block_ref){
+		.extent = extent,
+		.run = extent->state == EXTENT_RUN ? extent_run(extent) : NULL,
+		.index = claim->index,
+		.state = BLOCK_CLAIMED,
+		.start = claim->offset,
+		.size = claim->size,
+	};
+}
+
+static __always_inline void claim_set(struct slabshm_claim *claim,
+				      struct block_ref *ref)
+{
+	claim->size = ref->size;
+	claim->extent = ref->extent;
+	claim->index = ref->index;
+	block_mark(ref, BLOCK_CLAIMED);
+}
+
+/* Why @claim[@i] cannot be claimed, which is in use. */
+static noinline int claim_error(const struct slabshm_owner *owner,
+				const struct slabshm_claim *claim,
+				unsigned int i, enum block_state state,
+				const struct slabshm_extent *extent)
 {
 	unsigned int j;
 
-	switch (block_at(arena, offset[i], ref)) {
-	case BLOCK_FREE:
-		return -EINVAL;
-	case BLOCK_PUBLISHED:
+	if (state == BLOCK_PUBLISHED)
 		return -EBUSY;
-	case BLOCK_CLAIMED:
-		if (ref->extent->owner != owner)
-			return -EPERM;
-		for (j = 0; j < i; j++)
-			if (offset[j] == offset[i])
-				return -EINVAL;
-		return -EBUSY;
-	case BLOCK_OWNED:
-		break;
-	}
-	if (ref->extent->owner != owner)
+	if (extent->owner != owner)
 		return -EPERM;
-	block_mark(ref, BLOCK_CLAIMED);
+	for (j = 0; j < i; j++)
+		if (claim[j].offset == claim[i].offset)
+			return -EINVAL;
+	return -EBUSY;
+}
+
+/* Find the block that @claim[@i] names, if it is the owner's and unclaimed. */
+static __always_inline int block_owned(struct slabshm_arena *arena,
+				       const struct slabshm_owner *owner,
+				       struct slabshm_claim *claim,
+				       unsigned int i, struct block_ref *ref)
+{
+	if (block_at(arena, claim[i].offset, ref) == BLOCK_FREE)
+		return -EINVAL;
+	if (ref->state != BLOCK_OWNED || ref->extent->owner != owner)
+		return claim_error(owner, claim, i, ref->state, ref->extent);
 	return 0;
 }
 
-static void block_unclaim(struct slabshm_arena *arena, u64 offset)
+/* Claim the block that @claim[@i] names; the ones before have been. */
+static __always_inline int block_claim(struct slabshm_arena *arena,
+				       const struct slabshm_owner *owner,
+				       struct slabshm_claim *claim,
+				       unsigned int i)
 {
 	struct block_ref ref;
+	int err = block_owned(arena, owner, claim, i, &ref);
 
-	if (!WARN_ON_ONCE(block_at(arena, offset, &ref) != BLOCK_CLAIMED))
-		block_mark(&ref, BLOCK_OWNED);
+	if (!err)
+		claim_set(&claim[i], &ref);
+	return err;
+}
+
+static __always_inline void block_unclaim(const struct slabshm_claim *claim)
+{
+	struct block_ref ref = claim_ref(claim);
+
+	block_mark(&ref, BLOCK_OWNED);
 }
 
 /*
@@ -967,6 +1063,7 @@ unsigned long slabshm_arena_tail(struct slabshm_arena *arena, unsigned long end)
 	unsigned long npages = 0;
 
 	spin_lock(&arena->lock);
+	runs_end_empty(arena);
 	if (end)
 		extent = page_extent(arena, end - 1);
 	if (extent && extent->state == EXTENT_BACKED)
@@ -1005,6 +1102,8 @@ struct slabshm_extent *slabshm_arena_take(struct slabshm_arena *arena,
 	if (!spare)
 		return ERR_PTR(-ENOMEM);
 	spin_lock(&arena->lock);
+	if (backed)
+		runs_end_empty(arena);
 	extent = min > 1 ? extent_fit(tree, min) : extent_largest(tree);
 	if (extent) {
 		extent_remove(arena, extent);
@@ -1056,6 +1155,7 @@ void slabshm_arena_put(struct slabshm_arena *arena,
  *	also if the call fails, which does not change what a second try gives
  * @n: how many, at most %SLABSHM_BATCH_MAX
  * @align: 0, or a power of two up to %SLABSHM_ALIGN_MAX
+ * @claim: NULL; or @n claims to fill in: then the blocks stay claimed
  * @need: on -ENOSPC set to the pages in a row that were not to be found;
  *	ULONG_MAX if it can never be
  *
@@ -1067,18 +1167,26 @@ void slabshm_arena_put(struct slabshm_arena *arena,
 int slabshm_arena_alloc(struct slabshm_arena *arena,
 			struct slabshm_owner *owner,
 			struct slabshm_request *req, unsigned int n,
-			u64 align, unsigned long *need)
+			u64 align, struct slabshm_claim *claim,
+			unsigned long *need)
 {
 	struct spares spares = {};
 	struct block_ref ref;
-	unsigned int i, kept = 0;
-	u64 todo = 0;
+	unsigned int i, kept = 0, class = 0;
+	u64 todo = 0, asked = 0;
 	int err = 0;
 
 	if (align & (align - 1) || align > SLABSHM_ALIGN_MAX)
 		return -EINVAL;
 	align = max_t(u64, align, SLABSHM_GRANULE);
 	for (i = 0; i < n; i++) {
+		/* Mostly all are of one size */
+		if (i && req[i].size == asked) {
+			req[i].size = req[i - 1].size;
+			todo += req[i].size;
+			continue;
+		}
+		asked = req[i].size;
 		if (!req[i].size)
 			return -EINVAL;
 		if (req[i].size > (u64)arena->max_pages << PAGE_SHIFT) {
@@ -1090,14 +1198,15 @@ int slabshm_arena_alloc(struct slabshm_arena *arena,
 	}
 
 	spin_lock(&arena->lock);
-	for (i = 0; i < n; ) {
-		/* All that is left, so that no space is made in vain */
-		if (owner->bytes + todo > owner->limit) {
-			err = -EDQUOT;
-			break;
-		}
-		err = block_alloc(arena, owner, req[i].size, align, &spares,
-				  need, &req[i].offset);
+	/* All of it, so that no space is made in vain */
+	if (owner->bytes + todo > owner->limit)
+		err = -EDQUOT;
+	for (i = 0; i < n && !err; ) {
+		if (is_small(req[i].size, align) &&
+		    slabshm_class_size[class] != req[i].size)
+			class = size_class(req[i].size);
+		err = block_alloc(arena, owner, req[i].size, class, align,
+				  &spares, need, &req[i].offset);
 		if (err == -EAGAIN) {
 			/* Nobody shall free what was not handed out yet */
 			for (; kept < i; kept++)
@@ -1106,6 +1215,9 @@ int slabshm_arena_alloc(struct slabshm_arena *arena,
 			spin_unlock(&arena->lock);
 			err = spares_fill(&spares, req[i].size, align);
 			spin_lock(&arena->lock);
+			/* Others may have allocated for the owner meanwhile */
+			if (!err && owner->bytes + todo > owner->limit)
+				err = -EDQUOT;
 			if (!err)
 				continue;
 		}
@@ -1120,10 +1232,17 @@ int slabshm_arena_alloc(struct slabshm_arena *arena,
 				block_free(arena, &ref);
 	} else {
 		while (kept--)
-			block_unclaim(arena, req[kept].offset);
+			if (block_at(arena, req[kept].offset, &ref))
+				block_mark(&ref, BLOCK_OWNED);
+		for (i = 0; claim && i < n; i++) {
+			claim[i].offset = req[i].offset;
+			if (block_at(arena, req[i].offset, &ref))
+				claim_set(&claim[i], &ref);
+		}
 	}
 	spin_unlock(&arena->lock);
-	spares_drop(&spares);
+	if (spares.run || spares.extent[0] || spares.extent[1])
+		spares_drop(&spares);
 	return err;
 }
 
@@ -1131,7 +1250,7 @@ int slabshm_arena_alloc(struct slabshm_arena *arena,
  * slabshm_arena_free() - free blocks of an owner, all or none
  * @arena: where
  * @owner: whose they should be
- * @offset: where they start; may be any numbers
+ * @claim: their offsets
  * @n: how many, at most %SLABSHM_BATCH_MAX
  * @failed: on error set to the index of the block that was refused
  *
@@ -1140,32 +1259,48 @@ int slabshm_arena_alloc(struct slabshm_arena *arena,
  * it is another's; -EBUSY it is published, or claimed by another call.
  */
 int slabshm_arena_free(struct slabshm_arena *arena,
-		       struct slabshm_owner *owner, const u64 *offset,
-		       unsigned int n, unsigned int *failed)
+		       struct slabshm_owner *owner,
+		       struct slabshm_claim *claim, unsigned int n,
+		       unsigned int *failed)
 {
 	struct block_ref ref;
 	unsigned int i;
 	int err = 0;
 
 	spin_lock(&arena->lock);
+	if (n == 1) {
+		err = block_owned(arena, owner, claim, 0, &ref);
+		if (err)
+			*failed = 0;
+		else
+			block_free(arena, &ref);
+		goto unlock;
+	}
+	/* Claimed first, so that each is freed once, and only if all can be */
 	for (i = 0; i < n; i++) {
-		err = block_claim(arena, owner, offset, i, &ref);
+		err = block_claim(arena, owner, claim, i);
 		if (err) {
 			*failed = i;
 			break;
 		}
 	}
 	while (i--) {
-		if (err)
-			block_unclaim(arena, offset[i]);
-		else if (block_at(arena, offset[i], &ref))
+		if (err) {
+			block_unclaim(&claim[i]);
+		} else {
+			ref = claim_ref(&claim[i]);
 			block_free(arena, &ref);
+		}
 	}
+unlock:
 	spin_unlock(&arena->lock);
 	return err;
 }
 
-/* Free all blocks of @extent that are not published; how many were these? */
+/*
+ * Free all blocks of @extent that are not published, and the run if it is empty
+ * then.  How many were these, or 1?
+ */
 static unsigned int extent_release(struct slabshm_arena *arena,
 				   struct slabshm_owner *owner,
 				   struct slabshm_extent *extent)
@@ -1194,8 +1329,11 @@ static unsigned int extent_release(struct slabshm_arena *arena,
 	owner_uncharge(owner, n, size);
 	run->nfree += n;
 	run->nheld = 0;
-	run_settle(arena, run, true);
-	return n;
+	if (run->nfree == run->nblocks)
+		run_end(arena, run);
+	else
+		run_settle(arena, run, true);
+	return n ?: 1;
 }
 
 /* A run or a large block of the owner's, or NULL. */
@@ -1292,8 +1430,7 @@ static int run_add_records(struct slabshm_arena *arena,
  * slabshm_arena_claim() - keep others off blocks that are to be published
  * @arena: where
  * @owner: whose they should be
- * @offset: where they start; may be any numbers
- * @size: set to the bytes of each that may be used
+ * @claim: their offsets
  * @n: how many
  * @failed: on error set to the index of the block that was refused
  *
@@ -1305,37 +1442,35 @@ static int run_add_records(struct slabshm_arena *arena,
  * it is another's; -EBUSY it is published, or claimed by another call; -ENOMEM.
  */
 int slabshm_arena_claim(struct slabshm_arena *arena,
-			struct slabshm_owner *owner, const u64 *offset,
-			u64 *size, unsigned int n, unsigned int *failed)
+			struct slabshm_owner *owner,
+			struct slabshm_claim *claim, unsigned int n,
+			unsigned int *failed)
 {
-	struct block_ref ref;
-	unsigned int i, held = 0;
-	bool records;
+	unsigned int i = 0, end;
 	int err = 0;
 
-	spin_lock(&arena->lock);
-	for (i = 0; i < n; i++) {
-		err = block_claim(arena, owner, offset, i, &ref);
-		if (err)
-			break;
-		size[i] = ref.size;
-		records = !ref.run || ref.run->records;
-		if (records && ++held < SLABSHM_BATCH_MAX)
-			continue;
-		spin_unlock(&arena->lock);
-		if (!records)
-			err = run_add_records(arena, ref.run);
-		held = 0;
+	while (i < n && !err) {
+		struct slabshm_run *run = NULL;
+
+		end = min(n, i + SLABSHM_BATCH_MAX);
 		spin_lock(&arena->lock);
-		if (err) {
-			block_unclaim(arena, offset[i]);
-			break;
+		while (i < end && !run) {
+			err = block_claim(arena, owner, claim, i);
+			if (err)
+				break;
+			if (claim[i].extent->state == EXTENT_RUN &&
+			    !extent_run(claim[i].extent)->records)
+				run = extent_run(claim[i].extent);
+			i++;
 		}
+		spin_unlock(&arena->lock);
+		/* It does not end meanwhile, as it has a claimed block */
+		if (run)
+			err = run_add_records(arena, run);
 	}
-	spin_unlock(&arena->lock);
 	if (err) {
 		*failed = i;
-		slabshm_arena_unclaim(arena, offset, i);
+		slabshm_arena_unclaim(arena, claim, i);
 	}
 	return err;
 }
@@ -1343,14 +1478,14 @@ int slabshm_arena_claim(struct slabshm_arena *arena,
 /**
  * slabshm_arena_unclaim() - undo slabshm_arena_claim()
  * @arena: where
- * @offset: where the blocks start
+ * @claim: the blocks
  * @n: how many
  *
  * Context: takes the arena's lock for at most %SLABSHM_BATCH_MAX blocks at a
  * time.
  */
-void slabshm_arena_unclaim(struct slabshm_arena *arena, const u64 *offset,
-			   unsigned int n)
+void slabshm_arena_unclaim(struct slabshm_arena *arena,
+			   const struct slabshm_claim *claim, unsigned int n)
 {
 	unsigned int i, end;
 
@@ -1358,39 +1493,58 @@ void slabshm_arena_unclaim(struct slabshm_arena *arena, const u64 *offset,
 		end = min(n, i + SLABSHM_BATCH_MAX);
 		spin_lock(&arena->lock);
 		while (i < end)
-			block_unclaim(arena, offset[i++]);
+			block_unclaim(&claim[i++]);
 		spin_unlock(&arena->lock);
 	}
 }
 
 /**
+ * slabshm_arena_free_claimed() - undo slabshm_arena_alloc() with claims
+ * @arena: where
+ * @claim: the blocks
+ * @n: how many, at most %SLABSHM_BATCH_MAX
+ *
+ * Context: takes the arena's lock; needs no memory.
+ */
+void slabshm_arena_free_claimed(struct slabshm_arena *arena,
+				const struct slabshm_claim *claim,
+				unsigned int n)
+{
+	struct block_ref ref;
+	unsigned int i;
+
+	spin_lock(&arena->lock);
+	for (i = 0; i < n; i++) {
+		ref = claim_ref(&claim[i]);
+		block_free(arena, &ref);
+	}
+	spin_unlock(&arena->lock);
+}
+
+/**
  * slabshm_arena_publish() - a claimed block leaves its owner
  * @arena: where; its lock is held
- * @offset: where the block starts
+ * @claim: the block, by slabshm_arena_claim()
  * @record: what slabshm_arena_record() shall find
  *
  * Context: does not sleep.
  */
-void slabshm_arena_publish(struct slabshm_arena *arena, u64 offset,
-			   void *record)
+void slabshm_arena_publish(struct slabshm_arena *arena,
+			   const struct slabshm_claim *claim, void *record)
 {
-	struct slabshm_extent *extent;
+	struct slabshm_extent *extent = claim->extent;
 	struct slabshm_run *run;
-	struct block_ref ref;
 
 	lockdep_assert_held(&arena->lock);
 
-	if (WARN_ON_ONCE(block_at(arena, offset, &ref) != BLOCK_CLAIMED))
-		return;
-	extent = ref.extent;
-	run = ref.run;
-	owner_uncharge(extent->owner, 1, ref.size);
-	if (run) {
-		__clear_bit(ref.index, run->claimed);
-		__set_bit(ref.index, run->published);
-		run->records[ref.index] = record;
-		run->nheld--;
-		run_settle(arena, run, false);
+	owner_uncharge(extent->owner, 1, claim->size);
+	if (extent->state == EXTENT_RUN) {
+		run = extent_run(extent);
+		WARN_ON_ONCE(!__test_and_clear_bit(claim->index, run->claimed));
+		__set_bit(claim->index, run->published);
+		run->records[claim->index] = record;
+		if (!--run->nheld)
+			run_settle(arena, run, false);
 	} else {
 		list_del(&extent->list);
 		extent->owner = NULL;
@@ -1427,13 +1581,16 @@ void *slabshm_arena_record(struct slabshm_arena *arena, u64 offset, u64 *size)
  * @offset: where the block starts
  *
  * Context: does not sleep, needs no memory.
+ * Return: its size.
  */
-void slabshm_arena_free_published(struct slabshm_arena *arena, u64 offset)
+u64 slabshm_arena_free_published(struct slabshm_arena *arena, u64 offset)
 {
 	struct block_ref ref;
 
 	lockdep_assert_held(&arena->lock);
 
-	if (!WARN_ON_ONCE(block_at(arena, offset, &ref) != BLOCK_PUBLISHED))
-		block_free(arena, &ref);
+	if (WARN_ON_ONCE(block_at(arena, offset, &ref) != BLOCK_PUBLISHED))
+		return 0;
+	block_free(arena, &ref);
+	return ref.size;
 }

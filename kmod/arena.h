@@ -22,9 +22,9 @@
  * An owned or claimed block counts against its struct slabshm_owner, which
  * finds its blocks without looking at those of others: large ones are in a
  * list of its own, small ones in runs of its own.  A run belongs to an owner
- * exactly while it holds an owned or claimed block; a run without any is open
- * to all.  So of the blocks of a run that are neither free nor published, all
- * are of the run's owner, and no block needs an owner field.
+ * while it holds an owned or claimed block; a run without any is open to all.
+ * So of the blocks of a run that are neither free nor published, all are of the
+ * run's owner, and no block needs an owner field.
  *
  * Claimed means: a call is about to publish or free it; others keep off.
  *
@@ -44,6 +44,7 @@
 
 struct slabshm_extent;
 struct slabshm_chunk;
+struct slabshm_run;
 
 /**
  * struct slabshm_runs - the runs of one owner, or those of nobody
@@ -86,6 +87,10 @@ struct slabshm_owner {
  * @backed: free extents with memory behind them, by (pages, first page)
  * @unbacked: free extents whose memory was given back
  * @runs: the runs that have no owner
+ * @empty: for each class one run at most that holds no block and is kept all
+ *	the same, in the list of its last owner or in @runs, so that a class in
+ *	use by fits and starts does not make and end one each time.  Whoever
+ *	finds no space ends them
  * @backed_pages: pages of the space that have memory, free or not, but for
  *	those that slabshm_arena_take() took
  * @bytes: bytes of blocks that are not free, published ones included
@@ -98,6 +103,7 @@ struct slabshm_arena {
 	struct rb_root backed;
 	struct rb_root unbacked;
 	struct slabshm_runs runs;
+	struct slabshm_run *empty[SLABSHM_NCLASSES];
 	unsigned long backed_pages;
 	u64 bytes;
 	u64 blocks;
@@ -107,6 +113,20 @@ struct slabshm_arena {
 struct slabshm_request {
 	u64 offset;	/* out */
 	u64 size;	/* in: bytes; out: bytes that may be used */
+};
+
+/**
+ * struct slabshm_claim - a block that a call is about to publish or free
+ * @offset: where it should start; may be any number
+ * @extent: out: the extent that it lies in, which stays while it is claimed
+ * @size: out: bytes of it that may be used, at most %SLABSHM_SIZE_MAX
+ * @index: out: which block of a run it is
+ */
+struct slabshm_claim {
+	u64 offset;
+	struct slabshm_extent *extent;
+	u64 size:48;
+	u64 index:16;
 };
 
 struct slabshm_block_desc {
@@ -143,25 +163,31 @@ void slabshm_arena_put(struct slabshm_arena *arena,
 int slabshm_arena_alloc(struct slabshm_arena *arena,
 			struct slabshm_owner *owner,
 			struct slabshm_request *req, unsigned int n,
-			u64 align, unsigned long *need);
+			u64 align, struct slabshm_claim *claim,
+			unsigned long *need);
 int slabshm_arena_free(struct slabshm_arena *arena,
-		       struct slabshm_owner *owner, const u64 *offset,
-		       unsigned int n, unsigned int *failed);
+		       struct slabshm_owner *owner,
+		       struct slabshm_claim *claim, unsigned int n,
+		       unsigned int *failed);
 bool slabshm_arena_release(struct slabshm_arena *arena,
 			   struct slabshm_owner *owner);
 int slabshm_arena_find(struct slabshm_arena *arena, u64 offset,
 		       struct slabshm_block_desc *desc);
 
 int slabshm_arena_claim(struct slabshm_arena *arena,
-			struct slabshm_owner *owner, const u64 *offset,
-			u64 *size, unsigned int n, unsigned int *failed);
-void slabshm_arena_unclaim(struct slabshm_arena *arena, const u64 *offset,
-			   unsigned int n);
+			struct slabshm_owner *owner,
+			struct slabshm_claim *claim, unsigned int n,
+			unsigned int *failed);
+void slabshm_arena_unclaim(struct slabshm_arena *arena,
+			   const struct slabshm_claim *claim, unsigned int n);
+void slabshm_arena_free_claimed(struct slabshm_arena *arena,
+				const struct slabshm_claim *claim,
+				unsigned int n);
 
 /* The following need the lock held. */
-void slabshm_arena_publish(struct slabshm_arena *arena, u64 offset,
-			   void *record);
+void slabshm_arena_publish(struct slabshm_arena *arena,
+			   const struct slabshm_claim *claim, void *record);
 void *slabshm_arena_record(struct slabshm_arena *arena, u64 offset, u64 *size);
-void slabshm_arena_free_published(struct slabshm_arena *arena, u64 offset);
+u64 slabshm_arena_free_published(struct slabshm_arena *arena, u64 offset);
 
 #endif /* _SLABSHM_ARENA_H */

@@ -78,6 +78,7 @@ struct fixture {
 	struct slabshm_request req[SLABSHM_BATCH_MAX];
 	u64 offset[2 * SLABSHM_BATCH_MAX];
 	u64 size[2 * SLABSHM_BATCH_MAX];
+	struct slabshm_claim claim[2 * SLABSHM_BATCH_MAX];
 	unsigned long need;
 	unsigned int failed;
 };
@@ -95,7 +96,8 @@ struct tally {
  * The walker
  */
 
-static void check_run(struct kunit *test, struct slabshm_run *run)
+static void check_run(struct kunit *test, struct slabshm_arena *arena,
+		      struct slabshm_run *run)
 {
 	unsigned int i, nfree = 0, nclaimed = 0, npublished = 0, overlap = 0;
 
@@ -115,8 +117,11 @@ static void check_run(struct kunit *test, struct slabshm_run *run)
 	KUNIT_ASSERT_EQ(test, nfree, run->nfree);
 	KUNIT_ASSERT_EQ(test, run->nheld + nfree + npublished, run->nblocks);
 	KUNIT_ASSERT_GE(test, run->nheld, nclaimed);
-	KUNIT_ASSERT_LT(test, nfree, run->nblocks);
-	KUNIT_ASSERT_EQ(test, !!run->extent.owner, !!run->nheld);
+	/* One without blocks is that of its class, and may still have an owner */
+	KUNIT_ASSERT_EQ(test, nfree == run->nblocks,
+			run == arena->empty[run->class]);
+	if (nfree < run->nblocks)
+		KUNIT_ASSERT_EQ(test, !!run->extent.owner, !!run->nheld);
 	KUNIT_ASSERT_LE(test,
 			run->nblocks * slabshm_class_size[run->class],
 			run->extent.npages * PAGE_SIZE);
@@ -232,7 +237,7 @@ static void slabshm_arena_check(struct kunit *test,
 						extent->state);
 			break;
 		case EXTENT_RUN:
-			check_run(test, extent_run(extent));
+			check_run(test, arena, extent_run(extent));
 			i = extent_run(extent)->nblocks -
 			    extent_run(extent)->nfree;
 			t.blocks += i;
@@ -292,12 +297,14 @@ static void check(struct kunit *test)
 	slabshm_arena_check(test, &f->arena, f->owner, NOWNERS, NPAGES - 1);
 }
 
-/* All space is free, and in one piece. */
+/* All space is free, and in one piece once no empty run is kept. */
 static void check_empty(struct kunit *test)
 {
 	struct fixture *f = test->priv;
 	struct slabshm_extent *extent;
 
+	check(test);
+	slabshm_arena_tail(&f->arena, NPAGES);
 	check(test);
 	KUNIT_ASSERT_EQ(test, f->arena.blocks, 0);
 	extent = extent_largest(&f->arena.backed);
@@ -314,7 +321,7 @@ static int alloc_req(struct fixture *f, unsigned int owner, unsigned int n,
 
 	f->need = 0;
 	err = slabshm_arena_alloc(&f->arena, &f->owner[owner], f->req, n, align,
-				  &f->need);
+				  NULL, &f->need);
 	for (i = 0; i < n; i++)
 		f->offset[i] = f->req[i].offset;
 	return err;
@@ -337,51 +344,86 @@ static u64 alloc_one(struct kunit *test, unsigned int owner, u64 size)
 	struct fixture *f = test->priv;
 
 	KUNIT_ASSERT_EQ(test, slabshm_arena_alloc(&f->arena, &f->owner[owner],
-						  &req, 1, 0, &f->need), 0);
+						  &req, 1, 0, NULL, &f->need),
+			0);
 	return req.offset;
 }
 
 /* f->offset names the blocks.  The one refused is f->failed. */
+static void claims_set(struct fixture *f, unsigned int n)
+{
+	unsigned int i;
+
+	f->failed = UINT_MAX;
+	for (i = 0; i < n; i++)
+		f->claim[i] = (struct slabshm_claim){ .offset = f->offset[i] };
+}
+
 static int free_n(struct fixture *f, unsigned int owner, unsigned int n)
 {
-	f->failed = UINT_MAX;
-	return slabshm_arena_free(&f->arena, &f->owner[owner], f->offset, n,
+	claims_set(f, n);
+	return slabshm_arena_free(&f->arena, &f->owner[owner], f->claim, n,
 				  &f->failed);
 }
 
+/* Claims are in f->claim, sizes in f->size. */
 static int claim_n(struct fixture *f, unsigned int owner, unsigned int n)
 {
-	f->failed = UINT_MAX;
-	return slabshm_arena_claim(&f->arena, &f->owner[owner], f->offset,
-				   f->size, n, &f->failed);
+	unsigned int i;
+	int err;
+
+	claims_set(f, n);
+	err = slabshm_arena_claim(&f->arena, &f->owner[owner], f->claim, n,
+				  &f->failed);
+	for (i = 0; i < n; i++)
+		f->size[i] = f->claim[i].size;
+	return err;
 }
 
 static int free_one(struct fixture *f, unsigned int owner, u64 offset)
 {
+	struct slabshm_claim claim = { .offset = offset };
 	unsigned int failed;
 
-	return slabshm_arena_free(&f->arena, &f->owner[owner], &offset, 1,
+	return slabshm_arena_free(&f->arena, &f->owner[owner], &claim, 1,
 				  &failed);
 }
 
 static int claim_one(struct fixture *f, unsigned int owner, u64 offset)
 {
+	struct slabshm_claim claim = { .offset = offset };
 	unsigned int failed;
-	u64 size;
 
-	return slabshm_arena_claim(&f->arena, &f->owner[owner], &offset, &size,
-				   1, &failed);
+	return slabshm_arena_claim(&f->arena, &f->owner[owner], &claim, 1,
+				   &failed);
+}
+
+/* The claim of a block that was claimed. */
+static struct slabshm_claim claimed(struct fixture *f, u64 offset)
+{
+	struct slabshm_claim claim = { .offset = offset };
+	struct block_ref ref;
+
+	spin_lock(&f->arena.lock);
+	if (block_at(&f->arena, offset, &ref) == BLOCK_CLAIMED)
+		claim_set(&claim, &ref);
+	spin_unlock(&f->arena.lock);
+	return claim;
 }
 
 static void unclaim_one(struct fixture *f, u64 offset)
 {
-	slabshm_arena_unclaim(&f->arena, &offset, 1);
+	struct slabshm_claim claim = claimed(f, offset);
+
+	slabshm_arena_unclaim(&f->arena, &claim, 1);
 }
 
 static void publish(struct fixture *f, u64 offset, void *record)
 {
+	struct slabshm_claim claim = claimed(f, offset);
+
 	spin_lock(&f->arena.lock);
-	slabshm_arena_publish(&f->arena, offset, record);
+	slabshm_arena_publish(&f->arena, &claim, record);
 	spin_unlock(&f->arena.lock);
 }
 
@@ -678,8 +720,8 @@ static void test_alloc_nospc(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, f->need, 2 * CHUNK_PAGES);
 	KUNIT_EXPECT_EQ(test, f->owner[0].blocks, 0);
 	KUNIT_EXPECT_EQ(test, f->arena.blocks, 2);
-	KUNIT_EXPECT_EQ(test, extent_largest(&f->arena.backed)->npages,
-			largest);
+	/* Which ends the runs that are kept empty */
+	KUNIT_EXPECT_EQ(test, slabshm_arena_tail(&f->arena, NPAGES), largest);
 	check(test);
 
 	/* Alignment asks for slack, and finds a place without it if it can */
@@ -739,7 +781,8 @@ static void steal(void *arg)
 	KUNIT_EXPECT_EQ(test, free_one(f, 1, f->req[0].offset), -EPERM);
 	/* What is taken meanwhile is not given out twice: see the walker */
 	KUNIT_EXPECT_EQ(test, slabshm_arena_alloc(&f->arena, &f->owner[1],
-						  &other, 1, 0, &need), 0);
+						  &other, 1, 0, NULL, &need),
+			0);
 	before_alloc = steal;
 }
 
@@ -1120,6 +1163,82 @@ static void test_publish(struct kunit *test)
 	}
 }
 
+/* Blocks that come claimed: nobody gets at them before they are let go. */
+static void test_alloc_claimed(struct kunit *test)
+{
+	static const u64 size[] = { 64, 64, 3000, 40000 };
+	const unsigned int n = ARRAY_SIZE(size);
+	struct fixture *f = test->priv;
+	unsigned int i, round;
+
+	for (round = 0; round < 2; round++) {
+		for (i = 0; i < n; i++)
+			f->req[i].size = size[i];
+		KUNIT_ASSERT_EQ(test, slabshm_arena_alloc(&f->arena,
+							  &f->owner[0], f->req,
+							  n, 0, f->claim,
+							  &f->need), 0);
+		check(test);
+		for (i = 0; i < n; i++) {
+			u64 offset = f->req[i].offset;
+
+			KUNIT_EXPECT_EQ(test, f->claim[i].offset, offset);
+			KUNIT_EXPECT_EQ(test, (u64)f->claim[i].size,
+					f->req[i].size);
+			KUNIT_EXPECT_EQ(test, free_one(f, 0, offset), -EBUSY);
+			KUNIT_EXPECT_EQ(test, claim_one(f, 0, offset), -EBUSY);
+			KUNIT_EXPECT_EQ(test, free_one(f, 1, offset), -EPERM);
+		}
+		if (!round) {
+			slabshm_arena_free_claimed(&f->arena, f->claim, n);
+			KUNIT_EXPECT_EQ(test, f->owner[0].blocks, 0);
+			check_empty(test);
+			continue;
+		}
+		slabshm_arena_unclaim(&f->arena, f->claim, n);
+		check(test);
+		for (i = 0; i < n; i++)
+			KUNIT_EXPECT_EQ(test, free_one(f, 0, f->req[i].offset),
+					0);
+		check_empty(test);
+	}
+}
+
+/* A run without blocks is kept, but not from those who need its space. */
+static void test_empty_run(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	u64 a = alloc_one(test, 0, 64), b;
+	unsigned int class;
+
+	KUNIT_ASSERT_EQ(test, free_one(f, 0, a), 0);
+	check(test);
+	KUNIT_EXPECT_TRUE(test, f->arena.empty[0]);
+	/* Its last owner has it again, and so has another */
+	KUNIT_EXPECT_EQ(test, alloc_one(test, 0, 64), a);
+	KUNIT_EXPECT_FALSE(test, f->arena.empty[0]);
+	KUNIT_ASSERT_EQ(test, free_one(f, 0, a), 0);
+	KUNIT_EXPECT_EQ(test, alloc_one(test, 1, 64), a);
+	check(test);
+	KUNIT_ASSERT_EQ(test, free_one(f, 1, a), 0);
+	/* Nor does it stay with an owner that ends */
+	KUNIT_EXPECT_FALSE(test, slabshm_arena_release(&f->arena,
+						       &f->owner[1]));
+	check(test);
+	for (class = 0; class < SLABSHM_NCLASSES; class++) {
+		a = alloc_one(test, class % NOWNERS, slabshm_class_size[class]);
+		KUNIT_ASSERT_EQ(test, free_one(f, class % NOWNERS, a), 0);
+		check(test);
+	}
+	for (class = 0; class < SLABSHM_NCLASSES; class++)
+		KUNIT_EXPECT_TRUE(test, f->arena.empty[class]);
+	/* All of the space at once */
+	b = alloc_one(test, 0, SPACE - PAGE_SIZE);
+	check(test);
+	KUNIT_ASSERT_EQ(test, free_one(f, 0, b), 0);
+	check_empty(test);
+}
+
 static void test_claim_errors(struct kunit *test)
 {
 	struct fixture *f = test->priv;
@@ -1171,7 +1290,7 @@ static void test_claim_many(struct kunit *test)
 	check(test);
 	for (i = 0; i < n; i++)
 		KUNIT_EXPECT_EQ(test, claim_one(f, 2, f->offset[i]), -EBUSY);
-	slabshm_arena_unclaim(&f->arena, f->offset, n);
+	slabshm_arena_unclaim(&f->arena, f->claim, n);
 
 	/* The last one is refused: none stays claimed */
 	KUNIT_ASSERT_EQ(test, free_one(f, 2, f->offset[n - 1]), 0);
@@ -1525,7 +1644,7 @@ static void soak_batch(struct kunit *test, struct soak *s, bool to_publish)
 			return;
 		}
 		if (!soak_random(s, 8)) {
-			slabshm_arena_unclaim(&f->arena, f->offset, n);
+			slabshm_arena_unclaim(&f->arena, f->claim, n);
 			return;
 		}
 	}
@@ -1713,8 +1832,7 @@ struct worker {
 	unsigned int owner;
 	unsigned int errors;
 	struct slabshm_request req[8];
-	u64 offset[8];
-	u64 size[8];
+	struct slabshm_claim claim[8];
 };
 
 static void work_round(struct worker *w, unsigned int round)
@@ -1728,21 +1846,19 @@ static void work_round(struct worker *w, unsigned int round)
 
 	for (i = 0; i < ARRAY_SIZE(w->req); i++)
 		w->req[i].size = size[(round + i / 4) % ARRAY_SIZE(size)];
-	if (slabshm_arena_alloc(arena, owner, w->req, i, 0, &need)) {
+	if (slabshm_arena_alloc(arena, owner, w->req, i, 0, NULL, &need)) {
 		w->errors++;
 		return;
 	}
 	for (i = 0; i < ARRAY_SIZE(w->req); i++)
-		w->offset[i] = w->req[i].offset;
+		w->claim[i].offset = w->req[i].offset;
 	/* Half is published and freed so, half is freed */
-	w->errors += !!slabshm_arena_claim(arena, owner, w->offset, w->size, 4,
-					   &failed);
+	w->errors += !!slabshm_arena_claim(arena, owner, w->claim, 4, &failed);
 	spin_lock(&arena->lock);
 	for (i = 0; i < 4; i++)
-		slabshm_arena_publish(arena, w->offset[i], &w->offset[i]);
+		slabshm_arena_publish(arena, &w->claim[i], &w->claim[i]);
 	spin_unlock(&arena->lock);
-	w->errors += !!slabshm_arena_free(arena, owner, w->offset + 4, 4,
-					  &failed);
+	w->errors += !!slabshm_arena_free(arena, owner, w->claim + 4, 4, &failed);
 	extent = slabshm_arena_take(arena, true, 2, 9, &page, &npages);
 	if (IS_ERR_OR_NULL(extent))
 		w->errors++;
@@ -1752,9 +1868,9 @@ static void work_round(struct worker *w, unsigned int round)
 	for (i = 0; i < 4; i++) {
 		u64 bytes;
 
-		w->errors += slabshm_arena_record(arena, w->offset[i],
-						  &bytes) != &w->offset[i];
-		slabshm_arena_free_published(arena, w->offset[i]);
+		w->errors += slabshm_arena_record(arena, w->claim[i].offset,
+						  &bytes) != &w->claim[i];
+		slabshm_arena_free_published(arena, w->claim[i].offset);
 	}
 	spin_unlock(&arena->lock);
 }
@@ -1862,6 +1978,8 @@ static struct kunit_case arena_cases[] = {
 	KUNIT_CASE(test_hostile),
 	KUNIT_CASE(test_free_errors),
 	KUNIT_CASE(test_publish),
+	KUNIT_CASE(test_alloc_claimed),
+	KUNIT_CASE(test_empty_run),
 	KUNIT_CASE(test_claim_errors),
 	KUNIT_CASE(test_claim_many),
 	KUNIT_CASE(test_run_owner),

@@ -66,6 +66,8 @@ struct cell_page {
 	struct cell cell[CELLS_PER_PAGE];
 };
 
+static struct kmem_cache *room_cache;
+
 /* Make sure that the page of cell @index is there.  May sleep. */
 static int cell_populate(struct slabshm_slab *slab, u32 index)
 {
@@ -111,8 +113,8 @@ static struct slabshm_cell *cell_line(struct slabshm_cells *cells,
 }
 
 /* A cell by its handle. */
-static struct cell *cell_get(struct slabshm_cells *cells, u32 index,
-			     u64 generation)
+static __always_inline struct cell *cell_get(struct slabshm_cells *cells,
+					     u32 index, u64 generation)
 {
 	struct cell *cell;
 
@@ -139,8 +141,9 @@ static struct slabshm_version *cell_newest(struct slabshm_cells *cells,
  * Write the older version of a cell, for the commit to come.  Readers take it
  * as not there until slabshm_header.commit has reached it.
  */
-static void slabshm_cell_write(struct slabshm_cells *cells,
-			       const struct cell *cell, u64 offset, u64 length)
+static __always_inline void slabshm_cell_write(struct slabshm_cells *cells,
+					       const struct cell *cell,
+					       u64 offset, u64 length)
 {
 	struct slabshm_version *v = cell_line(cells, cell)->version;
 	struct slabshm_version *older = v[0].commit > v[1].commit ? &v[1] : &v[0];
@@ -380,14 +383,15 @@ int slabshm_cell_remove(struct slabshm_slab *slab, struct slabshm_client *client
  * @client: whose
  * @owner: whose the blocks are
  * @call: what is asked for
- * @nclaims: blocks to publish
+ * @ncells: of @call, which the compiler may know
+ * @nparts: of @call, which the compiler may know
+ * @nclaims: blocks to publish: roots by cell, then parts
+ * @nroots: how many of these become roots
  * @cell: by item
  * @spare: by item: an object for a cell that gets its first part
  * @drop: by part: the record of a part to drop
  * @drop_bytes: by part: its size
- * @offset: by claim: the block
- * @size: by claim: its size
- * @who: by claim: index as in slabshm_publish_call.failed
+ * @claim: the blocks
  * @record: by claim: the block's record
  */
 struct publish {
@@ -395,24 +399,25 @@ struct publish {
 	struct slabshm_client *client;
 	struct slabshm_owner *owner;
 	struct slabshm_publish_call *call;
+	unsigned int ncells;
+	unsigned int nparts;
 	unsigned int nclaims;
+	unsigned int nroots;
 	struct cell **cell;
 	struct slabshm_object **spare;
 	struct slabshm_record **drop;
 	u64 *drop_bytes;
-	u64 *offset;
-	u64 *size;
-	u32 *who;
+	struct slabshm_claim *claim;
 	struct slabshm_record **record;
 };
 
 /* Rules that need nothing but the call itself; list the blocks to claim. */
-static int publish_check(struct publish *p)
+static __always_inline int publish_check(struct publish *p)
 {
 	struct slabshm_publish_call *call = p->call;
 	unsigned int i;
 
-	for (i = 0; i < call->ncells; i++) {
+	for (i = 0; i < p->ncells; i++) {
 		const struct slabshm_publish_cell *item = &call->cells[i];
 		bool keep = item->flags & SLABSHM_PUBLISH_KEEP;
 
@@ -433,20 +438,18 @@ static int publish_check(struct publish *p)
 			return -EINVAL;
 		if (!keep && !item->block && item->length)
 			return -EINVAL;
-		if (item->block) {
-			p->offset[p->nclaims] = item->block;
-			p->who[p->nclaims++] = i;
-		}
+		if (item->block)
+			p->claim[p->nclaims++].offset = item->block;
 	}
-	for (i = 0; i < call->nparts; i++) {
+	p->nroots = p->nclaims;
+	for (i = 0; i < p->nparts; i++) {
 		const struct slabshm_publish_part *part = &call->parts[i];
 
-		call->failed = call->ncells + i;
-		if (part->item >= call->ncells)
+		call->failed = p->ncells + i;
+		if (part->item >= p->ncells)
 			return -EINVAL;
 		if (part->op == SLABSHM_PART_ATTACH) {
-			p->offset[p->nclaims] = part->block;
-			p->who[p->nclaims++] = call->ncells + i;
+			p->claim[p->nclaims++].offset = part->block;
 		} else if (part->op != SLABSHM_PART_DROP ||
 			   call->cells[part->item].flags &
 			   SLABSHM_PUBLISH_DROP_ALL) {
@@ -457,26 +460,43 @@ static int publish_check(struct publish *p)
 	return 0;
 }
 
+/* Which item brings the block of a claim, as in slabshm_publish_call.failed */
+static u32 publish_item(const struct publish *p, unsigned int claim)
+{
+	const struct slabshm_publish_call *call = p->call;
+	unsigned int i, n = 0;
+
+	for (i = 0; i < p->ncells; i++)
+		if (call->cells[i].block && n++ == claim)
+			return i;
+	for (i = 0; i < p->nparts; i++)
+		if (call->parts[i].op == SLABSHM_PART_ATTACH && n++ == claim)
+			return p->ncells + i;
+	return U32_MAX;
+}
+
 /* Claim the blocks and see that the objects fit in them. */
-static int publish_claim(struct publish *p)
+static __always_inline int publish_claim(struct publish *p)
 {
 	struct slabshm_publish_call *call = p->call;
-	unsigned int i, failed = 0;
+	unsigned int i, claim = 0, failed = 0;
 	int err;
 
 	if (!p->nclaims)
 		return 0;
-	err = slabshm_arena_claim(&p->slab->arena, p->owner, p->offset, p->size,
+	err = slabshm_arena_claim(&p->slab->arena, p->owner, p->claim,
 				  p->nclaims, &failed);
 	if (err) {
 		if (err != -ENOMEM)
-			call->failed = p->who[failed];
+			call->failed = publish_item(p, failed);
 		return err;
 	}
-	for (i = 0; i < p->nclaims && p->who[i] < call->ncells; i++) {
-		if (call->cells[p->who[i]].length > p->size[i]) {
-			call->failed = p->who[i];
-			slabshm_arena_unclaim(&p->slab->arena, p->offset,
+	for (i = 0; claim < p->nroots; i++) {
+		if (!call->cells[i].block)
+			continue;
+		if (call->cells[i].length > p->claim[claim++].size) {
+			call->failed = i;
+			slabshm_arena_unclaim(&p->slab->arena, p->claim,
 					      p->nclaims);
 			return -EINVAL;
 		}
@@ -484,39 +504,33 @@ static int publish_claim(struct publish *p)
 	return 0;
 }
 
-/* All memory that the commit and the later retirement need. */
-static int publish_prepare(struct publish *p)
+/* Objects for the cells that get parts; the caller frees what is not used. */
+static __always_inline int publish_prepare(struct publish *p)
 {
 	struct slabshm_publish_call *call = p->call;
 	unsigned int i;
 
-	int err = slabshm_records_create(p->record, p->nclaims);
-
-	if (err)
-		return err;
-	for (i = 0; i < call->nparts; i++) {
+	for (i = 0; i < p->nparts; i++) {
 		u32 item = call->parts[i].item;
 
 		if (call->parts[i].op != SLABSHM_PART_ATTACH || p->spare[item])
 			continue;
 		p->spare[item] = slabshm_object_create();
-		if (!p->spare[item]) {
-			slabshm_records_free(p->record, p->nclaims);
+		if (!p->spare[item])
 			return -ENOMEM;
-		}
 	}
 	return 0;
 }
 
 /* Find the cells; see that they are as the caller expects. */
-static int publish_find_cells(struct publish *p)
+static __always_inline int publish_find_cells(struct publish *p)
 {
 	struct slabshm_publish_call *call = p->call;
 	struct slabshm_cells *cells = &p->slab->cells;
 	int err = 0;
 	unsigned int i;
 
-	for (i = 0; i < call->ncells; i++) {
+	for (i = 0; i < p->ncells; i++) {
 		const struct slabshm_publish_cell *item = &call->cells[i];
 		struct cell *cell = cell_get(cells, item->cell,
 					     item->generation);
@@ -549,17 +563,17 @@ static int publish_find_cells(struct publish *p)
 }
 
 /* Find the parts to drop. */
-static int publish_find_drops(struct publish *p)
+static __always_inline int publish_find_drops(struct publish *p)
 {
 	struct slabshm_publish_call *call = p->call;
 	struct slabshm_arena *arena = &p->slab->arena;
 	int err = 0;
 	unsigned int i;
 
-	if (!call->nparts)
+	if (!p->nparts)
 		return 0;
 	spin_lock(&arena->lock);
-	for (i = 0; i < call->nparts; i++) {
+	for (i = 0; i < p->nparts; i++) {
 		const struct slabshm_publish_part *part = &call->parts[i];
 		struct slabshm_record *record;
 
@@ -584,7 +598,7 @@ static int publish_find_drops(struct publish *p)
 	spin_unlock(&arena->lock);
 	if (!err)
 		return 0;
-	call->failed = call->ncells + i;
+	call->failed = p->ncells + i;
 	while (i--) {
 		if (p->drop[i])
 			slabshm_record_set_kind(p->drop[i], RECORD_PART);
@@ -593,33 +607,36 @@ static int publish_find_drops(struct publish *p)
 }
 
 /* The claimed blocks become published ones, before a reader can see them. */
-static void publish_blocks(struct publish *p)
+static __always_inline void publish_blocks(struct publish *p)
 {
 	struct slabshm_arena *arena = &p->slab->arena;
 	u64 born = p->slab->cells.commit + 1;
 	unsigned int i, end;
 
 	for (i = 0; i < p->nclaims; ) {
+		/* As many as the arena's lock may be held for */
 		end = min(i + SLABSHM_BATCH_MAX, p->nclaims);
 		spin_lock(&arena->lock);
 		for (; i < end; i++) {
-			struct slabshm_record *record = p->record[i];
+			struct slabshm_record *record;
 
+			record = slabshm_record_get(&p->slab->reclaim);
 			record->born = born;
-			record->place = p->offset[i];
-			slabshm_arena_publish(arena, p->offset[i], record);
+			record->place = p->claim[i].offset;
+			slabshm_arena_publish(arena, &p->claim[i], record);
+			p->record[i] = record;
 		}
 		spin_unlock(&arena->lock);
 	}
 }
 
 /* What the commit replaced and dropped is retired, what it brought is noted. */
-static void publish_objects(struct publish *p)
+static __always_inline void publish_objects(struct publish *p)
 {
 	struct slabshm_publish_call *call = p->call;
 	unsigned int i, claim = 0;
 
-	for (i = 0; i < call->ncells; i++) {
+	for (i = 0; i < p->ncells; i++) {
 		const struct slabshm_publish_cell *item = &call->cells[i];
 		struct cell *cell = p->cell[i];
 		struct slabshm_object *object = cell->object;
@@ -644,12 +661,12 @@ static void publish_objects(struct publish *p)
 		if (item->block) {
 			object->root = p->record[claim];
 			object->root->object = object;
-			object->root_bytes = p->size[claim];
-			object->bytes += p->size[claim];
+			object->root_bytes = p->claim[claim].size;
+			object->bytes += p->claim[claim].size;
 			claim++;
 		}
 	}
-	for (i = 0; i < call->nparts; i++) {
+	for (i = 0; i < p->nparts; i++) {
 		struct slabshm_object *object = p->cell[call->parts[i].item]->object;
 		struct slabshm_record *record = p->drop[i];
 
@@ -666,17 +683,18 @@ static void publish_objects(struct publish *p)
 		record->object = object;
 		list_add_tail(&record->link, &object->parts);
 		object->nparts++;
-		object->bytes += p->size[claim];
+		object->bytes += p->claim[claim].size;
 		claim++;
 	}
 }
 
 /* Release locks, and see who waits for these cells to change. */
-static void publish_queues(struct publish *p, struct list_head *woken)
+static __always_inline void publish_queues(struct publish *p,
+					   struct list_head *woken)
 {
 	unsigned int i;
 
-	for (i = 0; i < p->call->ncells; i++) {
+	for (i = 0; i < p->ncells; i++) {
 		struct slabshm_queue *queue = p->cell[i]->queue;
 		u32 flags = p->call->cells[i].flags;
 
@@ -690,8 +708,8 @@ static void publish_queues(struct publish *p, struct list_head *woken)
 }
 
 /* The commit: either an error and nothing has changed, or all of it. */
-static int publish_commit(struct publish *p, bool *retired,
-			  struct list_head *woken)
+static __always_inline int publish_commit(struct publish *p, bool *retired,
+					  struct list_head *woken)
 {
 	struct slabshm_publish_call *call = p->call;
 	struct slabshm_cells *cells = &p->slab->cells;
@@ -699,6 +717,14 @@ static int publish_commit(struct publish *p, bool *retired,
 	int err;
 
 	spin_lock(&cells->lock);
+	while (p->slab->reclaim.nspare < p->nclaims) {
+		/* Memory comes from outside the lock */
+		spin_unlock(&cells->lock);
+		err = slabshm_records_add(p->slab, p->nclaims);
+		if (err)
+			return err;
+		spin_lock(&cells->lock);
+	}
 	err = publish_find_cells(p);
 	if (err)
 		goto unlock;
@@ -707,7 +733,7 @@ static int publish_commit(struct publish *p, bool *retired,
 		goto unlock;
 
 	publish_blocks(p);
-	for (i = 0; i < call->ncells; i++) {
+	for (i = 0; i < p->ncells; i++) {
 		const struct slabshm_publish_cell *item = &call->cells[i];
 		u64 offset = item->block;
 
@@ -726,6 +752,79 @@ unlock:
 	return err;
 }
 
+static __always_inline int publish_do(struct publish *p)
+{
+	struct slabshm_publish_call *call = p->call;
+	struct slabshm_arena *arena = &p->slab->arena;
+	bool retired = false;
+	LIST_HEAD(woken);
+	int err;
+
+	err = publish_check(p);
+	if (err)
+		return err;
+	err = publish_claim(p);
+	if (err)
+		return err;
+	err = publish_prepare(p);
+	if (err)
+		goto unclaim;
+	if (call->fresh) {
+		err = call->fresh(call, p->claim, p->nroots);
+		if (err)
+			goto unclaim;
+	}
+	err = publish_commit(p, &retired, &woken);
+	if (err)
+		goto free_fresh;
+	if (call->nfresh)
+		slabshm_arena_unclaim(arena, call->fresh_claim, call->nfresh);
+	slabshm_watch_notify(p->slab, &woken);
+	if (retired)
+		slabshm_reclaim_queue(p->slab);
+	trace_slabshm_publish(p->slab, call->commit, call->ncells,
+			      call->nparts);
+	return 0;
+
+free_fresh:
+	if (call->nfresh)
+		slabshm_arena_free_claimed(arena, call->fresh_claim,
+					   call->nfresh);
+unclaim:
+	slabshm_arena_unclaim(arena, p->claim, p->nclaims);
+	return err;
+}
+
+static noinline int publish_many(struct slabshm_client *client,
+				 struct slabshm_publish_call *call)
+{
+	struct slabshm_publish_room *room = call->room;
+	struct publish p = {
+		.slab = client->slab,
+		.client = client,
+		.owner = &client->owner,
+		.call = call,
+		.ncells = call->ncells,
+		.nparts = call->nparts,
+		.cell = room->cell,
+		.spare = room->spare,
+		.drop = room->drop,
+		.drop_bytes = room->drop_bytes,
+		.claim = room->claim,
+		.record = room->record,
+	};
+	unsigned int i;
+	int err;
+
+	err = publish_do(&p);
+	for (i = 0; call->nparts && i < call->ncells; i++) {
+		kfree(room->spare[i]);
+		room->spare[i] = NULL;
+	}
+	memset(room->drop, 0, call->nparts * sizeof(*room->drop));
+	return err;
+}
+
 /**
  * slabshm_cell_publish() - change cells in one step, all or none
  * @client: who publishes; entered
@@ -737,64 +836,65 @@ unlock:
 int slabshm_cell_publish(struct slabshm_client *client,
 			 struct slabshm_publish_call *call)
 {
-	unsigned int nc = call->ncells, np = call->nparts, nb = nc + np;
-	struct slabshm_slab *slab = client->slab;
+	struct slabshm_object *spare = NULL;
+	struct slabshm_record *record;
+	struct slabshm_claim claim;
+	struct cell *cell;
 	struct publish p = {
-		.slab = slab,
+		.slab = client->slab,
 		.client = client,
 		.owner = &client->owner,
 		.call = call,
+		.ncells = 1,
+		.cell = &cell,
+		.spare = &spare,
+		.claim = &claim,
+		.record = &record,
 	};
-	bool retired = false;
-	LIST_HEAD(woken);
-	unsigned int i;
-	void *mem;
-	int err;
 
 	call->failed = U32_MAX;
-	mem = kzalloc(nc * (sizeof(*p.cell) + sizeof(*p.spare)) +
-		      np * (sizeof(*p.drop) + sizeof(*p.drop_bytes)) +
-		      nb * (sizeof(*p.offset) + sizeof(*p.size) +
-			    sizeof(*p.record) + sizeof(*p.who)),
-		      GFP_KERNEL);
-	if (!mem)
-		return -ENOMEM;
-	p.cell = mem;
-	p.spare = (void *)(p.cell + nc);
-	p.drop = (void *)(p.spare + nc);
-	p.drop_bytes = (void *)(p.drop + np);
-	p.offset = p.drop_bytes + np;
-	p.size = p.offset + nb;
-	p.record = (void *)(p.size + nb);
-	p.who = (void *)(p.record + nb);
+	/* A call for one cell, as most are, needs no memory for itself */
+	return call->room ? publish_many(client, call) : publish_do(&p);
+}
 
-	err = publish_check(&p);
-	if (err)
-		goto free;
-	err = publish_claim(&p);
-	if (err)
-		goto free;
-	err = publish_prepare(&p);
-	if (err)
-		goto unclaim;
-	err = publish_commit(&p, &retired, &woken);
-	if (err)
-		goto free_records;
-	slabshm_watch_notify(slab, &woken);
-	if (retired)
-		slabshm_reclaim_queue(slab);
-	trace_slabshm_publish(slab, call->commit, nc, np);
-	goto free;
+/**
+ * slabshm_publish_room_get() - room for one call
+ *
+ * Context: may sleep.
+ * Return: the room, or NULL without memory.
+ */
+struct slabshm_publish_room *slabshm_publish_room_get(void)
+{
+	return kmem_cache_alloc(room_cache, GFP_KERNEL);
+}
 
-free_records:
-	slabshm_records_free(p.record, p.nclaims);
-unclaim:
-	slabshm_arena_unclaim(&slab->arena, p.offset, p.nclaims);
-free:
-	for (i = 0; i < nc; i++)
-		kfree(p.spare[i]);
-	kfree(mem);
-	return err;
+/**
+ * slabshm_publish_room_put() - the reverse
+ * @room: as slabshm_cell_publish() left it
+ *
+ * Context: any.
+ */
+void slabshm_publish_room_put(struct slabshm_publish_room *room)
+{
+	kmem_cache_free(room_cache, room);
+}
+
+static void room_construct(void *room)
+{
+	memset(room, 0, sizeof(struct slabshm_publish_room));
+}
+
+int slabshm_cell_module_init(void)
+{
+	room_cache = kmem_cache_create("slabshm_publish_room",
+				       sizeof(struct slabshm_publish_room), 0,
+				       0, room_construct);
+	return room_cache ? 0 : -ENOMEM;
+}
+
+void slabshm_cell_module_exit(void)
+{
+	kmem_cache_destroy(room_cache);
 }
 
 /**

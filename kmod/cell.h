@@ -11,7 +11,12 @@
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
+#include "arena.h"
+
+struct cell;
 struct cell_page;
+struct slabshm_object;
+struct slabshm_record;
 struct slabshm_slab;
 struct slabshm_client;
 
@@ -65,11 +70,45 @@ struct slabshm_cells {
 };
 
 /**
+ * struct slabshm_publish_room - what a publish needs while it is under way
+ * @cells: as in struct slabshm_publish_call
+ * @parts: as there
+ * @req: the sizes of fresh blocks
+ * @fresh: their claims
+ * @claim: of the blocks to publish
+ * @record: theirs
+ * @cell: by item
+ * @spare: by item; NULL when not in use
+ * @drop: by part; NULL when not in use
+ * @drop_bytes: by part
+ *
+ * For the most that a call can name, and never cleared: for 64 cells that would
+ * cost more than to change them.
+ */
+struct slabshm_publish_room {
+	struct slabshm_publish_cell cells[SLABSHM_BATCH_MAX];
+	struct slabshm_publish_part parts[SLABSHM_BATCH_MAX];
+	struct slabshm_request req[SLABSHM_BATCH_MAX];
+	struct slabshm_claim fresh[SLABSHM_BATCH_MAX];
+	struct slabshm_claim claim[2 * SLABSHM_BATCH_MAX];
+	struct slabshm_record *record[2 * SLABSHM_BATCH_MAX];
+	struct cell *cell[SLABSHM_BATCH_MAX];
+	struct slabshm_object *spare[SLABSHM_BATCH_MAX];
+	struct slabshm_record *drop[SLABSHM_BATCH_MAX];
+	u64 drop_bytes[SLABSHM_BATCH_MAX];
+};
+
+/**
  * struct slabshm_publish_call - one publish, copied in
  * @cells: @ncells items
  * @parts: @nparts items
  * @ncells: 1 to %SLABSHM_BATCH_MAX
  * @nparts: 0 to %SLABSHM_BATCH_MAX
+ * @room: NULL for one cell without parts
+ * @fresh: NULL; or gets a claimed block of the size of each of the blocks that
+ *	become roots, whose claims it is given, and tells the caller, or fails
+ * @nfresh: set by @fresh: how many
+ * @fresh_claim: set by @fresh: the claims, good until the call is over
  * @failed: out: which item was refused, as in struct slabshm_publish
  * @commit: out: the version
  */
@@ -78,9 +117,20 @@ struct slabshm_publish_call {
 	const struct slabshm_publish_part *parts;
 	unsigned int ncells;
 	unsigned int nparts;
+	struct slabshm_publish_room *room;
+	int (*fresh)(struct slabshm_publish_call *call,
+		     const struct slabshm_claim *root, unsigned int nroots);
+	unsigned int nfresh;
+	struct slabshm_claim *fresh_claim;
 	u32 failed;
 	u64 commit;
 };
+
+int slabshm_cell_module_init(void);
+void slabshm_cell_module_exit(void);
+
+struct slabshm_publish_room *slabshm_publish_room_get(void);
+void slabshm_publish_room_put(struct slabshm_publish_room *room);
 
 int slabshm_cells_init(struct slabshm_slab *slab, u32 max);
 void slabshm_cells_destroy(struct slabshm_slab *slab);

@@ -300,53 +300,14 @@ unlock:
 }
 
 /**
- * slabshm_client_slab() - the slab, for the address space that attached
- * @client: the client
- *
- * Context: any process context.
- * Return: the slab; ERR_PTR(-ENOTCONN) without one, ERR_PTR(-EIO) for another
- * address space.
- */
-struct slabshm_slab *slabshm_client_slab(struct slabshm_client *client)
-{
-	/* Pairs with the store in slabshm_client_attach() */
-	struct slabshm_slab *slab = smp_load_acquire(&client->slab);
-
-	if (!slab)
-		return ERR_PTR(-ENOTCONN);
-	if (client->mm != current->mm)
-		return ERR_PTR(-EIO);
-	return slab;
-}
-
-/**
- * slabshm_client_enter() - begin a call that needs a living client
- * @client: attached
- *
- * Context: any.
- * Return: 0, to be followed by slabshm_client_leave(); or -ENXIO.
- */
-int slabshm_client_enter(struct slabshm_client *client)
-{
-	if (!refcount_inc_not_zero(&client->calls))
-		return -ENXIO;
-	if (READ_ONCE(client->ended)) {
-		slabshm_client_leave(client);
-		return -ENXIO;
-	}
-	return 0;
-}
-
-/**
- * slabshm_client_leave() - end such a call
- * @client: as it was entered
+ * slabshm_client_end() - the client's last call has ended, and its mappings
+ * @client: that is over
  *
  * Context: any.
  */
-void slabshm_client_leave(struct slabshm_client *client)
+void slabshm_client_end(struct slabshm_client *client)
 {
-	if (refcount_dec_and_test(&client->calls))
-		queue_work(slabshm_end_wq, &client->end_work);
+	queue_work(slabshm_end_wq, &client->end_work);
 }
 
 /**

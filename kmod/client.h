@@ -21,6 +21,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/refcount.h>
+#include <linux/sched.h>
 #include <linux/slabshm.h>
 #include <linux/uidgid.h>
 #include <linux/workqueue.h>
@@ -93,10 +94,7 @@ int slabshm_client_attach(struct slabshm_client *client,
 			  struct slabshm_attach *arg,
 			  int (*report)(void *ctx, struct slabshm_attach *arg),
 			  void *ctx);
-struct slabshm_slab *slabshm_client_slab(struct slabshm_client *client);
-
-int slabshm_client_enter(struct slabshm_client *client);
-void slabshm_client_leave(struct slabshm_client *client);
+void slabshm_client_end(struct slabshm_client *client);
 
 int slabshm_client_map_first(struct slabshm_client *client);
 void slabshm_client_map(struct slabshm_client *client);
@@ -107,5 +105,58 @@ bool slabshm_thread_dead(struct pid *pid);
 unsigned int slabshm_client_list(struct slabshm_slab *slab, u64 *cursor,
 				 struct slabshm_client_entry *entry,
 				 unsigned int n);
+
+/* The next three are inline, as each call goes through them. */
+
+/**
+ * slabshm_client_slab() - the slab, for the address space that attached
+ * @client: the client
+ *
+ * Context: any process context.
+ * Return: the slab; ERR_PTR(-ENOTCONN) without one, ERR_PTR(-EIO) for another
+ * address space.
+ */
+static inline struct slabshm_slab *
+slabshm_client_slab(struct slabshm_client *client)
+{
+	/* Pairs with the store in slabshm_client_attach() */
+	struct slabshm_slab *slab = smp_load_acquire(&client->slab);
+
+	if (!slab)
+		return ERR_PTR(-ENOTCONN);
+	if (client->mm != current->mm)
+		return ERR_PTR(-EIO);
+	return slab;
+}
+
+/**
+ * slabshm_client_leave() - end such a call
+ * @client: as it was entered
+ *
+ * Context: any.
+ */
+static inline void slabshm_client_leave(struct slabshm_client *client)
+{
+	if (refcount_dec_and_test(&client->calls))
+		slabshm_client_end(client);
+}
+
+/**
+ * slabshm_client_enter() - begin a call that needs a living client
+ * @client: attached
+ *
+ * Context: any.
+ * Return: 0, to be followed by slabshm_client_leave(); or -ENXIO.
+ */
+static inline int slabshm_client_enter(struct slabshm_client *client)
+{
+	if (!refcount_inc_not_zero(&client->calls))
+		return -ENXIO;
+	if (READ_ONCE(client->ended)) {
+		slabshm_client_leave(client);
+		return -ENXIO;
+	}
+	return 0;
+}
 
 #endif /* _SLABSHM_CLIENT_H */

@@ -7,6 +7,7 @@
  * after it was copied.  Handlers give their results back by call_return(), and
  * undo what they did if that fails.
  */
+#include <linux/fault-inject-usercopy.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/nospec.h>
@@ -47,11 +48,70 @@ struct call {
 	size_t size;
 };
 
+/*
+ * copy_from_user() and copy_to_user() for whole words.  Calls copy little, and
+ * often: this takes a tenth of the instructions.  @step: from where one word is
+ * put to where the next one is
+ */
+static __always_inline int words_in_step(void *to, size_t step,
+					 const void __user *from, size_t size)
+{
+	const u64 __user *user = from;
+	size_t i, n = size / sizeof(*user);
+
+	if (!IS_ENABLED(CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS)) {
+		for (i = 0; i < n; i++)
+			if (copy_from_user(to + i * step, &user[i],
+					   sizeof(*user)))
+				return -EFAULT;
+		return 0;
+	}
+	might_fault();
+	if (should_fail_usercopy() || !user_read_access_begin(user, size))
+		return -EFAULT;
+	for (i = 0; i < n; i++)
+		unsafe_get_user(*(u64 *)(to + i * step), &user[i], fault);
+	user_read_access_end();
+	return 0;
+fault:
+	user_read_access_end();
+	return -EFAULT;
+}
+
+static __always_inline int words_in(void *to, const void __user *from,
+				    size_t size)
+{
+	return words_in_step(to, sizeof(u64), from, size);
+}
+
+static __always_inline int words_out(void __user *to, const void *from,
+				     size_t size)
+{
+	u64 __user *user = to;
+	const u64 *word = from;
+	size_t i;
+
+	if (!IS_ENABLED(CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS))
+		return copy_to_user(to, from, size) ? -EFAULT : 0;
+	might_fault();
+	if (should_fail_usercopy() || !user_write_access_begin(user, size))
+		return -EFAULT;
+	for (i = 0; i < size / sizeof(*word); i++)
+		unsafe_put_user(word[i], &user[i], fault);
+	user_write_access_end();
+	return 0;
+fault:
+	user_write_access_end();
+	return -EFAULT;
+}
+
 /* Write the argument back, as much of it as the caller knows. */
 static int call_return(const struct call *call, const void *arg)
 {
 	size_t n = min(call->user_size, call->size);
 
+	if (call->user_size == call->size)
+		return words_out(call->user, arg, n);
 	if (copy_to_user(call->user, arg, n))
 		return -EFAULT;
 	/* A read-only ioctl's tail was not looked at yet */
@@ -219,17 +279,26 @@ static int alloc_make_room(struct call *call, const struct slabshm_alloc *alloc,
 	return 0;
 }
 
-static int alloc_blocks(struct call *call, const struct slabshm_alloc *alloc,
-			struct slabshm_request *req)
+/* There is no space at once. */
+static noinline int alloc_wait(struct call *call,
+			       const struct slabshm_alloc *alloc,
+			       struct slabshm_request *req,
+			       struct slabshm_claim *claim)
 {
 	struct slabshm_slab *slab = call->slab;
 	unsigned int i, tries = RECLAIM_TRIES;
-	bool turn = false, evicted = false;
+	bool evicted = false;
 	u64 bytes = 0;
 	int err;
 
 	for (i = 0; i < alloc->count; i++)
 		bytes += req[i].size;
+	/*
+	 * One at a time, or the last to wake up finds each time that the others
+	 * have taken what it waited for.
+	 */
+	if (mutex_lock_killable(&slab->reclaim.turn))
+		return -EINTR;
 	do {
 		unsigned long room = READ_ONCE(slab->room);
 		u64 freed = READ_ONCE(slab->reclaim.freed);
@@ -237,92 +306,152 @@ static int alloc_blocks(struct call *call, const struct slabshm_alloc *alloc,
 
 		err = slabshm_arena_alloc(&slab->arena, &call->client->owner,
 					  req, alloc->count, alloc->align,
-					  &need);
+					  claim, &need);
 		if (err != -ENOSPC)
 			break;
-		/*
-		 * One at a time, or the last to wake up finds each time that
-		 * the others have taken what it waited for.
-		 */
-		if (!turn) {
-			if (mutex_lock_killable(&slab->reclaim.turn))
-				return -EINTR;
-			turn = true;
-			err = 0;
-			continue;
-		}
 		err = alloc_make_room(call, alloc, bytes, need, room, freed,
 				      &tries, &evicted);
 	} while (!err);
-	if (turn)
-		mutex_unlock(&slab->reclaim.turn);
+	mutex_unlock(&slab->reclaim.turn);
 	/* Of the client's own threads, too, some may have what others lack */
 	if (err == -EDQUOT && !(alloc->flags & SLABSHM_ALLOC_STOCK))
 		alloc_press(slab);
 	return err;
 }
 
-static int call_alloc(struct call *call, void *arg)
+/* @claim: NULL; or claims to fill in, as for slabshm_arena_alloc() */
+static __always_inline int alloc_blocks(struct call *call,
+					const struct slabshm_alloc *alloc,
+					struct slabshm_request *req,
+					unsigned int n,
+					struct slabshm_claim *claim)
 {
-	struct slabshm_request req[SLABSHM_BATCH_MAX];
-	u64 offset[SLABSHM_BATCH_MAX];
-	struct slabshm_alloc *alloc = arg;
-	void __user *blocks = u64_to_user_ptr(alloc->blocks);
+	unsigned long need;
+	int err;
+
+	err = slabshm_arena_alloc(&call->slab->arena, &call->client->owner,
+				  req, n, alloc->align, claim, &need);
+	return err == -ENOSPC ? alloc_wait(call, alloc, req, claim) : err;
+}
+
+/* The call failed: its blocks go back, if another thread did not guess them. */
+static noinline void alloc_undo(struct call *call,
+				const struct slabshm_request *req,
+				unsigned int n)
+{
+	struct slabshm_claim claim;
 	unsigned int i, failed;
+
+	for (i = 0; i < n; i++) {
+		claim.offset = req[i].offset;
+		slabshm_arena_free(&call->slab->arena, &call->client->owner,
+				   &claim, 1, &failed);
+	}
+}
+
+static __always_inline int alloc_call(struct call *call,
+				      const struct slabshm_alloc *alloc,
+				      struct slabshm_request *req,
+				      unsigned int n)
+{
+	void __user *blocks = u64_to_user_ptr(alloc->blocks);
+	unsigned int i;
 	int err;
 
 	BUILD_BUG_ON(sizeof(*req) != sizeof(struct slabshm_block));
+	if (words_in(req, blocks, n * sizeof(*req)))
+		return -EFAULT;
+	err = alloc_blocks(call, alloc, req, n, NULL);
+	if (err)
+		return err;
+	if (alloc->flags & SLABSHM_ALLOC_ZERO) {
+		for (i = 0; i < n && !err; i++)
+			err = slabshm_data_set(call->slab, req[i].offset,
+					       req[i].size, 0);
+	}
+	if (!err)
+		err = words_out(blocks, req, n * sizeof(*req));
+	if (err) {
+		alloc_undo(call, req, n);
+		return err;
+	}
+	trace_slabshm_alloc(call->client, n, req[0].offset);
+	return 0;
+}
+
+/*
+ * The compiler clears what is on the stack: calls for one block need not pay for
+ * the room of 64.
+ */
+static noinline int alloc_many(struct call *call,
+			       const struct slabshm_alloc *alloc)
+{
+	struct slabshm_request req[SLABSHM_BATCH_MAX];
+
+	return alloc_call(call, alloc, req, alloc->count);
+}
+
+static noinline int alloc_one(struct call *call,
+			      const struct slabshm_alloc *alloc)
+{
+	struct slabshm_request req;
+
+	return alloc_call(call, alloc, &req, 1);
+}
+
+static int call_alloc(struct call *call, void *arg)
+{
+	const struct slabshm_alloc *alloc = arg;
+
 	if (alloc->flags & ~(SLABSHM_ALLOC_ZERO | SLABSHM_ALLOC_NOGROW |
 			     SLABSHM_ALLOC_STOCK) ||
 	    !alloc->count || alloc->count > SLABSHM_BATCH_MAX ||
 	    alloc->reserved)
 		return -EINVAL;
-	if (copy_from_user(req, blocks, alloc->count * sizeof(*req)))
-		return -EFAULT;
+	return alloc->count == 1 ? alloc_one(call, alloc) :
+				   alloc_many(call, alloc);
+}
 
-	err = alloc_blocks(call, alloc, req);
+static __always_inline int free_call(struct call *call,
+				     struct slabshm_free *free,
+				     struct slabshm_claim *claim,
+				     unsigned int n)
+{
+	int err;
+
+	if (words_in_step(&claim->offset, sizeof(*claim),
+			  u64_to_user_ptr(free->offsets), n * sizeof(u64)))
+		return -EFAULT;
+	err = slabshm_arena_free(&call->slab->arena, &call->client->owner,
+				 claim, n, &free->failed);
 	if (err)
-		return err;
-	for (i = 0; i < alloc->count; i++)
-		offset[i] = req[i].offset;
-	if (alloc->flags & SLABSHM_ALLOC_ZERO) {
-		for (i = 0; i < alloc->count && !err; i++)
-			err = slabshm_data_set(call->slab, req[i].offset,
-					       req[i].size, 0);
-	}
-	if (!err && copy_to_user(blocks, req, alloc->count * sizeof(*req)))
-		err = -EFAULT;
-	if (err) {
-		/*
-		 * Another thread may have guessed the offsets and freed some:
-		 * then the rest is its to free, too.
-		 */
-		slabshm_arena_free(&call->slab->arena, &call->client->owner,
-				   offset, alloc->count, &failed);
-		return err;
-	}
-	trace_slabshm_alloc(call->client, alloc->count, offset[0]);
+		return call_return(call, free) ?: err;
+	trace_slabshm_free(call->client, n, claim[0].offset);
 	return 0;
+}
+
+static noinline int free_many(struct call *call, struct slabshm_free *free)
+{
+	struct slabshm_claim claim[SLABSHM_BATCH_MAX];
+
+	return free_call(call, free, claim, free->count);
+}
+
+static noinline int free_one(struct call *call, struct slabshm_free *free)
+{
+	struct slabshm_claim claim;
+
+	return free_call(call, free, &claim, 1);
 }
 
 static int call_free(struct call *call, void *arg)
 {
-	u64 offset[SLABSHM_BATCH_MAX];
 	struct slabshm_free *free = arg;
-	int err;
 
 	if (free->flags || free->pad || !free->count ||
 	    free->count > SLABSHM_BATCH_MAX)
 		return -EINVAL;
-	if (copy_from_user(offset, u64_to_user_ptr(free->offsets),
-			   free->count * sizeof(*offset)))
-		return -EFAULT;
-	err = slabshm_arena_free(&call->slab->arena, &call->client->owner,
-				 offset, free->count, &free->failed);
-	if (err)
-		return call_return(call, free) ?: err;
-	trace_slabshm_free(call->client, free->count, offset[0]);
-	return 0;
+	return free->count == 1 ? free_one(call, free) : free_many(call, free);
 }
 
 static int call_block(struct call *call, void *arg)
@@ -421,45 +550,165 @@ static int call_cell_remove(struct call *call, void *arg)
 				   remove->generation);
 }
 
+/**
+ * struct publish_fresh - a publish that returns fresh blocks
+ * @p: the publish
+ * @call: the ioctl
+ * @user: where the blocks are told
+ * @req: room for as many as there are cells
+ */
+struct publish_fresh {
+	struct slabshm_publish_call p;
+	struct call *call;
+	struct slabshm_block __user *user;
+	struct slabshm_request *req;
+};
+
+/*
+ * The blocks stay claimed until the publish has committed or failed: another
+ * thread that sees their offsets early can do nothing with them.
+ */
+static int publish_fresh(struct slabshm_publish_call *p,
+			 const struct slabshm_claim *root, unsigned int nroots)
+{
+	struct publish_fresh *fresh = container_of(p, struct publish_fresh, p);
+	struct slabshm_alloc alloc = { .count = nroots };
+	const struct slabshm_request none = {};
+	unsigned int i, n = 0;
+	int err = 0;
+
+	for (i = 0; i < nroots; i++)
+		fresh->req[i].size = root[i].size;
+	if (nroots)
+		err = alloc_blocks(fresh->call, &alloc, fresh->req, nroots,
+				   p->fresh_claim);
+	if (err)
+		return err;
+	for (i = 0; i < p->ncells && !err; i++)
+		err = words_out(&fresh->user[i], p->cells[i].block ?
+				&fresh->req[n++] : &none, sizeof(none));
+	if (err)
+		slabshm_arena_free_claimed(&fresh->call->slab->arena,
+					   p->fresh_claim, nroots);
+	else
+		p->nfresh = nroots;
+	return err;
+}
+
+static int publish_one(struct call *call, struct slabshm_publish *publish)
+{
+	struct slabshm_publish_cell cell;
+	struct slabshm_publish_call p = {
+		.cells = &cell,
+		.ncells = 1,
+		.commit = publish->commit,
+	};
+	int err;
+
+	err = words_in(&cell, u64_to_user_ptr(publish->cells), sizeof(cell));
+	if (err)
+		return err;
+	err = slabshm_cell_publish(call->client, &p);
+	publish->failed = p.failed;
+	publish->commit = p.commit;
+	return err;
+}
+
+static noinline int publish_one_fresh(struct call *call,
+				      struct slabshm_publish *publish)
+{
+	struct slabshm_publish_cell cell;
+	struct slabshm_request req;
+	struct slabshm_claim claim;
+	struct publish_fresh fresh = {
+		.p = {
+			.cells = &cell,
+			.ncells = 1,
+			.fresh = publish_fresh,
+			.fresh_claim = &claim,
+			.commit = publish->commit,
+		},
+		.call = call,
+		.user = u64_to_user_ptr(publish->fresh),
+		.req = &req,
+	};
+	int err;
+
+	err = words_in(&cell, u64_to_user_ptr(publish->cells), sizeof(cell));
+	if (err)
+		return err;
+	err = slabshm_cell_publish(call->client, &fresh.p);
+	publish->failed = fresh.p.failed;
+	publish->commit = fresh.p.commit;
+	return err;
+}
+
+static noinline int publish_many(struct call *call,
+				 struct slabshm_publish *publish)
+{
+	struct slabshm_publish_room *room = slabshm_publish_room_get();
+	struct publish_fresh fresh;
+	int err;
+
+	if (!room)
+		return -ENOMEM;
+	fresh = (struct publish_fresh){
+		.p = {
+			.cells = room->cells,
+			.parts = room->parts,
+			.ncells = publish->ncells,
+			.nparts = publish->nparts,
+			.room = room,
+			.fresh_claim = room->fresh,
+			.commit = publish->commit,
+		},
+		.call = call,
+		.user = u64_to_user_ptr(publish->fresh),
+		.req = room->req,
+	};
+	if (publish->flags & SLABSHM_PUBLISH_FRESH)
+		fresh.p.fresh = publish_fresh;
+	err = words_in(room->cells, u64_to_user_ptr(publish->cells),
+		       publish->ncells * sizeof(*room->cells));
+	if (!err)
+		err = words_in(room->parts, u64_to_user_ptr(publish->parts),
+			       publish->nparts * sizeof(*room->parts));
+	if (!err) {
+		err = slabshm_cell_publish(call->client, &fresh.p);
+		publish->failed = fresh.p.failed;
+		publish->commit = fresh.p.commit;
+	}
+	slabshm_publish_room_put(room);
+	return err;
+}
+
 static int call_publish(struct call *call, void *arg)
 {
 	struct slabshm_publish *publish = arg;
-	struct slabshm_publish_call p = {
-		.ncells = publish->ncells,
-		.nparts = publish->nparts,
-	};
-	struct slabshm_publish_cell *cells = NULL;
-	struct slabshm_publish_part *parts;
+	bool fresh = publish->flags & SLABSHM_PUBLISH_FRESH;
 	int err = -EINVAL;
 
 	publish->failed = U32_MAX;
-	if (publish->flags || !publish->ncells ||
+	if (publish->flags & ~SLABSHM_PUBLISH_FRESH || !publish->ncells ||
 	    publish->ncells > SLABSHM_BATCH_MAX ||
-	    publish->nparts > SLABSHM_BATCH_MAX)
+	    publish->nparts > SLABSHM_BATCH_MAX ||
+	    (publish->fresh && !fresh))
 		goto out;
-	err = -ENOMEM;
-	cells = kmalloc(publish->ncells * sizeof(*cells) +
-			publish->nparts * sizeof(*parts), GFP_KERNEL);
-	if (!cells)
-		goto out;
-	parts = (void *)(cells + publish->ncells);
-	p.cells = cells;
-	p.parts = parts;
-	err = -EFAULT;
-	if (copy_from_user(cells, u64_to_user_ptr(publish->cells),
-			   publish->ncells * sizeof(*cells)) ||
-	    copy_from_user(parts, u64_to_user_ptr(publish->parts),
-			   publish->nparts * sizeof(*parts)))
-		goto out;
-
-	err = slabshm_cell_publish(call->client, &p);
-	publish->failed = p.failed;
-	if (!err)
-		publish->commit = p.commit;
+	if (publish->ncells > 1 || publish->nparts)
+		err = publish_many(call, publish);
+	else if (fresh)
+		err = publish_one_fresh(call, publish);
+	else
+		err = publish_one(call, publish);
 out:
-	kfree(cells);
 	/* Best effort: a publish is not undone, a refusal has its own error */
-	call_return(call, publish);
+	if (err)
+		call_return(call, publish);
+	else
+		words_out(call->user + offsetof(struct slabshm_publish, flags),
+			  &publish->flags,
+			  offsetofend(struct slabshm_publish, commit) -
+			  offsetof(struct slabshm_publish, flags));
 	return err;
 }
 
@@ -681,7 +930,8 @@ struct call_ops {
 #define CALL(_nr, _name, _type, _last, _needs)				\
 	[_IOC_NR(SLABSHM_IOC_##_nr)] = {				\
 		.cmd = SLABSHM_IOC_##_nr,				\
-		.size = sizeof(struct slabshm_##_type),			\
+		.size = sizeof(struct slabshm_##_type) +		\
+			BUILD_BUG_ON_ZERO(sizeof(struct slabshm_##_type) % 8), \
 		.min_size = offsetofend(struct slabshm_##_type, _last),	\
 		.needs = _needs,					\
 		.fn = call_##_name,					\
@@ -700,7 +950,7 @@ static const struct call_ops calls[] = {
 	CALL(TRIM, trim, trim, pad, NEED_ALL),
 	CALL(CELL_OPEN, cell_open, cell_open, name, NEED_SLAB),
 	CALL(CELL_REMOVE, cell_remove, cell_remove, generation, NEED_ALL),
-	CALL(PUBLISH, publish, publish, commit, NEED_ALL),
+	CALL(PUBLISH, publish, publish, fresh, NEED_ALL),
 	CALL(REGISTER, register, register, slot, NEED_SLAB | NEED_LIFE),
 	CALL(UNREGISTER, unregister, unregister, slot, NEED_SLAB | NEED_LIFE),
 	CALL(READER_CHECK, reader_check, reader_check, lo,
@@ -742,6 +992,42 @@ union call_arg {
 
 #define CMD_SIZE_MASK	((unsigned int)_IOC_SIZEMASK << _IOC_SIZESHIFT)
 
+/* @arg has room for @ops->size */
+static __always_inline long call_do(struct call *call,
+				    const struct call_ops *ops,
+				    unsigned int dir, void *arg)
+{
+	long err = 0;
+
+	if (!(dir & _IOC_WRITE))
+		memset(arg, 0, ops->size);
+	else if (call->user_size == ops->size)
+		err = words_in(arg, call->user, ops->size);
+	else
+		err = copy_struct_from_user(arg, ops->size, call->user,
+					    call->user_size);
+	if (err)
+		return err;
+
+	if (!(ops->needs & NEED_LIFE))
+		return ops->fn(call, arg);
+	err = slabshm_client_enter(call->client);
+	if (err)
+		return err;
+	err = ops->fn(call, arg);
+	slabshm_client_leave(call->client);
+	return err;
+}
+
+/* Apart, so that the stack of other calls need not be cleared for it */
+static noinline long call_large(struct call *call, const struct call_ops *ops,
+				unsigned int dir)
+{
+	union call_arg arg;
+
+	return call_do(call, ops, dir, &arg);
+}
+
 static long slabshm_ioctl(struct file *file, unsigned int cmd,
 			  unsigned long user)
 {
@@ -751,7 +1037,7 @@ static long slabshm_ioctl(struct file *file, unsigned int cmd,
 		.user = (void __user *)user,
 		.user_size = _IOC_SIZE(cmd),
 	};
-	union call_arg arg;
+	u64 small[6];
 	long err;
 
 	if (_IOC_NR(cmd) >= ARRAY_SIZE(calls))
@@ -775,23 +1061,9 @@ static long slabshm_ioctl(struct file *file, unsigned int cmd,
 	if (ops->needs & NEED_WRITE && call.client->rdonly)
 		return -EACCES;
 
-	if (_IOC_DIR(cmd) & _IOC_WRITE) {
-		err = copy_struct_from_user(&arg, ops->size, call.user,
-					    call.user_size);
-		if (err)
-			return err;
-	} else {
-		memset(&arg, 0, ops->size);
-	}
-
-	if (!(ops->needs & NEED_LIFE))
-		return ops->fn(&call, &arg);
-	err = slabshm_client_enter(call.client);
-	if (err)
-		return err;
-	err = ops->fn(&call, &arg);
-	slabshm_client_leave(call.client);
-	return err;
+	return ops->size > sizeof(small) ?
+	       call_large(&call, ops, _IOC_DIR(cmd)) :
+	       call_do(&call, ops, _IOC_DIR(cmd), small);
 }
 
 static int slabshm_open(struct inode *inode, struct file *file)

@@ -39,10 +39,13 @@ static int __init slabshm_init(void)
 	err = slabshm_reclaim_module_init();
 	if (err)
 		goto exit_arena;
+	err = slabshm_cell_module_init();
+	if (err)
+		goto exit_reclaim;
 	err = -ENOMEM;
 	slabshm_wq = alloc_workqueue("slabshm", WQ_UNBOUND, 0);
 	if (!slabshm_wq)
-		goto exit_reclaim;
+		goto exit_cell;
 	slabshm_end_wq = alloc_workqueue("slabshm_end", WQ_UNBOUND, 0);
 	if (!slabshm_end_wq)
 		goto exit_wq;
@@ -60,6 +63,8 @@ exit_end_wq:
 	destroy_workqueue(slabshm_end_wq);
 exit_wq:
 	destroy_workqueue(slabshm_wq);
+exit_cell:
+	slabshm_cell_module_exit();
 exit_reclaim:
 	slabshm_reclaim_module_exit();
 exit_arena:
@@ -75,6 +80,7 @@ static void __exit slabshm_exit(void)
 	slabshm_slabs_wait();
 	destroy_workqueue(slabshm_end_wq);
 	destroy_workqueue(slabshm_wq);
+	slabshm_cell_module_exit();
 	slabshm_reclaim_module_exit();
 	slabshm_arena_module_exit();
 }

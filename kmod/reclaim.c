@@ -40,6 +40,14 @@ static unsigned long last_urgent = INITIAL_JIFFIES;
 
 static struct kmem_cache *record_cache;
 
+/*
+ * Records are made so many at a time, and so many or a few more of those that
+ * are not in use are kept: publishes that come faster than grace periods end
+ * need thousands.
+ */
+#define RECORDS_ADD	16U
+#define RECORDS_KEPT	8192
+
 /**
  * slabshm_object_create() - an object without blocks
  *
@@ -83,32 +91,32 @@ void slabshm_object_destroy(struct slabshm_object *object)
 }
 
 /**
- * slabshm_records_create() - records for blocks to be published
- * @record: filled in
- * @n: how many; may be 0
+ * slabshm_records_add() - make records for blocks to be published
+ * @slab: where
+ * @n: how many at least
  *
- * Context: may sleep.
+ * Context: may sleep; takes slabshm_cells.lock.
  * Return: 0 or -ENOMEM.
  */
-int slabshm_records_create(struct slabshm_record **record, unsigned int n)
+int slabshm_records_add(struct slabshm_slab *slab, unsigned int n)
 {
-	if (n && !kmem_cache_alloc_bulk(record_cache, GFP_KERNEL_ACCOUNT, n,
-					(void **)record))
-		return -ENOMEM;
-	return 0;
-}
+	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	struct slabshm_record *record[RECORDS_ADD];
+	unsigned int i, added;
 
-/**
- * slabshm_records_free() - the reverse
- * @record: not used for a block
- * @n: how many; may be 0
- *
- * Context: any.
- */
-void slabshm_records_free(struct slabshm_record **record, unsigned int n)
-{
-	if (n)
-		kmem_cache_free_bulk(record_cache, n, (void **)record);
+	for (added = 0; added < n; added += RECORDS_ADD) {
+		if (!kmem_cache_alloc_bulk(record_cache, GFP_KERNEL_ACCOUNT,
+					   RECORDS_ADD, (void **)record))
+			return -ENOMEM;
+		spin_lock(&slab->cells.lock);
+		for (i = 0; i < RECORDS_ADD; i++) {
+			record[i]->link.next = reclaim->spare;
+			reclaim->spare = &record[i]->link;
+		}
+		reclaim->nspare += RECORDS_ADD;
+		spin_unlock(&slab->cells.lock);
+	}
+	return 0;
 }
 
 /**
@@ -185,15 +193,15 @@ static void object_take_apart(struct slabshm_slab *slab,
 	kfree(object);
 }
 
-/* Free the space of up to SLABSHM_BATCH_MAX blocks, and their records. */
-static void reclaim_batch(struct slabshm_slab *slab, struct list_head *batch)
+/* Free the space of the @n blocks of @batch, SLABSHM_BATCH_MAX at most. */
+static void reclaim_batch(struct slabshm_slab *slab, struct list_head *batch,
+			  unsigned int n)
 {
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
-	struct slabshm_record *record, *next;
+	struct slabshm_record *record;
 	u64 bytes = 0, size = 0;
-	unsigned int n = 0;
 
-	if (list_empty(batch))
+	if (!n)
 		return;
 	if (READ_ONCE(poison)) {
 		list_for_each_entry(record, batch, link) {
@@ -209,22 +217,22 @@ static void reclaim_batch(struct slabshm_slab *slab, struct list_head *batch)
 	/* Both locks, as in slab_stat(): what is free is not retired any more */
 	spin_lock(&slab->cells.lock);
 	spin_lock(&slab->arena.lock);
-	list_for_each_entry(record, batch, link) {
-		u64 offset = slabshm_record_offset(record);
-
-		slabshm_arena_record(&slab->arena, offset, &size);
-		slabshm_arena_free_published(&slab->arena, offset);
-		bytes += size;
-		n++;
-	}
+	list_for_each_entry(record, batch, link)
+		bytes += slabshm_arena_free_published(&slab->arena,
+						slabshm_record_offset(record));
 	spin_unlock(&slab->arena.lock);
 	reclaim->bytes -= bytes;
 	reclaim->count -= n;
 	WRITE_ONCE(reclaim->freed, reclaim->freed + bytes);
+	if (reclaim->nspare < RECORDS_KEPT) {
+		batch->prev->next = reclaim->spare;
+		reclaim->spare = batch->next;
+		reclaim->nspare += n;
+		INIT_LIST_HEAD(batch);
+	}
 	spin_unlock(&slab->cells.lock);
 
-	list_for_each_entry_safe(record, next, batch, link)
-		kmem_cache_free(record_cache, record);
+	records_destroy(batch);
 	INIT_LIST_HEAD(batch);
 	trace_slabshm_reclaim(slab, n, bytes);
 	cond_resched();
@@ -256,7 +264,7 @@ static u64 reclaim_list(struct slabshm_slab *slab, struct list_head *records,
 {
 	struct slabshm_readers *readers = &slab->readers;
 	struct slabshm_record *record, *next;
-	unsigned int round, n = 0, looked = 0;
+	unsigned int round, n, looked = 0;
 	struct slabshm_cover *holder;
 	u64 freed = 0;
 	LIST_HEAD(overdue);
@@ -265,6 +273,8 @@ static u64 reclaim_list(struct slabshm_slab *slab, struct list_head *records,
 	lockdep_assert_held(&readers->lock);
 
 	for (round = 0; !list_empty(records); round++) {
+		n = 0;
+		/* Those that stay in @records until the batch is cut are free */
 		list_for_each_entry_safe(record, next, records, link) {
 			if (!(++looked % 1024))
 				cond_resched();
@@ -278,19 +288,19 @@ static u64 reclaim_list(struct slabshm_slab *slab, struct list_head *records,
 				list_move_tail(&record->link, &overdue);
 				continue;
 			}
-			list_move_tail(&record->link, &batch);
 			freed++;
 			if (++n == SLABSHM_BATCH_MAX) {
-				reclaim_batch(slab, &batch);
+				list_cut_before(&batch, records, &next->link);
+				reclaim_batch(slab, &batch, n);
 				n = 0;
 			}
 		}
+		reclaim_batch(slab, records, n);
 		/* Who changed its slot meanwhile goes with all its client's */
 		if (!list_empty(&overdue))
 			slabshm_readers_evict(slab, &overdue, round);
 		list_splice_init(&overdue, records);
 	}
-	reclaim_batch(slab, &batch);
 	return freed;
 }
 
@@ -500,6 +510,13 @@ static void reclaim_work(struct work_struct *work)
  */
 void slabshm_reclaim_queue(struct slabshm_slab *slab)
 {
+	/*
+	 * A round that has not begun will find what the caller has retired
+	 * under slabshm_cells.lock: it begins with taking that lock, after it
+	 * is not pending any more.
+	 */
+	if (work_pending(&slab->reclaim.work))
+		return;
 	slabshm_slab_get(slab);
 	if (!queue_work(slabshm_wq, &slab->reclaim.work))
 		slabshm_slab_put(slab);
@@ -605,6 +622,16 @@ void slabshm_reclaim_destroy(struct slabshm_slab *slab)
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
 
 	mutex_destroy(&reclaim->turn);
+	while (reclaim->nspare) {
+		struct list_head *link = reclaim->spare;
+
+		reclaim->spare = link->next;
+		reclaim->nspare--;
+		kmem_cache_free(record_cache, list_entry(link,
+							 struct slabshm_record,
+							 link));
+		cond_resched();
+	}
 	/* A round is queued for whatever is retired or held, and holds the slab */
 	WARN_ON_ONCE(!list_empty(&reclaim->blocks) ||
 		     !list_empty(&reclaim->objects) ||

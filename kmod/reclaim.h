@@ -68,7 +68,8 @@ enum slabshm_record_kind {
  * @place: the block's offset, and enum slabshm_record_kind
  *
  * The allocator keeps it by the block's offset.  A full slab has one for each
- * block: 40 bytes and 8 for the pointer to it.
+ * block: 40 bytes and 8 for the pointer to it.  Some that are not in use are
+ * kept, in slabshm_reclaim.spare.
  *
  * Protected by slabshm_cells.lock until it is taken into a batch.  @place and
  * the union of one that the allocator still knows change under the arena's
@@ -111,6 +112,9 @@ static inline void slabshm_record_set_kind(struct slabshm_record *record,
  * @count: how many these are
  * @freed: bytes ever reclaimed, so that an allocation that found no space sees
  *	that there may be some by now. Read without a lock
+ * @spare: records of no block, for the publishes to come: a chain by link.next
+ *	alone, as what reclaim brings is one already
+ * @nspare: how many these are
  * @held: records that a reader held at the last look
  * @held_bytes: bytes of these
  * @held_count: how many these are
@@ -131,9 +135,9 @@ static inline void slabshm_record_set_kind(struct slabshm_record *record,
  * @wait: allocations, for a round
  * @turn: held by the allocation, of those that found no space, that is next
  *
- * @blocks, @objects, @bytes, @count, @freed and @urgent are protected by
- * slabshm_cells.lock; from @held to @sample_step by slabshm_readers.lock.  Each
- * queued item holds a reference to the slab.
+ * From @blocks to @nspare, and @urgent, are protected by slabshm_cells.lock; from
+ * @held to @sample_step by slabshm_readers.lock.  Each queued item holds a
+ * reference to the slab.
  */
 struct slabshm_reclaim {
 	struct list_head blocks;
@@ -141,6 +145,8 @@ struct slabshm_reclaim {
 	u64 bytes;
 	u64 count;
 	u64 freed;
+	struct list_head *spare;
+	unsigned int nspare;
 
 	struct list_head held;
 	u64 held_bytes;
@@ -165,6 +171,21 @@ struct slabshm_reclaim {
 	struct mutex turn;	/* allocations without space, outermost */
 };
 
+/*
+ * A record, in no list: there is one, as slabshm_cells.lock is held since
+ * @nspare was seen to suffice.
+ */
+static inline struct slabshm_record *
+slabshm_record_get(struct slabshm_reclaim *reclaim)
+{
+	struct slabshm_record *record;
+
+	record = list_entry(reclaim->spare, struct slabshm_record, link);
+	reclaim->spare = record->link.next;
+	reclaim->nspare--;
+	return record;
+}
+
 int slabshm_reclaim_module_init(void);
 void slabshm_reclaim_module_exit(void);
 
@@ -174,8 +195,7 @@ void slabshm_reclaim_destroy(struct slabshm_slab *slab);
 
 struct slabshm_object *slabshm_object_create(void);
 void slabshm_object_destroy(struct slabshm_object *object);
-int slabshm_records_create(struct slabshm_record **record, unsigned int n);
-void slabshm_records_free(struct slabshm_record **record, unsigned int n);
+int slabshm_records_add(struct slabshm_slab *slab, unsigned int n);
 
 void slabshm_retire_record(struct slabshm_slab *slab,
 			   struct slabshm_record *record, u64 bytes);

@@ -53,8 +53,9 @@ LAYOUT(slabshm_cell_open, name, 16);
 SIZE(slabshm_cell_remove, 16);
 SIZE(slabshm_publish_cell, 40);
 SIZE(slabshm_publish_part, 16);
-SIZE(slabshm_publish, 40);
+SIZE(slabshm_publish, 48);
 LAYOUT(slabshm_publish, commit, 32);
+LAYOUT(slabshm_publish, fresh, 40);
 SIZE(slabshm_register, 8);
 SIZE(slabshm_unregister, 8);
 SIZE(slabshm_reader_check, 16);
@@ -78,7 +79,7 @@ SIZE(slabshm_list, 32);
 
 static_assert(SLABSHM_IOC_ATTACH == 0xc178b500, "ATTACH");
 static_assert(SLABSHM_IOC_STAT == 0x8180b503, "STAT");
-static_assert(SLABSHM_IOC_PUBLISH == 0xc028b50c, "PUBLISH");
+static_assert(SLABSHM_IOC_PUBLISH == 0xc030b50c, "PUBLISH");
 static_assert(SLABSHM_IOC_LOCK == 0xc020b510, "LOCK");
 static_assert(SLABSHM_IOC_UNLOCK == 0xc018b511, "UNLOCK");
 
@@ -743,7 +744,8 @@ static const struct reserved {
 	RESERVED(TRIM, trim, pad, 32, 0),
 	RESERVED(CELL_OPEN, cell_open, flags, 32, 3),
 	RESERVED(CELL_REMOVE, cell_remove, flags, 32, 0),
-	RESERVED(PUBLISH, publish, flags, 32, 0),
+	RESERVED(PUBLISH, publish, flags, 32, SLABSHM_PUBLISH_FRESH),
+	RESERVED(PUBLISH, publish, fresh, 64, 0),
 	RESERVED(LOCK, lock, flags, 32, 0),	/* TRY has no deadline */
 	RESERVED(LOCK, lock, pad, 32, 0),
 	RESERVED(UNLOCK, unlock, flags, 32, 0),	/* THREAD has no cells */

@@ -567,17 +567,25 @@ struct slabshm_publish_part {
 	__aligned_u64 block;
 };
 
+#define SLABSHM_PUBLISH_FRESH	(1U << 0) /* of a call: new blocks in return */
+
 /**
  * struct slabshm_publish - change cells in one step of the clock, all or none
  * @cells: address of @ncells struct slabshm_publish_cell
  * @parts: address of @nparts struct slabshm_publish_part
  * @ncells: 1 to %SLABSHM_BATCH_MAX, each cell once
  * @nparts: 0 to %SLABSHM_BATCH_MAX
- * @flags: 0
+ * @flags: 0 or SLABSHM_PUBLISH_FRESH
  * @failed: out, on error: index of the refused cell, or @ncells plus the index
  *	of the refused part; 0xffffffff if it was neither
  * @commit: out: the new version of all the cells.  Written last and best
  *	effort: the publish stands even if it cannot be
+ * @fresh: FRESH: address of @ncells struct slabshm_block; otherwise 0
+ *
+ * With FRESH a publish allocates, too: to each cell whose @block is not 0 it
+ * returns a new block of the same size in @fresh, and zeros to the others.  So
+ * a loop of updates is one call an update.  What stands there counts only if
+ * the call succeeds.
  *
  * Published blocks are not the client's any more; their cell keeps them, and
  * retires what the publish replaced or dropped.  Nobody may modify them.
@@ -588,7 +596,8 @@ struct slabshm_publish_part {
  * block is another client's, or UNLOCK of a lock that the thread does not hold;
  * EBUSY the block is published already, or is being freed or published now, or
  * another holds the cell's lock, in a slab made with MANDATORY; EAGAIN the
- * version is not the expected one; EIDRM; ENOMEM, EACCES, ENXIO, ENOTCONN, EIO.
+ * version is not the expected one; EIDRM; ENOMEM, EACCES, ENXIO, ENOTCONN, EIO;
+ * with FRESH also those of ALLOC.
  */
 struct slabshm_publish {
 	__aligned_u64 cells;
@@ -598,6 +607,7 @@ struct slabshm_publish {
 	__u32 flags;
 	__u32 failed;
 	__aligned_u64 commit;
+	__aligned_u64 fresh;
 };
 
 /*
