@@ -535,6 +535,34 @@ int64_t slabshm_put_if(struct slabshm *s, const struct slabshm_ref *ref,
 	return put(s, ref, &cell);
 }
 
+int64_t slabshm_update(struct slabshm *s, const struct slabshm_ref *ref,
+		       uint64_t *offset, size_t length)
+{
+	struct slabshm_publish_cell cell = {
+		.cell = ref->cell,
+		.flags = SLABSHM_PUBLISH_DROP_ALL,
+		.generation = ref->generation,
+		.block = *offset,
+		.length = length,
+	};
+	struct slabshm_block fresh;
+	struct slabshm_publish arg = {
+		.cells = (uintptr_t)&cell,
+		.ncells = 1,
+		.flags = SLABSHM_PUBLISH_FRESH,
+		.fresh = (uintptr_t)&fresh,
+	};
+	int ret;
+
+	if (!*offset)
+		return -EINVAL;
+	ret = call(slabshm_fd(s), SLABSHM_IOC_PUBLISH, &arg);
+	if (ret)
+		return ret;
+	*offset = fresh.offset;
+	return (int64_t)arg.commit;
+}
+
 int64_t slabshm_assign(struct slabshm *s, const struct slabshm_ref *ref,
 		       const void *data, size_t length)
 {

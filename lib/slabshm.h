@@ -468,6 +468,22 @@ int64_t slabshm_put_if(struct slabshm *s, const struct slabshm_ref *ref,
 		       uint64_t offset, size_t length, uint64_t expected);
 
 /**
+ * slabshm_update() - publish one block, and get another to go on with
+ * @s: the handle
+ * @ref: the cell
+ * @offset: the block, not 0; set to a new one of the same usable size
+ * @length: as slabshm_put()
+ *
+ * A loop that fills the block, updates the cell, and fills the next, makes one
+ * system call an update.  The object that the cell had goes whole.
+ *
+ * Return: as slabshm_publish() and slabshm_alloc(); on error @offset is as it
+ * was, and still the caller's.
+ */
+int64_t slabshm_update(struct slabshm *s, const struct slabshm_ref *ref,
+		       uint64_t *offset, size_t length);
+
+/**
  * slabshm_assign() - make a copy of some bytes the cell's object
  * @s: the handle
  * @ref: the cell

@@ -4,6 +4,8 @@
  * each block has one place, and nothing is lost or left behind when the
  * publisher is killed.
  */
+#include <sys/ptrace.h>
+
 #include "object.h"
 
 #include "kselftest_harness.h"
@@ -464,6 +466,126 @@ TEST_F(parts, others)
 	EXPECT_OBJECT(1, 0, 0, 0, 0);
 	EXPECT_NO_MORE(64);
 	EXPECT_EQ(0, slabshm_free(p->s, block[2]));
+}
+
+/*
+ * ---------------- Fresh blocks ----------------
+ */
+
+TEST_F(parts, update)
+{
+	struct pair *p = &self->p;
+	uint64_t offset = p->block[0], before;
+	struct slabshm_ref gone;
+	struct slabshm_stat st, now;
+	unsigned int i;
+
+	for (i = 0; i < 200; i++) {
+		memset(slabshm_ptr(p->s, offset), (int)i, 64);
+		before = offset;
+		ASSERT_GT(slabshm_update(p->s, &p->ref[0], &offset, 64), 0);
+		EXPECT_NE(before, offset);
+		EXPECT_EQ(64, slabshm_usable_size(p->s, offset));
+		EXPECT_OBJECT(0, before, 64, 0, 64);
+		EXPECT_EQ(-EBUSY, slabshm_free(p->s, before));
+	}
+
+	/* What is refused takes nothing, and leaves nothing behind */
+	ASSERT_EQ(0, slabshm_cell_open(p->s, "gone", SLABSHM_CELL_CREATE,
+				       &gone));
+	ASSERT_EQ(0, slabshm_cell_remove(p->s, &gone));
+	ASSERT_EQ(0, slabshm_stat(p->s, &st));
+	before = offset;
+	EXPECT_EQ(-EIDRM, slabshm_update(p->s, &gone, &offset, 64));
+	EXPECT_EQ(-EINVAL, slabshm_update(p->s, &p->ref[0], &offset, 65));
+	EXPECT_EQ(before, offset);
+	offset = 0;
+	EXPECT_EQ(-EINVAL, slabshm_update(p->s, &p->ref[0], &offset, 0));
+	ASSERT_EQ(0, slabshm_stat(p->s, &now));
+	EXPECT_EQ(st.blocks, now.blocks);
+	EXPECT_EQ(0, slabshm_free(p->s, before));
+}
+
+/* Some cells of a call get a fresh block, others none; or nobody does. */
+TEST_F(parts, fresh_of_many)
+{
+	struct pair *p = &self->p;
+	struct slabshm_publish_cell cell[2] = {
+		{ .cell = p->ref[0].cell, .generation = p->ref[0].generation },
+		{ .cell = p->ref[1].cell, .generation = p->ref[1].generation,
+		  .block = p->block[0], .length = 64 },
+	};
+	struct slabshm_block fresh[2];
+	struct slabshm_publish arg = {
+		.cells = (uintptr_t)cell,
+		.ncells = 2,
+		.flags = SLABSHM_PUBLISH_FRESH,
+	};
+	struct slabshm_stat st, now;
+
+	ASSERT_EQ(0, slabshm_stat(p->s, &st));
+	/* Nowhere to tell them */
+	EXPECT_EQ(-1, ioctl(slabshm_fd(p->s), SLABSHM_IOC_PUBLISH, &arg));
+	EXPECT_EQ(EFAULT, errno);
+	ASSERT_EQ(0, slabshm_stat(p->s, &now));
+	EXPECT_EQ(st.blocks, now.blocks);
+	EXPECT_EQ(st.commit, now.commit);
+
+	memset(fresh, 0xa5, sizeof(fresh));
+	arg.fresh = (uintptr_t)fresh;
+	ASSERT_EQ(0, ioctl(slabshm_fd(p->s), SLABSHM_IOC_PUBLISH, &arg));
+	EXPECT_EQ(0, fresh[0].offset);
+	EXPECT_EQ(0, fresh[0].size);
+	EXPECT_EQ(64, fresh[1].size);
+	ASSERT_EQ(0, slabshm_stat(p->s, &now));
+	EXPECT_EQ(st.blocks + 1, now.blocks);
+	/* The caller's, and no longer claimed */
+	EXPECT_EQ(0, slabshm_free(p->s, fresh[1].offset));
+}
+
+/* A client of its own that stops, updates @n times, and ends. */
+static void updates(unsigned int n)
+{
+	struct slabshm_ref ref;
+	struct slabshm *s;
+	int64_t block;
+	uint64_t offset;
+
+	must_do(slab_open(&s, 64 * MIB, MIB));
+	must_do(slabshm_cell_open(s, "a", SLABSHM_CELL_CREATE, &ref));
+	block = slabshm_alloc(s, 100);
+	must(block > 0);
+	offset = (uint64_t)block;
+	ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+	raise(SIGSTOP);
+	while (n--)
+		must(slabshm_update(s, &ref, &offset, 100) > 0);
+	_exit(0);
+}
+
+static unsigned int calls_of_updates(unsigned int n)
+{
+	pid_t pid = fork();
+	unsigned int stops = 0;
+	int status;
+
+	if (!pid)
+		updates(n);
+	waitpid(pid, &status, 0);
+	while (WIFSTOPPED(status)) {
+		stops++;
+		ptrace(PTRACE_SYSCALL, pid, NULL, NULL);
+		if (waitpid(pid, &status, 0) != pid)
+			break;
+	}
+	must(WIFEXITED(status) && !WEXITSTATUS(status));
+	return stops;
+}
+
+TEST_F(parts, one_call_an_update)
+{
+	/* Each call stops twice, as it begins and as it ends */
+	EXPECT_EQ(2 * 100, calls_of_updates(150) - calls_of_updates(50));
 }
 
 /*
