@@ -947,12 +947,13 @@ TEST_F(lock, the_slab_is_unlinked)
 {
 	struct board *b = self->b;
 	pid_t pid[2];
+	struct slabshm_lock_entry entries[3];
 	unsigned int i;
 
 	ASSERT_EQ(0, lock_one(&b->c, &b->a, 0));
 	ASSERT_TRUE(start_waiters(b, pid, 2));
 	EXPECT_EQ(0, unlink_slab(b->c.at.name));
-	EXPECT_EQ(3, lockers(b, (struct slabshm_lock_entry[3]){}, 3));
+	EXPECT_EQ(3, lockers(b, entries, 3));
 	EXPECT_EQ(0, unlock_one(&b->c, &b->a, 0));
 	for (i = 0; i < 2; i++)
 		EXPECT_EQ(0, end_child(pid[i]));
