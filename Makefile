@@ -131,20 +131,43 @@ endif
 
 # ---------------------------------------------------------------- figures and proof
 
-BENCHES := $(patsubst %.c,build/%,$(wildcard bench/*.c))
+BENCHES := $(addprefix build/bench/,slabshm boost lmdb iceoryx bare malloc read record.so)
+ICEORYX := $(lastword $(wildcard /usr/include/iceoryx/*))
 
-build/bench/%: bench/%.c $(STATIC)
+.PRECIOUS: build/bench/%.o
+build/bench/%.o: bench/%.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) $(LDFLAGS) -o $@ $< $(STATIC) -lurcu-memb
+	$(CC) $(ALL_CFLAGS) -isystem $(ICEORYX) -c -o $@ $<
+
+build/bench/boost.o: bench/boost.cc
+	@mkdir -p $(@D)
+	$(CXX) $(filter-out -std=gnu11 -Wstrict-prototypes -Wmissing-prototypes \
+		-Wold-style-definition,$(ALL_CFLAGS)) -std=c++17 -c -o $@ $<
+
+# What each program is linked with beside the other objects
+build/bench/boost: private CC := $(CXX)
+build/bench/lmdb: private LDLIBS := -llmdb
+build/bench/iceoryx: private LDLIBS := -liceoryx_binding_c
+build/bench/bare build/bench/read: private LDLIBS := -lurcu-memb
+
+build/bench/%: build/bench/%.o build/bench/bench.o $(STATIC)
+	$(CC) -pthread $(LDFLAGS) -o $@ $^ $(LDLIBS) -lm
+
+build/bench/record.so: bench/record.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -fPIC -shared -o $@ $<
 
 -include $(wildcard build/bench/*.d)
 
 .PHONY: bench model
-bench: deps
+bench:
+	@scripts/deps bench
 	@$(MAKE) -s $(BENCHES)
+	bench/run $(if $(NATIVE),--native)
+ifndef NATIVE
 	selftests/vm/run --icount -- build/bench/read insn
-	selftests/vm/run -- build/bench/read smp
 	selftests/vm/run --icount -- build/bench/kernel
+endif
 
 build/model: model/model.c
 	@mkdir -p $(@D)
@@ -195,7 +218,8 @@ help:
 	@echo '                     and a bug for each checker to find'
 	@echo 'make lint            checkpatch, sparse, W=1, analyzers, shellcheck'
 	@echo 'make dkms-check      build through DKMS for the newest 6.1 and 6.12'
-	@echo 'make bench           what reading costs, beside its peers, in virtual machines'
+	@echo 'make bench           slabshm beside its peers, in virtual machines; NATIVE=1: here,'
+	@echo '                     BENCH_LONG=1: more and longer, see bench/run'
 	@echo 'make model           checks the protocol of the readers exhaustively'
 	@echo 'make install         library, headers, tool, man pages: PREFIX=/usr/local DESTDIR='
 	@echo 'make deps            install what is needed (as root), or print how'

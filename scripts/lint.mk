@@ -29,6 +29,9 @@ build/lint/checkpatch/kmod/%: ignore := NONE
 build/lint/checkpatch/selftests/vm/%: ignore := NONE
 # A header that user space includes has no BIT().
 build/lint/checkpatch/uapi/%: ignore := BIT_MACRO
+# Names that a peer or the C library has chosen, and that it declares nowhere
+build/lint/checkpatch/bench/iceoryx.c: ignore := $(ignore),CAMELCASE
+build/lint/checkpatch/bench/record.c: ignore := $(ignore),AVOID_EXTERNS
 # TRACE_EVENT() is laid out in its own way everywhere in the kernel.
 build/lint/checkpatch/kmod/trace.h: ignore := OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT
 
