@@ -131,7 +131,8 @@ endif
 
 # ---------------------------------------------------------------- figures and proof
 
-BENCHES := $(addprefix build/bench/,slabshm boost lmdb iceoryx bare malloc read record.so)
+BENCHES := $(addprefix build/bench/,slabshm boost lmdb iceoryx bare malloc read kernel \
+	record.so)
 ICEORYX := $(lastword $(wildcard /usr/include/iceoryx/*))
 
 .PRECIOUS: build/bench/%.o

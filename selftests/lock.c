@@ -28,7 +28,7 @@
  * @go: go on
  * @inside: how many are inside, where one may be
  * @broken: there were two
- * @updates: made inside, by nothing that is atomic
+ * @updates: made inside, by a load and a store
  * @turn: how many have had theirs
  * @place: whose turn it was, in order
  * @result: of the call, for each
@@ -84,15 +84,14 @@ static void until_go(const struct board *b)
 /* What only the holder of the lock may do: two at once would see each other. */
 static void update(struct board *b)
 {
-	volatile unsigned int *updates = &b->updates;
 	unsigned int was, i;
 
 	if (__atomic_add_fetch(&b->inside, 1, __ATOMIC_SEQ_CST) != 1)
 		set(&b->broken, 1);
-	was = *updates;
+	was = __atomic_load_n(&b->updates, __ATOMIC_RELAXED);
 	for (i = 0; i < 50; i++)
 		__asm__ volatile("");
-	*updates = was + 1;
+	__atomic_store_n(&b->updates, was + 1, __ATOMIC_RELAXED);
 	__atomic_sub_fetch(&b->inside, 1, __ATOMIC_SEQ_CST);
 }
 
