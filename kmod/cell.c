@@ -548,8 +548,12 @@ static __always_inline int publish_find_cells(struct publish *p)
 		if (item->flags & SLABSHM_PUBLISH_EXPECT &&
 		    item->expected != cell_newest(cells, cell)->commit)
 			break;
-		err = slabshm_lock_check(p->slab, cell->queue, p->client,
-					 item->flags & SLABSHM_PUBLISH_UNLOCK);
+		if (cell->queue || item->flags & SLABSHM_PUBLISH_UNLOCK)
+			err = slabshm_lock_check(p->slab, cell->queue,
+						 p->client, item->flags &
+						 SLABSHM_PUBLISH_UNLOCK);
+		else
+			err = 0;
 		if (err)
 			break;
 		cell->busy = true;

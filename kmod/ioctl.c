@@ -313,9 +313,6 @@ static noinline int alloc_wait(struct call *call,
 				      &tries, &evicted);
 	} while (!err);
 	mutex_unlock(&slab->reclaim.turn);
-	/* Of the client's own threads, too, some may have what others lack */
-	if (err == -EDQUOT && !(alloc->flags & SLABSHM_ALLOC_STOCK))
-		alloc_press(slab);
 	return err;
 }
 
@@ -331,7 +328,12 @@ static __always_inline int alloc_blocks(struct call *call,
 
 	err = slabshm_arena_alloc(&call->slab->arena, &call->client->owner,
 				  req, n, alloc->align, claim, &need);
-	return err == -ENOSPC ? alloc_wait(call, alloc, req, claim) : err;
+	if (unlikely(err == -ENOSPC))
+		err = alloc_wait(call, alloc, req, claim);
+	/* Of the client's own threads, too, some may have what others lack */
+	if (unlikely(err == -EDQUOT) && !(alloc->flags & SLABSHM_ALLOC_STOCK))
+		alloc_press(call->slab);
+	return err;
 }
 
 /* The call failed: its blocks go back, if another thread did not guess them. */
