@@ -280,7 +280,8 @@ again:
 		if (!(cells->next % CELLS_PER_PAGE))
 			WRITE_ONCE(slab->control.header->cells_ready,
 				   cells->next + CELLS_PER_PAGE);
-		WRITE_ONCE(cells->next, cells->next + 1);
+		/* The page's entry first; pairs with slabshm_cells_changed() */
+		smp_store_release(&cells->next, cells->next + 1);
 	} else {
 		cell = list_first_entry(&cells->free, struct cell, link);
 		list_del(&cell->link);
@@ -965,8 +966,10 @@ unsigned int slabshm_cells_changed(struct slabshm_slab *slab, u64 since,
 	struct slabshm_cells *cells = &slab->cells;
 	unsigned int i = 0, looked = 0;
 
-	while (i < n && *cursor < READ_ONCE(cells->next)) {
-		struct cell_page *page = cells->pages[*cursor / CELLS_PER_PAGE];
+	/* Pairs with the release in slabshm_cell_open(): the page is there */
+	while (i < n && *cursor < smp_load_acquire(&cells->next)) {
+		struct cell_page *page =
+			READ_ONCE(cells->pages[*cursor / CELLS_PER_PAGE]);
 		u32 end = round_down(*cursor, CELLS_PER_PAGE) + CELLS_PER_PAGE;
 
 		if (!(++looked % 1024))

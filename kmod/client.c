@@ -351,6 +351,8 @@ void slabshm_client_unmap(struct slabshm_client *client)
 	if (!atomic_dec_and_test(&client->mappings))
 		return;
 	WRITE_ONCE(client->ended, true);
+	/* A call that sleeps for events holds the client: it shall look */
+	wake_up_all(&client->watches.wait);
 	slabshm_client_leave(client);
 }
 

@@ -882,6 +882,8 @@ static int call_unwatch(struct call *call, void *arg)
 	if (unwatch->flags & ~SLABSHM_WATCH_ALL ||
 	    (all && (unwatch->cell || unwatch->generation)))
 		return -EINVAL;
+	if (!all && unwatch->cell == SLABSHM_ALL_CELLS)
+		return -ENOENT;
 	return slabshm_watch_remove(call->client,
 				    all ? SLABSHM_ALL_CELLS : unwatch->cell,
 				    unwatch->generation);

@@ -19,6 +19,9 @@
 #include "trace.h"
 #include "watch.h"
 
+/* Who sleeps in WAIT looks so often whether its client is alive */
+#define LOOK	NSEC_PER_SEC
+
 static unsigned int max_watches = 65536;
 module_param(max_watches, uint, 0644);
 MODULE_PARM_DESC(max_watches, "watches of one client (default 65536)");
@@ -56,8 +59,10 @@ static void sleep_until(u64 deadline)
 }
 
 /* Why not to sleep, if there is nothing to tell. */
-static int must_not_sleep(u64 deadline)
+static int must_not_sleep(const struct slabshm_client *client, u64 deadline)
 {
+	if (READ_ONCE(client->ended))
+		return -ENXIO;
 	if (deadline != SLABSHM_DEADLINE_NEVER && ktime_get_ns() >= deadline)
 		return -ETIMEDOUT;
 	return signal_pending(current) ? -ERESTARTSYS : 0;
@@ -152,14 +157,15 @@ int slabshm_watch_wait(struct slabshm_client *client,
 	for (;;) {
 		err = wait_look(cells, cell, n, failed);
 		if (!err)
-			err = must_not_sleep(deadline);
+			err = must_not_sleep(client, deadline);
 		if (err)
 			break;
 		wait_enter(cells, watcher, n);
 		/* Before the lock is dropped: who wakes us needs it */
 		set_current_state(TASK_INTERRUPTIBLE);
 		spin_unlock(&cells->lock);
-		sleep_until(deadline);
+		/* Nobody wakes it when the client ends: it looks for itself */
+		sleep_until(min(deadline, ktime_get_ns() + LOOK));
 		spin_lock(&cells->lock);
 	}
 	for (i = 0; i < n; i++)
@@ -188,19 +194,21 @@ static void client_wake(struct slabshm_client *client)
 }
 
 /* Another eventfd, or none. */
-static void client_set_eventfd(struct slabshm_client *client,
-			       struct eventfd_ctx *eventfd)
+static int client_set_eventfd(struct slabshm_client *client,
+			      struct eventfd_ctx *eventfd)
 {
 	struct slabshm_watches *watches = &client->watches;
 
-	mutex_lock(&watches->lock);
+	if (mutex_lock_killable(&watches->lock))
+		return -EINTR;
 	eventfd = rcu_replace_pointer(watches->eventfd, eventfd,
 				      lockdep_is_held(&watches->lock));
 	mutex_unlock(&watches->lock);
 	if (!eventfd)
-		return;
+		return 0;
 	synchronize_rcu();	/* a publisher may be about to signal it */
 	eventfd_ctx_put(eventfd);
+	return 0;
 }
 
 /**
@@ -628,7 +636,7 @@ int slabshm_watch_events(struct slabshm_client *client,
 		/* Before the look: who adds an event wakes us after it */
 		prepare_to_wait(&watches->wait, &wait, TASK_INTERRUPTIBLE);
 		if (!slabshm_watch_pending(client)) {
-			err = must_not_sleep(arg->deadline);
+			err = must_not_sleep(client, arg->deadline);
 			if (!err)
 				sleep_until(arg->deadline);
 		}
@@ -645,18 +653,24 @@ int slabshm_watch_events(struct slabshm_client *client,
  * @fd: of the eventfd; -1 for none
  *
  * Context: may sleep, for a grace period if there was one before.
- * Return: 0, -EBADF or -EINVAL.
+ * Return: 0, -EBADF, -EINVAL or -EINTR.
  */
 int slabshm_watch_eventfd(struct slabshm_client *client, int fd)
 {
 	struct eventfd_ctx *eventfd = NULL;
+	int err;
 
 	if (fd != -1) {
 		eventfd = eventfd_ctx_fdget(fd);
 		if (IS_ERR(eventfd))
 			return PTR_ERR(eventfd);
 	}
-	client_set_eventfd(client, eventfd);
+	err = client_set_eventfd(client, eventfd);
+	if (err) {
+		if (eventfd)
+			eventfd_ctx_put(eventfd);
+		return err;
+	}
 	if (eventfd && slabshm_watch_pending(client))
 		client_wake(client);
 	return 0;
