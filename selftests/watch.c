@@ -54,10 +54,11 @@ static const char *event_wrong(const struct slabshm_event *event,
 /* There is none, and poll(2) says so. */
 #define EXPECT_NO_EVENT(c)						\
 do {									\
+	const struct client *c_ = (c);					\
 	struct slabshm_event none_;					\
 									\
-	EXPECT_EQ(0, polled((c)->fd));					\
-	EXPECT_EQ(-ETIMEDOUT, events(c, &none_, 1, 0));			\
+	EXPECT_EQ(0, polled(c_->fd));					\
+	EXPECT_EQ(-ETIMEDOUT, events(c_, &none_, 1, 0));		\
 	EXPECT_EQ(POISON32, none_.cell);				\
 } while (0)
 
@@ -738,7 +739,7 @@ static void *take(void *arg)
 
 /* Two threads of each client take, two processors publish. */
 static void storm(struct __test_metadata *_metadata,
-		  FIXTURE_DATA(watch) *self, bool all)
+		  struct _test_data_watch *self, bool all)
 {
 	const struct client *clients[] = { &self->c, &self->other };
 	long long until = now_ms() + test_ms(1500);
