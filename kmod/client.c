@@ -351,8 +351,9 @@ void slabshm_client_unmap(struct slabshm_client *client)
 	if (!atomic_dec_and_test(&client->mappings))
 		return;
 	WRITE_ONCE(client->ended, true);
-	/* A call that sleeps for events holds the client: it shall look */
+	/* A call that sleeps holds the client: it shall look */
 	wake_up_all(&client->watches.wait);
+	wake_up_all(&client->watches.ended);
 	slabshm_client_leave(client);
 }
 

@@ -19,9 +19,6 @@
 #include "trace.h"
 #include "watch.h"
 
-/* Who sleeps in WAIT looks so often whether its client is alive */
-#define LOOK	NSEC_PER_SEC
-
 static unsigned int max_watches = 65536;
 module_param(max_watches, uint, 0644);
 MODULE_PARM_DESC(max_watches, "watches of one client (default 65536)");
@@ -39,6 +36,7 @@ void slabshm_watches_init(struct slabshm_watches *watches)
 	INIT_LIST_HEAD(&watches->pending);
 	INIT_LIST_HEAD(&watches->taken);
 	init_waitqueue_head(&watches->wait);
+	init_waitqueue_head(&watches->ended);
 }
 
 /*
@@ -131,6 +129,7 @@ int slabshm_watch_wait(struct slabshm_client *client,
 	struct slabshm_cells *cells = &client->slab->cells;
 	struct slabshm_watcher one = {}, *watcher = &one;
 	unsigned int i;
+	DEFINE_WAIT(wait);
 	int err;
 
 	for (i = 0; i < n; i++) {
@@ -155,22 +154,23 @@ int slabshm_watch_wait(struct slabshm_client *client,
 
 	spin_lock(&cells->lock);
 	for (;;) {
+		/* Before the looks: who publishes, or ends us, wakes us after */
+		prepare_to_wait(&client->watches.ended, &wait,
+				TASK_INTERRUPTIBLE);
 		err = wait_look(cells, cell, n, failed);
 		if (!err)
 			err = must_not_sleep(client, deadline);
 		if (err)
 			break;
 		wait_enter(cells, watcher, n);
-		/* Before the lock is dropped: who wakes us needs it */
-		set_current_state(TASK_INTERRUPTIBLE);
 		spin_unlock(&cells->lock);
-		/* Nobody wakes it when the client ends: it looks for itself */
-		sleep_until(min(deadline, ktime_get_ns() + LOOK));
+		sleep_until(deadline);
 		spin_lock(&cells->lock);
 	}
 	for (i = 0; i < n; i++)
 		list_del(&watcher[i].link);
 	spin_unlock(&cells->lock);
+	finish_wait(&client->watches.ended, &wait);
 	if (n > 1)
 		kfree(watcher);
 	return min(err, 0);

@@ -78,6 +78,7 @@ struct slabshm_watcher {
  * @pending: slabshm_watcher.link, with something to tell
  * @taken: slabshm_watcher.link, while EVENTS copies out what they tell
  * @wait: poll(2), and EVENTS
+ * @ended: who sleeps in WAIT, to be woken when the client ends
  * @eventfd: to be signalled, too; or NULL. Replaced under @lock, used under RCU
  *
  * From @watchers to @taken protected by slabshm_cells.lock.
@@ -89,6 +90,7 @@ struct slabshm_watches {
 	struct list_head pending;
 	struct list_head taken;
 	wait_queue_head_t wait;
+	wait_queue_head_t ended;
 	struct eventfd_ctx __rcu *eventfd;
 };
 

@@ -479,19 +479,24 @@ TEST_F(wait, killed_sleepers)
 			       PATIENCE));
 }
 
-/* The client ends when its last call does: until then it can be woken. */
+/* Who sleeps in WAIT or in EVENTS sees the end of its client, at once. */
 TEST_F(wait, unmapped_while_asleep)
 {
-	struct sleeper *s = &self->sleeper;
+	struct sleeper *s = &self->sleeper, taker;
 	struct slabshm_stat st;
 	__u64 version = 0;
 
 	sleeper_for(s, &self->other, &self->cell[0]);
+	memset(&taker, 0, sizeof(taker));
+	taker.c = &self->other;
+	taker.deadline = NEVER;
 	ASSERT_TRUE(sleeper_sleeps(s));
+	ASSERT_TRUE(sleeper_sleeps(&taker));
 	client_unmap_reader(&self->other);
+	EXPECT_EQ(-ENXIO, sleeper_end(s));
+	EXPECT_EQ(-ENXIO, sleeper_end(&taker));
 	EXPECT_EQ(-ENXIO, wait_one(&self->other, &self->cell[0], &version, 0));
 	EXPECT_LT(0, change(&self->c, &self->cell[0]));
-	EXPECT_EQ(0, sleeper_end(s));
 
 	client_close(&self->other);
 	EXPECT_TRUE(wait_until(!get_stat(&self->c, &st) && st.clients == 1,
