@@ -91,7 +91,9 @@ $(KERNEL_TREE)/complete: scripts/kernel-files
 build/selftests/%: selftests/%.c $(STATIC) | $(KERNEL_TREE)/complete
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) -Iselftests -isystem $(KERNEL_TREE)/tools/testing/selftests \
-		$(LDFLAGS) -o $@ $< $(STATIC)
+		$(LDFLAGS) -o $@ $< $(STATIC) $(LDLIBS)
+
+build/selftests/loops: LDLIBS := -luring -luv
 
 # A script, with the tool that it tests
 build/selftests/tool: selftests/tool build/tools/slabshm
