@@ -134,7 +134,7 @@ endif
 # ---------------------------------------------------------------- figures and proof
 
 BENCHES := $(addprefix build/bench/,slabshm boost lmdb iceoryx bare malloc read kernel \
-	record.so)
+	wait record.so)
 ICEORYX := $(lastword $(wildcard /usr/include/iceoryx/*))
 
 .PRECIOUS: build/bench/%.o
@@ -170,6 +170,8 @@ bench:
 ifndef NATIVE
 	selftests/vm/run --icount -- build/bench/read insn
 	selftests/vm/run --icount -- build/bench/kernel
+	selftests/vm/run --icount -- build/bench/wait insn
+	selftests/vm/run -- build/bench/wait smp
 endif
 
 build/model: model/model.c

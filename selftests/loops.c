@@ -23,15 +23,15 @@
  * struct publisher - a thread that changes cells, one after the other
  * @c: as this client
  * @cell: CELLS of them
- * @first: milliseconds before the first change
  * @n: how many changes
+ * @last: the version that the last of them makes
  * @thread: the thread
  */
 struct publisher {
 	const struct client *c;
 	const struct slabshm_cell_open *cell;
-	int first;
 	int n;
+	__u64 last;
 	pthread_t thread;
 };
 
@@ -43,7 +43,6 @@ FIXTURE(loops)
 	struct slabshm_event event[CELLS];
 	struct publisher publisher;
 	__u64 told[CELLS];
-	__u64 last;
 };
 
 FIXTURE_SETUP(loops)
@@ -69,7 +68,7 @@ static void *publisher_run(void *arg)
 	struct publisher *me = arg;
 	int i;
 
-	sleep_ms(me->first);
+	sleep_ms(A_WHILE);
 	for (i = 0; i < me->n; i++) {
 		if (change(me->c, &me->cell[i % CELLS]) < 0)
 			return me;
@@ -79,18 +78,16 @@ static void *publisher_run(void *arg)
 	return NULL;
 }
 
-#define START(n_)							\
-do {									\
-	self->publisher = (struct publisher){				\
-		.c = &self->other,					\
-		.cell = self->cell,					\
-		.first = A_WHILE,					\
-		.n = (n_),						\
-	};								\
-	self->last = self->c.control->commit + (n_);			\
-	ASSERT_EQ(0, pthread_create(&self->publisher.thread, NULL,	\
-				    publisher_run, &self->publisher));	\
-} while (0)
+/* @n changes to come, the last of which will be @p->last. */
+static bool start(struct publisher *p, const struct client *c,
+		  const struct slabshm_cell_open *cell, int n)
+{
+	p->c = c;
+	p->cell = cell;
+	p->n = n;
+	p->last = c->control->commit + (__u64)n;
+	return !pthread_create(&p->thread, NULL, publisher_run, p);
+}
 
 static bool join(struct publisher *p)
 {
@@ -145,8 +142,8 @@ TEST_F(loops, poll)
 	struct pollfd p = { .fd = self->c.fd, .events = POLLIN };
 	int rounds = 0;
 
-	START(CHANGES);
-	while (!was_told(self->told, self->last)) {
+	ASSERT_TRUE(start(&self->publisher, &self->other, self->cell, CHANGES));
+	while (!was_told(self->told, self->publisher.last)) {
 		p.revents = 0;
 		ASSERT_EQ(1, poll(&p, 1, PATIENCE));
 		EXPECT_EQ(POLLIN, p.revents);
@@ -172,7 +169,7 @@ TEST_F(loops, select)
 	struct timeval tv = { PATIENCE / 1000, 0 };
 	fd_set set;
 
-	START(1);
+	ASSERT_TRUE(start(&self->publisher, &self->other, self->cell, 1));
 	FD_ZERO(&set);
 	FD_SET(self->c.fd, &set);
 	EXPECT_EQ(1, select(self->c.fd + 1, &set, NULL, NULL, &tv));
@@ -205,7 +202,7 @@ TEST_F(loops, epoll_level)
 	ASSERT_EQ(0, epoll_add(ep, self->c.fd, 0));
 	ASSERT_EQ(0, epoll_add(nested, ep, 0));
 	EXPECT_EQ(0, epolled(ep, 0));
-	START(3);
+	ASSERT_TRUE(start(&self->publisher, &self->other, self->cell, 3));
 	EXPECT_EQ(EPOLLIN, epolled(nested, PATIENCE));
 	EXPECT_TRUE(join(&self->publisher));
 	for (i = 0; i < 3; i++) {
@@ -253,8 +250,8 @@ TEST_F(loops, epoll_edge_loop)
 	int ep = epoll_create1(EPOLL_CLOEXEC);
 
 	ASSERT_EQ(0, epoll_add(ep, self->c.fd, EPOLLET));
-	START(CHANGES);
-	while (!was_told(self->told, self->last)) {
+	ASSERT_TRUE(start(&self->publisher, &self->other, self->cell, CHANGES));
+	while (!was_told(self->told, self->publisher.last)) {
 		ASSERT_EQ(EPOLLIN, epolled(ep, PATIENCE));
 		ASSERT_LE(0, drain(&self->c, self->told));
 	}
@@ -324,8 +321,8 @@ TEST_F(loops, io_uring_poll)
 
 	if (!make_ring(&ring))
 		SKIP(return, "this kernel has no io_uring");
-	START(CHANGES);
-	while (!was_told(self->told, self->last)) {
+	ASSERT_TRUE(start(&self->publisher, &self->other, self->cell, CHANGES));
+	while (!was_told(self->told, self->publisher.last)) {
 		ASSERT_EQ(1, ring_poll(&ring, self->c.fd, false));
 		ASSERT_EQ(POLLIN, ring_result(&ring, &more) & ~POLLRDNORM);
 		ASSERT_LT(0, drain(&self->c, self->told));
@@ -348,8 +345,8 @@ TEST_F(loops, io_uring_multishot)
 
 	if (!make_ring(&ring))
 		SKIP(return, "this kernel has no io_uring");
-	START(CHANGES);
-	while (!was_told(self->told, self->last)) {
+	ASSERT_TRUE(start(&self->publisher, &self->other, self->cell, CHANGES));
+	while (!was_told(self->told, self->publisher.last)) {
 		if (!more)
 			ASSERT_EQ(1, ring_poll(&ring, self->c.fd, true));
 		ret = ring_result(&ring, &more);
@@ -379,8 +376,8 @@ TEST_F(loops, io_uring_eventfd)
 	if (!make_ring(&ring))
 		SKIP(return, "this kernel has no io_uring");
 	ASSERT_EQ(0, set_eventfd(&self->c, efd));
-	START(CHANGES);
-	while (!was_told(self->told, self->last)) {
+	ASSERT_TRUE(start(&self->publisher, &self->other, self->cell, CHANGES));
+	while (!was_told(self->told, self->publisher.last)) {
 		sqe = io_uring_get_sqe(&ring);
 		io_uring_prep_read(sqe, efd, &count, sizeof(count), 0);
 		ASSERT_EQ(1, io_uring_submit(&ring));
@@ -461,8 +458,8 @@ TEST_F(loops, libuv)
 {
 	struct uv uv = { .c = &self->c, .told = self->told, .efd = -1 };
 
-	START(CHANGES);
-	uv.last = self->last;
+	ASSERT_TRUE(start(&self->publisher, &self->other, self->cell, CHANGES));
+	uv.last = self->publisher.last;
 	EXPECT_EQ(0, run_uv(&uv, self->c.fd));
 	EXPECT_TRUE(join(&self->publisher));
 	EXPECT_TRUE(all_told(&self->c, self->cell, self->told));
@@ -474,8 +471,8 @@ TEST_F(loops, libuv_eventfd)
 
 	uv.efd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	ASSERT_EQ(0, set_eventfd(&self->c, uv.efd));
-	START(CHANGES);
-	uv.last = self->last;
+	ASSERT_TRUE(start(&self->publisher, &self->other, self->cell, CHANGES));
+	uv.last = self->publisher.last;
 	EXPECT_EQ(0, run_uv(&uv, uv.efd));
 	EXPECT_TRUE(join(&self->publisher));
 	EXPECT_TRUE(all_told(&self->c, self->cell, self->told));
@@ -570,8 +567,8 @@ TEST_F(loops, eventfd_read)
 
 	ASSERT_EQ(0, set_eventfd(&self->c, efd));
 	close(efd);
-	START(CHANGES);
-	while (!was_told(self->told, self->last)) {
+	ASSERT_TRUE(start(&self->publisher, &self->other, self->cell, CHANGES));
+	while (!was_told(self->told, self->publisher.last)) {
 		ASSERT_EQ(0, eventfd_read(copy, &count));
 		ASSERT_LE(0, drain(&self->c, self->told));
 	}
@@ -589,8 +586,8 @@ TEST_F(loops, eventfd_epoll)
 
 	ASSERT_EQ(0, set_eventfd(&self->c, efd));
 	ASSERT_EQ(0, epoll_add(ep, efd, EPOLLET));
-	START(CHANGES);
-	while (!was_told(self->told, self->last)) {
+	ASSERT_TRUE(start(&self->publisher, &self->other, self->cell, CHANGES));
+	while (!was_told(self->told, self->publisher.last)) {
 		ASSERT_EQ(EPOLLIN, epolled(ep, PATIENCE));
 		ASSERT_LE(0, drain(&self->c, self->told));
 	}
@@ -621,8 +618,8 @@ TEST_F(loops, eventfd_replaced)
 	struct pollfd p = { .events = POLLIN };
 	unsigned int i = 0;
 
-	START(CHANGES);
-	while (!was_told(self->told, self->last)) {
+	ASSERT_TRUE(start(&self->publisher, &self->other, self->cell, CHANGES));
+	while (!was_told(self->told, self->publisher.last)) {
 		p.fd = efd[i++ % 2];
 		counted(p.fd);
 		ASSERT_EQ(0, set_eventfd(&self->c, p.fd));
