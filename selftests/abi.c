@@ -8,6 +8,7 @@
 #include <stddef.h>
 
 #include "abi.h"
+#include "watches.h"
 
 /*
  * The layout is the same for 32-bit and 64-bit programs: a build of this file
@@ -65,6 +66,17 @@ SIZE(slabshm_lock, 32);
 LAYOUT(slabshm_lock, failed, 24);
 SIZE(slabshm_unlock, 24);
 LAYOUT(slabshm_unlock, failed, 16);
+SIZE(slabshm_wait_cell, 24);
+LAYOUT(slabshm_wait_cell, version, 16);
+SIZE(slabshm_wait, 32);
+LAYOUT(slabshm_wait, failed, 24);
+SIZE(slabshm_watch, 24);
+SIZE(slabshm_unwatch, 16);
+SIZE(slabshm_event, 24);
+LAYOUT(slabshm_event, version, 16);
+SIZE(slabshm_events, 24);
+LAYOUT(slabshm_events, deadline, 16);
+SIZE(slabshm_eventfd, 8);
 SIZE(slabshm_stat, 384);
 LAYOUT(slabshm_stat, cells, 80);
 LAYOUT(slabshm_stat, readers, 108);
@@ -82,9 +94,13 @@ static_assert(SLABSHM_IOC_STAT == 0x8180b503, "STAT");
 static_assert(SLABSHM_IOC_PUBLISH == 0xc030b50c, "PUBLISH");
 static_assert(SLABSHM_IOC_LOCK == 0xc020b510, "LOCK");
 static_assert(SLABSHM_IOC_UNLOCK == 0xc018b511, "UNLOCK");
+static_assert(SLABSHM_IOC_WAIT == 0xc020b512, "WAIT");
+static_assert(SLABSHM_IOC_WATCH == 0xc018b513, "WATCH");
+static_assert(SLABSHM_IOC_UNWATCH == 0x4010b514, "UNWATCH");
+static_assert(SLABSHM_IOC_EVENTS == 0xc018b515, "EVENTS");
+static_assert(SLABSHM_IOC_EVENTFD == 0x4008b516, "EVENTFD");
 
-#define NCALLS	18
-#define LAST_CALL	_IOC_NR(SLABSHM_IOC_EVENTFD)
+#define NCALLS	23
 
 /*
  * ---------------- The calls, each with a valid argument ----------------
@@ -288,6 +304,54 @@ static void fill_unlock(struct heap *h, void *p)
 	};
 }
 
+static void fill_wait(struct heap *h, void *p)
+{
+	h->wait = wait_cell(&h->empty, 0);
+	*(struct slabshm_wait *)p = (struct slabshm_wait){
+		.cells = (uintptr_t)&h->wait,
+		.count = 1,
+		.failed = POISON32,
+	};
+}
+
+static void fill_watch(struct heap *h, void *p)
+{
+	unwatch(&h->c, &h->empty);
+	*(struct slabshm_watch *)p = (struct slabshm_watch){
+		.cell = h->empty.cell,
+		.generation = h->empty.generation,
+	};
+}
+
+static void fill_unwatch(struct heap *h, void *p)
+{
+	watch(&h->c, &h->empty, 0, NULL);
+	*(struct slabshm_unwatch *)p = (struct slabshm_unwatch){
+		.cell = h->empty.cell,
+		.generation = h->empty.generation,
+	};
+}
+
+/* There is one, for each who may ask. */
+static void fill_events(struct heap *h, void *p)
+{
+	unwatch(&h->c, NULL);
+	watch(&h->c, NULL, SLABSHM_WATCH_SINCE, NULL);
+	unwatch(&h->ro, NULL);
+	watch(&h->ro, NULL, SLABSHM_WATCH_SINCE, NULL);
+	poison(&h->event, sizeof(h->event));
+	*(struct slabshm_events *)p = (struct slabshm_events){
+		.events = (uintptr_t)&h->event,
+		.count = 1,
+	};
+}
+
+static void fill_eventfd(struct heap *h, void *p)
+{
+	(void)h;
+	*(struct slabshm_eventfd *)p = (struct slabshm_eventfd){ .fd = -1 };
+}
+
 static const struct known_call {
 	const char *name;
 	unsigned int cmd;
@@ -313,6 +377,11 @@ static const struct known_call {
 	  fill_reader_check },
 	{ "LOCK", SLABSHM_IOC_LOCK, ALL, fill_lock },
 	{ "UNLOCK", SLABSHM_IOC_UNLOCK, ALL, fill_unlock },
+	{ "WAIT", SLABSHM_IOC_WAIT, SLAB | LIFE, fill_wait },
+	{ "WATCH", SLABSHM_IOC_WATCH, SLAB | LIFE | OUT, fill_watch },
+	{ "UNWATCH", SLABSHM_IOC_UNWATCH, SLAB | LIFE, fill_unwatch },
+	{ "EVENTS", SLABSHM_IOC_EVENTS, SLAB | LIFE | OUT, fill_events },
+	{ "EVENTFD", SLABSHM_IOC_EVENTFD, SLAB | LIFE, fill_eventfd },
 };
 
 static const struct known_call * const calls_end = known_calls + NCALLS;
@@ -584,7 +653,7 @@ TEST_F(abi, foreign_ioctls)
 	char arg[PAGE];
 
 	memset(arg, 0, sizeof(arg));
-	for (nr = LAST_CALL + 1; nr < 256; nr++)
+	for (nr = NCALLS; nr < 256; nr++)
 		for (dir = 0; dir < 4; dir++)
 			EXPECT_EQ(-ENOTTY,
 				  call(h->c.fd, _IOC(dir, SLABSHM_IOC_TYPE, nr,
@@ -704,7 +773,7 @@ TEST_F(abi, read_only_client)
 			EXPECT_REFUSED(EACCES, call(h->ro.fd, k->cmd, arg))
 				TH_LOG("%s", k->name);
 		} else if (k->needs == (SLAB | LIFE)) {
-			continue;	/* about slots, each client's own */
+			continue;	/* about what is each client's own */
 		} else if (k->needs & SLAB) {
 			EXPECT_EQ(0, call(h->ro.fd, k->cmd, arg))
 				TH_LOG("%s", k->name);
@@ -750,6 +819,12 @@ static const struct reserved {
 	RESERVED(LOCK, lock, pad, 32, 0),
 	RESERVED(UNLOCK, unlock, flags, 32, 0),	/* THREAD has no cells */
 	RESERVED(UNLOCK, unlock, pad, 32, 0),
+	RESERVED(WAIT, wait, flags, 32, 0),
+	RESERVED(WAIT, wait, pad, 32, 0),
+	RESERVED(WATCH, watch, flags, 32, 2),	/* ALL has no cell */
+	RESERVED(UNWATCH, unwatch, flags, 32, 0),
+	RESERVED(EVENTS, events, flags, 32, 0),
+	RESERVED(EVENTFD, eventfd, flags, 32, 0),
 };
 
 TEST_F(abi, unknown_flags_and_reserved_fields)

@@ -32,6 +32,8 @@
  * @block: for ALLOC and FREE
  * @item: for PUBLISH
  * @lock: for LOCK and UNLOCK
+ * @wait: for WAIT
+ * @event: for EVENTS
  * @victim: name of a slab for UNLINK, or NULL
  */
 struct heap {
@@ -52,6 +54,8 @@ struct heap {
 	struct slabshm_block block;
 	struct slabshm_publish_cell item;
 	struct slabshm_lock_cell lock;
+	struct slabshm_wait_cell wait;
+	struct slabshm_event event;
 	const char *victim;
 };
 
