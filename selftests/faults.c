@@ -6,6 +6,7 @@
  * no memory does not fail for lack of it.
  */
 #include "abi.h"
+#include "watches.h"
 
 #define DEBUGFS	"/sys/kernel/debug/"
 
@@ -370,6 +371,61 @@ static int publish_failed(struct heap *h)
 }
 
 /*
+ * ---------------- Waiting and watching ----------------
+ */
+
+/* The new cell has no queue yet. */
+static int run_wait(struct heap *h)
+{
+	struct slabshm_wait_cell cells[2];
+
+	cells[0] = wait_cell(&new_cell, 0);
+	cells[1] = wait_cell(&h->cell, 0);
+	return wait_cells(&h->c, cells, 2, 0, NULL);
+}
+
+static int run_watch(struct heap *h)
+{
+	return watch(&h->c, &new_cell, SLABSHM_WATCH_SINCE, NULL);
+}
+
+static int end_watch(struct heap *h)
+{
+	return unwatch(&h->c, &new_cell) || run_remove(h);
+}
+
+static int no_watch(struct heap *h)
+{
+	if (polled(h->c.fd) || unwatch(&h->c, &new_cell) != -ENOENT)
+		return 1;
+	return run_remove(h);
+}
+
+static int prepare_events(struct heap *h)
+{
+	return run_cell(h) || run_watch(h);
+}
+
+static int run_events(struct heap *h)
+{
+	struct slabshm_event event;
+	int n = events(&h->c, &event, 1, 0);
+
+	return n < 0 ? n : n != 1;
+}
+
+/* It is still there. */
+static int events_failed(struct heap *h)
+{
+	return run_events(h) || end_watch(h);
+}
+
+static int run_eventfd(struct heap *h)
+{
+	return set_eventfd(&h->c, -1);
+}
+
+/*
  * ---------------- The others ----------------
  */
 
@@ -458,6 +514,11 @@ static const struct injected injected[] = {
 	{ "CELL_REMOVE", COPY, run_cell, run_remove, NULL, run_remove },
 	{ "PUBLISH", MEMORY | COPY, prepare_publish, run_publish, publish_done,
 	  publish_failed },
+	{ "WAIT", MEMORY | COPY, run_cell, run_wait, run_remove, run_remove },
+	{ "WATCH", MEMORY | COPY, run_cell, run_watch, end_watch, no_watch },
+	{ "EVENTS", COPY, prepare_events, run_events, end_watch,
+	  events_failed },
+	{ "EVENTFD", COPY, NULL, run_eventfd, NULL, NULL },
 };
 
 FIXTURE(faults)
