@@ -565,6 +565,25 @@ TEST_F(watch, sleeping)
 	EXPECT_EQ(1, woken);
 }
 
+/* One change wakes a sleeper of each client. */
+TEST_F(watch, sleepers_of_two_clients)
+{
+	const struct client *clients[] = { &self->c, &self->other };
+	struct sleeper s[2];
+	unsigned int i;
+
+	memset(s, 0, sizeof(s));
+	for (i = 0; i < 2; i++) {
+		s[i].c = clients[i];
+		s[i].deadline = NEVER;
+		ASSERT_EQ(0, watch(clients[i], &self->cell[0], 0, NULL));
+		ASSERT_TRUE(sleeper_sleeps(&s[i]));
+	}
+	EXPECT_LT(0, change(&self->c, &self->cell[0]));
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(1, sleeper_end(&s[i]));
+}
+
 /*
  * ---------------- Who may, and who ends ----------------
  */
