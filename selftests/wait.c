@@ -193,6 +193,9 @@ TEST_F(wait, who_may)
 
 enum how { FILL, EMPTY, KEEP, SEVERAL, NHOWS };
 
+/* Where the cell stands in a publish of several */
+#define PLACE	5
+
 static int change_how(const struct client *c,
 		      const struct slabshm_cell_open *cell, unsigned int i,
 		      enum how how)
@@ -203,7 +206,8 @@ static int change_how(const struct client *c,
 
 	memset(item, 0, sizeof(item));
 	for (k = 0; k < ARRAY_LEN(item); k++) {
-		const struct slabshm_cell_open *at = &cell[(i + k) % CELLS];
+		const struct slabshm_cell_open *at =
+			&cell[(i + CELLS - PLACE + k) % CELLS];
 
 		item[k].cell = at->cell;
 		item[k].generation = at->generation;
@@ -216,8 +220,8 @@ static int change_how(const struct client *c,
 	case EMPTY:
 		return publish_one(c, &cell[i], 0, 0);
 	case KEEP:
-		item[0].flags = SLABSHM_PUBLISH_KEEP;
-		return publish(c, item, 1, NULL, 0, NULL, NULL);
+		item[PLACE].flags = SLABSHM_PUBLISH_KEEP;
+		return publish(c, &item[PLACE], 1, NULL, 0, NULL, NULL);
 	default:
 		return publish(c, item, ARRAY_LEN(item), NULL, 0, NULL, NULL);
 	}
