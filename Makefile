@@ -134,7 +134,7 @@ endif
 # ---------------------------------------------------------------- figures and proof
 
 BENCHES := $(addprefix build/bench/,slabshm boost lmdb iceoryx bare malloc read kernel \
-	wait record.so)
+	wait lock record.so)
 ICEORYX := $(lastword $(wildcard /usr/include/iceoryx/*))
 
 .PRECIOUS: build/bench/%.o
@@ -172,6 +172,7 @@ ifndef NATIVE
 	selftests/vm/run --icount -- build/bench/kernel
 	selftests/vm/run --icount -- build/bench/wait insn
 	selftests/vm/run -- build/bench/wait smp
+	selftests/vm/run --icount -- build/bench/lock
 endif
 
 build/model: model/model.c
