@@ -426,6 +426,82 @@ static int run_eventfd(struct heap *h)
 }
 
 /*
+ * ---------------- Locks ----------------
+ */
+
+/* One that has been locked before, and one that has not. */
+static struct slabshm_lock_cell locked[2];
+
+static int prepare_lock(struct heap *h)
+{
+	if (run_cell(h))
+		return 1;
+	locked[0] = (struct slabshm_lock_cell){
+		.cell = new_cell.cell,
+		.generation = new_cell.generation,
+	};
+	locked[1] = (struct slabshm_lock_cell){
+		.cell = h->empty.cell,
+		.generation = h->empty.generation,
+	};
+	return 0;
+}
+
+static int run_lock(struct heap *h)
+{
+	return lock_cells(&h->c, locked, 2, SLABSHM_LOCK_TRY, 0, NULL);
+}
+
+static int run_unlock(struct heap *h)
+{
+	return unlock_cells(&h->c, locked, 2, NULL);
+}
+
+static int unlock_done(struct heap *h)
+{
+	return run_unlock(h) || run_remove(h);
+}
+
+static int prepare_lock_dead(struct heap *h)
+{
+	struct slabshm_unlock all = { .flags = SLABSHM_UNLOCK_THREAD };
+
+	return prepare_lock(h) || run_lock(h) ||
+	       call(h->c.fd, SLABSHM_IOC_UNLOCK, &all);
+}
+
+static int run_lock_dead(struct heap *h)
+{
+	int err = run_lock(h);
+
+	return err == -EOWNERDEAD ? 0 : err;
+}
+
+/* What cannot be told is not forgotten. */
+static int lock_dead_failed(struct heap *h)
+{
+	locked[0].flags = 0;
+	locked[1].flags = 0;
+	if (run_lock(h) != -EOWNERDEAD || !locked[0].flags || !locked[1].flags)
+		return 1;
+	locked[0].flags = 0;
+	locked[1].flags = SLABSHM_UNLOCK_CONSISTENT;
+	return unlock_done(h);
+}
+
+static int lock_dead_done(struct heap *h)
+{
+	locked[0].flags = 0;
+	locked[1].flags = SLABSHM_UNLOCK_CONSISTENT;
+	return unlock_done(h);
+}
+
+static int prepare_unlock(struct heap *h)
+{
+	return prepare_lock(h) || run_lock(h);
+}
+
+/*
  * ---------------- The others ----------------
  */
 
@@ -468,6 +544,12 @@ static int run_list_clients(struct heap *h)
 {
 	return list_what(h, SLABSHM_LIST_CLIENTS,
 			 sizeof(struct slabshm_client_entry));
+}
+
+static int run_list_locks(struct heap *h)
+{
+	return list_what(h, SLABSHM_LIST_LOCKS,
+			 sizeof(struct slabshm_lock_entry));
 }
 
 static const struct injected injected[] = {
@@ -519,6 +601,14 @@ static const struct injected injected[] = {
 	{ "EVENTS", COPY, prepare_events, run_events, end_watch,
 	  events_failed },
 	{ "EVENTFD", COPY, NULL, run_eventfd, NULL, NULL },
+	{ "LOCK", MEMORY | COPY, prepare_lock, run_lock, unlock_done,
+	  run_remove },
+	{ "LOCK: left by a dead one", MEMORY | COPY, prepare_lock_dead,
+	  run_lock_dead, lock_dead_done, lock_dead_failed },
+	{ "UNLOCK", COPY, prepare_unlock, run_unlock, run_remove,
+	  unlock_done },
+	{ "LIST: locks", MEMORY | COPY, prepare_unlock, run_list_locks,
+	  unlock_done, unlock_done },
 };
 
 FIXTURE(faults)
