@@ -175,10 +175,10 @@ static __always_inline void slabshm_cell_write(struct slabshm_cells *cells,
 }
 
 /*
- * All cells of this commit are written: let it begin.  Those who watch all cells
- * are put in @woken.
+ * All cells of this commit are written: let it begin.  The caller calls
+ * slabshm_watch_notify() when it has dropped the lock.
  */
-static void commit_done(struct slabshm_slab *slab, struct list_head *woken)
+static void commit_done(struct slabshm_slab *slab)
 {
 	struct slabshm_cells *cells = &slab->cells;
 
@@ -187,7 +187,7 @@ static void commit_done(struct slabshm_slab *slab, struct list_head *woken)
 	cells->commit++;
 	/* Pairs with the reader's load-acquire of S (at struct slabshm_cell) */
 	smp_store_release(&slab->control.header->commit, cells->commit);
-	list_splice_tail_init(&cells->watch_all, woken);
+	list_splice_tail_init(&cells->watch_all, &cells->woken);
 }
 
 /* Retire the root of an object, if it has one. */
@@ -239,7 +239,6 @@ int slabshm_cell_open(struct slabshm_slab *slab, bool may_create,
 	struct slabshm_object *object = NULL;
 	char *name = NULL;
 	struct cell *cell;
-	LIST_HEAD(woken);
 	u32 page_of;
 	int err;
 
@@ -292,7 +291,7 @@ again:
 	rb_link_node(&cell->node, parent, link);
 	rb_insert_color(&cell->node, &cells->names);
 	slabshm_cell_write(cells, cell, 0, 0);
-	commit_done(slab, &woken);
+	commit_done(slab);
 	*created = true;
 	err = 0;
 unlock:
@@ -305,7 +304,7 @@ out:
 	kfree(name);
 	kfree(object);
 	if (*created) {
-		slabshm_watch_notify(slab, &woken);
+		slabshm_watch_notify(slab);
 		trace_slabshm_cell_create(slab, arg->cell, arg->name);
 	}
 	return err;
@@ -329,7 +328,6 @@ int slabshm_cell_remove(struct slabshm_slab *slab, struct slabshm_client *client
 	struct slabshm_cells *cells = &slab->cells;
 	struct slabshm_object *object, *spare;
 	struct cell *cell;
-	LIST_HEAD(woken);
 	bool retired;
 	char *name;
 	int err;
@@ -346,7 +344,7 @@ int slabshm_cell_remove(struct slabshm_slab *slab, struct slabshm_client *client
 	/* As of this commit, a reader with the old handle finds it removed */
 	cell->generation++;
 	slabshm_cell_write(cells, cell, 0, 0);
-	commit_done(slab, &woken);
+	commit_done(slab);
 
 	name = cell->name;
 	object = cell->object;
@@ -361,13 +359,13 @@ int slabshm_cell_remove(struct slabshm_slab *slab, struct slabshm_client *client
 	if (retired)
 		slabshm_retire_object(slab, object);
 	if (cell->queue) {
-		list_splice_tail_init(&cell->queue->watchers, &woken);
+		list_splice_tail_init(&cell->queue->watchers, &cells->woken);
 		slabshm_lock_cell_removed(slab, cell->queue);
 		cell->queue = NULL;
 	}
 	spin_unlock(&cells->lock);
 
-	slabshm_watch_notify(slab, &woken);
+	slabshm_watch_notify(slab);
 	trace_slabshm_cell_remove(slab, index, name);
 	kfree(name);
 	kfree(spare);
@@ -694,9 +692,9 @@ static __always_inline void publish_objects(struct publish *p)
 }
 
 /* Release locks, and see who waits for these cells to change. */
-static __always_inline void publish_queues(struct publish *p,
-					   struct list_head *woken)
+static __always_inline void publish_queues(struct publish *p)
 {
+	struct list_head *woken = &p->slab->cells.woken;
 	unsigned int i;
 
 	for (i = 0; i < p->ncells; i++) {
@@ -713,8 +711,7 @@ static __always_inline void publish_queues(struct publish *p,
 }
 
 /* The commit: either an error and nothing has changed, or all of it. */
-static __always_inline int publish_commit(struct publish *p, bool *retired,
-					  struct list_head *woken)
+static __always_inline int publish_commit(struct publish *p, bool *retired)
 {
 	struct slabshm_publish_call *call = p->call;
 	struct slabshm_cells *cells = &p->slab->cells;
@@ -747,10 +744,10 @@ static __always_inline int publish_commit(struct publish *p, bool *retired,
 			offset = slabshm_record_offset(p->cell[i]->object->root);
 		slabshm_cell_write(cells, p->cell[i], offset, item->length);
 	}
-	commit_done(p->slab, woken);
+	commit_done(p->slab);
 	call->commit = cells->commit;
 	publish_objects(p);
-	publish_queues(p, woken);
+	publish_queues(p);
 	*retired = p->slab->reclaim.count;
 unlock:
 	spin_unlock(&cells->lock);
@@ -762,7 +759,6 @@ static __always_inline int publish_do(struct publish *p)
 	struct slabshm_publish_call *call = p->call;
 	struct slabshm_arena *arena = &p->slab->arena;
 	bool retired = false;
-	LIST_HEAD(woken);
 	int err;
 
 	err = publish_check(p);
@@ -779,12 +775,12 @@ static __always_inline int publish_do(struct publish *p)
 		if (err)
 			goto unclaim;
 	}
-	err = publish_commit(p, &retired, &woken);
+	err = publish_commit(p, &retired);
 	if (err)
 		goto free_fresh;
 	if (call->nfresh)
 		slabshm_arena_unclaim(arena, call->fresh_claim, call->nfresh);
-	slabshm_watch_notify(p->slab, &woken);
+	slabshm_watch_notify(p->slab);
 	if (retired)
 		slabshm_reclaim_queue(p->slab);
 	trace_slabshm_publish(p->slab, call->commit, call->ncells,
@@ -1114,6 +1110,7 @@ int slabshm_cells_init(struct slabshm_slab *slab, u32 max)
 	cells->max = max;
 	INIT_LIST_HEAD(&cells->free);
 	INIT_LIST_HEAD(&cells->watch_all);
+	INIT_LIST_HEAD(&cells->woken);
 	cells->names = RB_ROOT;
 	cells->lockers = RB_ROOT;
 	cells->commit = 1;

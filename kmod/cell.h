@@ -54,6 +54,8 @@ struct slabshm_queue {
  * @lockers: slabshm_locker.node, all who hold locks or wait for them, by id
  * @last_locker: last id given
  * @watch_all: slabshm_watcher.link, of those to be told when any cell changes
+ * @woken: slabshm_watcher.link, of those that a commit has taken out, and that are
+ *	still to be told: by whichever publisher comes first
  */
 struct slabshm_cells {
 	spinlock_t lock;	/* all but the constants; outside the arena's */
@@ -67,6 +69,7 @@ struct slabshm_cells {
 	struct rb_root lockers;
 	u64 last_locker;
 	struct list_head watch_all;
+	struct list_head woken;
 };
 
 /**

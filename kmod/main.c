@@ -17,8 +17,8 @@
 #include "slab.h"
 
 /*
- * Reclaim; and ends of clients, which shall not wait for the reclaim of other
- * slabs.  Each queued item holds what it works on.
+ * Reclaim; and ends of clients and the waking of those who poll them, which shall
+ * not wait for the reclaim of other slabs.  Each queued item holds what it works on.
  */
 struct workqueue_struct *slabshm_wq;
 struct workqueue_struct *slabshm_end_wq;

@@ -23,22 +23,6 @@ static unsigned int max_watches = 65536;
 module_param(max_watches, uint, 0644);
 MODULE_PARM_DESC(max_watches, "watches of one client (default 65536)");
 
-/**
- * slabshm_watches_init() - a new client has none
- * @watches: the client's
- *
- * Context: any.
- */
-void slabshm_watches_init(struct slabshm_watches *watches)
-{
-	mutex_init(&watches->lock);
-	watches->watchers = RB_ROOT;
-	INIT_LIST_HEAD(&watches->pending);
-	INIT_LIST_HEAD(&watches->taken);
-	init_waitqueue_head(&watches->wait);
-	init_waitqueue_head(&watches->ended);
-}
-
 /*
  * ---------------- WAIT ----------------
  */
@@ -193,6 +177,39 @@ static void client_wake(struct slabshm_client *client)
 	rcu_read_unlock();
 }
 
+/* For a reference that is not the last one. */
+static void client_held(struct kref *ref)
+{
+	WARN_ON_ONCE(1);
+}
+
+static void watches_wake(struct work_struct *work)
+{
+	struct slabshm_client *client = container_of(work,
+						     struct slabshm_client,
+						     watches.wake);
+
+	client_wake(client);
+	slabshm_client_put(client);
+}
+
+/**
+ * slabshm_watches_init() - a new client has none
+ * @watches: the client's
+ *
+ * Context: any.
+ */
+void slabshm_watches_init(struct slabshm_watches *watches)
+{
+	mutex_init(&watches->lock);
+	watches->watchers = RB_ROOT;
+	INIT_LIST_HEAD(&watches->pending);
+	INIT_LIST_HEAD(&watches->taken);
+	init_waitqueue_head(&watches->wait);
+	INIT_WORK(&watches->wake, watches_wake);
+	init_waitqueue_head(&watches->ended);
+}
+
 /* Another eventfd, or none. */
 static int client_set_eventfd(struct slabshm_client *client,
 			      struct eventfd_ctx *eventfd)
@@ -214,30 +231,24 @@ static int client_set_eventfd(struct slabshm_client *client,
 /**
  * slabshm_watch_notify() - tell those whom a commit has taken out of their queues
  * @slab: whose
- * @woken: slabshm_watcher.link; empty in the end
  *
- * Some may leave the list by themselves meanwhile, under the commit lock.  Costs
- * nothing if it is empty.
+ * Whoever's commit that was: another publisher may be held up between its commit
+ * and this.  Costs next to nothing if there is nobody.
  *
  * Context: may sleep; takes the commit lock, for 64 watchers at a time.
  */
-void slabshm_watch_notify(struct slabshm_slab *slab, struct list_head *woken)
+void slabshm_watch_notify(struct slabshm_slab *slab)
 {
-	struct slabshm_client *client[SLABSHM_BATCH_MAX];
 	struct slabshm_cells *cells = &slab->cells;
 	struct slabshm_watcher *watcher;
-	unsigned int i, n, told;
-	bool more;
+	unsigned int n;
 
-	/* Who leaves by itself has done with the list when this sees it empty */
-	if (list_empty_careful(woken))
-		return;
-	do {
-		n = 0;
-		told = 0;
+	/* Those of the caller's own commit are here, or have been told */
+	while (!list_empty_careful(&cells->woken)) {
 		spin_lock(&cells->lock);
-		while (told++ < SLABSHM_BATCH_MAX && !list_empty(woken)) {
-			watcher = list_first_entry(woken,
+		for (n = 0; n < SLABSHM_BATCH_MAX &&
+		     !list_empty(&cells->woken); n++) {
+			watcher = list_first_entry(&cells->woken,
 						   struct slabshm_watcher,
 						   link);
 			if (watcher->task) {
@@ -248,20 +259,15 @@ void slabshm_watch_notify(struct slabshm_slab *slab, struct list_head *woken)
 			}
 			list_move_tail(&watcher->link,
 				       &watcher->client->watches.pending);
-			if (n && client[n - 1] == watcher->client)
-				continue;
-			client[n] = watcher->client;
-			kref_get(&client[n++]->ref);
+			kref_get(&watcher->client->ref);
+			/* If it is queued, that holds the client, too */
+			if (!queue_work(slabshm_end_wq,
+					&watcher->client->watches.wake))
+				kref_put(&watcher->client->ref, client_held);
 		}
-		more = !list_empty(woken);
 		spin_unlock(&cells->lock);
-		/* Without the lock: a client may have any number of pollers */
-		for (i = 0; i < n; i++) {
-			client_wake(client[i]);
-			slabshm_client_put(client[i]);
-		}
 		cond_resched();
-	} while (more);
+	}
 }
 
 /*
@@ -593,6 +599,8 @@ static int events_some(struct slabshm_client *client,
 	unsigned int i = 0;
 	int err = 0;
 
+	/* What a publisher that is held up has not told yet */
+	slabshm_watch_notify(client->slab);
 	if (mutex_lock_killable(&watches->lock))
 		return -EINTR;
 	do {

@@ -4,15 +4,17 @@
  *
  * A watcher stands in the queue of a cell, and a commit of that cell takes it out
  * (all of them at once, in constant time).  After the commit, the publisher wakes
- * those whose thread sleeps in WAIT, and gives the others to their clients, which
- * poll(2) shows.  So a publish that nobody waits for looks at one list head for
- * each cell; and a watcher that has something to tell is in no queue any more, and
- * costs the following publishes nothing.
+ * those whose thread sleeps in WAIT, and gives the others to their clients, whose
+ * pollers a work item wakes: there may be any number of these, and they shall not
+ * hold up a publisher.  What a publisher that is held up has left, the next one
+ * does.  A publish that nobody waits for looks at one list head for each cell; and
+ * a watcher that has something to tell is in no queue any more, and costs the
+ * following publishes nothing.
  *
  * A client's watcher goes round, and is always in one of these lists:
  *
  *	slabshm_queue.watchers, slabshm_cells.watch_all: nothing to tell
- *	a list of a publisher's:	a commit has taken it out
+ *	slabshm_cells.woken:		a commit has taken it out
  *	slabshm_watches.pending:	there is an event
  *	slabshm_watches.taken:		EVENTS is copying that event out
  *
@@ -29,6 +31,7 @@
 #include <linux/slabshm.h>
 #include <linux/types.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 
 struct eventfd_ctx;
 struct slabshm_client;
@@ -78,6 +81,7 @@ struct slabshm_watcher {
  * @pending: slabshm_watcher.link, with something to tell
  * @taken: slabshm_watcher.link, while EVENTS copies out what they tell
  * @wait: poll(2), and EVENTS
+ * @wake: wakes those, and signals @eventfd; holds the client while it is queued
  * @ended: who sleeps in WAIT, to be woken when the client ends
  * @eventfd: to be signalled, too; or NULL. Replaced under @lock, used under RCU
  *
@@ -90,6 +94,7 @@ struct slabshm_watches {
 	struct list_head pending;
 	struct list_head taken;
 	wait_queue_head_t wait;
+	struct work_struct wake;
 	wait_queue_head_t ended;
 	struct eventfd_ctx __rcu *eventfd;
 };
@@ -110,6 +115,6 @@ int slabshm_watch_events(struct slabshm_client *client,
 			 void *ctx);
 int slabshm_watch_eventfd(struct slabshm_client *client, int fd);
 bool slabshm_watch_pending(struct slabshm_client *client);
-void slabshm_watch_notify(struct slabshm_slab *slab, struct list_head *woken);
+void slabshm_watch_notify(struct slabshm_slab *slab);
 
 #endif /* _SLABSHM_WATCH_H */

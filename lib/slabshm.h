@@ -700,7 +700,8 @@ inline int64_t slabshm_length(const struct slabshm *s,
  * @ref: the cell
  * @timeout: milliseconds to wait at most; 0: not at all; -1: as long as it takes
  *
- * Who has waited longest gets the lock first.
+ * Who has waited longest gets the lock first; a signal whose handler was installed
+ * with SA_RESTART sends the thread to the end of the queue.
  *
  * Return: 0; -EOWNERDEAD the lock is held, but its last holder died: what it
  * protects may be half done, and if it is set right release the lock with

@@ -18,7 +18,8 @@
  * is zero (-E2BIG otherwise); a newer kernel fills up a shorter one with
  * zeros.  Unknown flags and non-zero reserved fields are -EINVAL.
  *
- * Errors.  A call that fails has changed nothing.  Meanings that all calls
+ * Errors.  A call that fails has changed nothing (but with EOWNERDEAD, LOCK has
+ * locked).  Meanings that all calls
  * share (each call lists its own below):
  *
  *  EFAULT	an argument cannot be read or written
@@ -702,7 +703,7 @@ struct slabshm_lock_cell {
  * The cells are locked in the order of their indices, whatever their order in the
  * call, so calls that lock several do not block each other for ever.  A thread
  * that locks further cells while it holds some has to see to that itself.  Each
- * lock goes to who has waited for it longest.
+ * lock goes to who has waited for it longest, without a signal in between.
  *
  * Errors: EOWNERDEAD the locks are held, and @flags of the cells says whose
  * holder died; EDEADLK the thread holds one of them already; EBUSY TRY, and
@@ -867,8 +868,9 @@ struct slabshm_events {
  *	was given before
  * @flags: 0
  *
- * It is signalled each time that a watch has something to tell, and once now if
- * one has already.  Take events until there is none before waiting for it again.
+ * It is signalled when a watch has something to tell, soon after the publish, and
+ * once for several that come at a time; and now, if one has already.  Take events
+ * until there is none before waiting for it again.
  *
  * Errors: EBADF, EINVAL @fd is no eventfd; ENXIO, ENOTCONN, EIO.
  */
