@@ -260,10 +260,19 @@ static unsigned long data_free_pages(struct slabshm_slab *slab)
 	return (slab->size - min(bytes, slab->size)) >> PAGE_SHIFT;
 }
 
+/* Pages that it may grow by. */
+static unsigned long data_growth(struct slabshm_slab *slab)
+{
+	lockdep_assert_held(&slab->grow_lock);
+
+	return (slab->max_size - slab->size) >> PAGE_SHIFT;
+}
+
 /**
  * slabshm_data_make_room() - more free space, for an allocation that found none
  * @slab: whose
  * @need: pages in a row that it looked for
+ * @all: pages of all blocks that it asks for, which may be many
  * @room: slab->room as it was before the allocation was tried
  * @may_grow: whether the slab may become larger
  *
@@ -276,7 +285,8 @@ static unsigned long data_free_pages(struct slabshm_slab *slab)
  * -EFBIG, -EINTR: do not.
  */
 int slabshm_data_make_room(struct slabshm_slab *slab, unsigned long need,
-			   unsigned long room, bool may_grow)
+			   unsigned long all, unsigned long room,
+			   bool may_grow)
 {
 	int err = 0;
 
@@ -299,6 +309,15 @@ int slabshm_data_make_room(struct slabshm_slab *slab, unsigned long need,
 		/* Small blocks do with what there is */
 		if (need <= SMALL_PAGES)
 			least = min(least, slab->max_size);
+		/*
+		 * There is room for the one that found none, as those before it
+		 * were undone: so it is the others' that lacks, or what is lost
+		 * between them.  Page 0 counts as free, and is no block's.
+		 */
+		if (least == slab->size &&
+		    data_free_pages(slab) - 1 + data_growth(slab) >= all)
+			least += (u64)min(all > tail ? all - tail : need,
+					  data_growth(slab)) << PAGE_SHIFT;
 		/* Not in vain: only if the end then has room enough */
 		if (least > slab->size && least <= slab->max_size) {
 			err = data_grow(slab, min(round_up(least, STEP),

@@ -258,7 +258,8 @@ static int alloc_make_room(struct call *call, const struct slabshm_alloc *alloc,
 		--*tries;
 		return 0;
 	}
-	err = slabshm_data_make_room(slab, need, room, may_grow);
+	err = slabshm_data_make_room(slab, need, DIV_ROUND_UP(bytes, PAGE_SIZE),
+				     room, may_grow);
 	if (!err || err == -EINTR || need > slab->max_size >> PAGE_SHIFT)
 		return err;
 	/*

@@ -208,6 +208,43 @@ TEST_F(blocks, alloc_grows_in_vain)
 	EXPECT_EQ(st.backed, st.live + st.free);
 }
 
+/* Many at once, for which there is room only when the slab has grown a lot. */
+TEST_F(blocks, alloc_of_many_grows)
+{
+	static const __u64 sizes[] = { 64, 5000, 16 * KIB, 64 * KIB, 512 * KIB };
+	struct slabshm_block blocks[64];
+	struct slabshm_stat st;
+	struct client c;
+	unsigned int i, k;
+
+	for (i = 0; i < ARRAY_LEN(sizes); i++) {
+		for (k = 0; k < 64; k++)
+			blocks[k].size = sizes[i];
+		ASSERT_EQ(0, client_open(&c, unique_name(),
+					 SLABSHM_ATTACH_CREATE, 64 * MIB,
+					 64 * KIB));
+		EXPECT_EQ(0, alloc_blocks(&c, blocks, 64, 4096, 0))
+			TH_LOG("size %llu", sizes[i]);
+		client_close(&c);
+	}
+
+	/* All there is but the first page; and one byte more, which is too much */
+	for (k = 0; k < 64; k++)
+		blocks[k].size = 64 * KIB;
+	ASSERT_EQ(0, client_open(&c, unique_name(), SLABSHM_ATTACH_CREATE,
+				 4 * MIB + PAGE, 64 * KIB));
+	EXPECT_EQ(0, alloc_blocks(&c, blocks, 64, 0, 0));
+	client_close(&c);
+	ASSERT_EQ(0, client_open(&c, unique_name(), SLABSHM_ATTACH_CREATE,
+				 4 * MIB, 64 * KIB));
+	EXPECT_EQ(-ENOSPC, alloc_blocks(&c, blocks, 64, 0, 0));
+	ASSERT_EQ(0, get_stat(&c, &st));
+	EXPECT_EQ(0, st.live);
+	/* It was plain that this cannot be, so no memory was taken for it */
+	EXPECT_GT(4 * MIB, st.size);
+	client_close(&c);
+}
+
 TEST_F(blocks, free_refusals)
 {
 	struct heap *h = &self->heap;
