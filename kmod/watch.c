@@ -189,7 +189,9 @@ static void watches_wake(struct work_struct *work)
 						     struct slabshm_client,
 						     watches.wake);
 
-	client_wake(client);
+	/* The events may have been taken meanwhile */
+	if (slabshm_watch_pending(client))
+		client_wake(client);
 	slabshm_client_put(client);
 }
 

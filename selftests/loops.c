@@ -325,7 +325,8 @@ TEST_F(loops, io_uring_poll)
 	while (!was_told(self->told, self->publisher.last)) {
 		ASSERT_EQ(1, ring_poll(&ring, self->c.fd, false));
 		ASSERT_EQ(POLLIN, ring_result(&ring, &more) & ~POLLRDNORM);
-		ASSERT_LT(0, drain(&self->c, self->told));
+		/* None, if the round before has taken what this was about */
+		ASSERT_LE(0, drain(&self->c, self->told));
 	}
 	EXPECT_TRUE(join(&self->publisher));
 	EXPECT_TRUE(all_told(&self->c, self->cell, self->told));
