@@ -15,7 +15,7 @@
  * How much the kernel's memory may grow: KASAN keeps what was freed.  Something
  * kept for each change would be more, but on a slow kernel.
  */
-#define FLAT	(8 * MIB)
+#define FLAT	(8LL << 20)
 
 /**
  * struct consumer - what the parent and the consumer share
