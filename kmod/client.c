@@ -358,13 +358,17 @@ void slabshm_client_unmap(struct slabshm_client *client)
 }
 
 /**
- * slabshm_thread_dead() - has a thread ended?
- * @pid: its number
+ * slabshm_thread_dead() - has a client's thread ended?
+ * @client: the client
+ * @pid: number of the thread
+ *
+ * One that has left the client's address space, too, is a thread of it no more: a
+ * child by vfork() that has called exec().
  *
  * Context: any.
  * Return: whether it has, or is about to and runs no user code any more.
  */
-bool slabshm_thread_dead(struct pid *pid)
+bool slabshm_thread_dead(const struct slabshm_client *client, struct pid *pid)
 {
 	struct task_struct *task;
 	bool dead;
@@ -372,7 +376,8 @@ bool slabshm_thread_dead(struct pid *pid)
 	rcu_read_lock();
 	task = pid_task(pid, PIDTYPE_PID);
 	dead = !task || READ_ONCE(task->exit_state) ||
-	       READ_ONCE(task->flags) & PF_EXITING;
+	       READ_ONCE(task->flags) & PF_EXITING ||
+	       READ_ONCE(task->mm) != client->mm;
 	rcu_read_unlock();
 	return dead;
 }

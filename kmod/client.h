@@ -100,7 +100,7 @@ int slabshm_client_map_first(struct slabshm_client *client);
 void slabshm_client_map(struct slabshm_client *client);
 void slabshm_client_unmap(struct slabshm_client *client);
 
-bool slabshm_thread_dead(struct pid *pid);
+bool slabshm_thread_dead(const struct slabshm_client *client, struct pid *pid);
 
 unsigned int slabshm_client_list(struct slabshm_slab *slab, u64 *cursor,
 				 struct slabshm_client_entry *entry,

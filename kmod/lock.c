@@ -67,7 +67,8 @@ static void queue_reap(struct slabshm_slab *slab, struct slabshm_queue *queue)
 
 	lockdep_assert_held(&slab->cells.lock);
 
-	if (!holder || holder->task || !slabshm_thread_dead(holder->pid))
+	if (!holder || holder->task ||
+	    !slabshm_thread_dead(holder->client, holder->pid))
 		return;
 	queue->inconsistent = true;
 	trace_slabshm_lock_dead(slab, holder->cell, holder->client);
@@ -483,7 +484,8 @@ unsigned int slabshm_lock_list(struct slabshm_slab *slab, u64 *cursor,
 			      div_u64(now - locker->since, NSEC_PER_MSEC) : 0;
 		if (!list_empty(&locker->held)) {
 			entry[i].flags |= SLABSHM_LOCKER_HOLDS;
-			if (slabshm_thread_dead(locker->pid))
+			if (slabshm_thread_dead(locker->client,
+						locker->pid))
 				entry[i].flags |= SLABSHM_LOCKER_DEAD;
 		}
 		if (locker->queue->inconsistent)

@@ -60,7 +60,7 @@ void slabshm_readers_destroy(struct slabshm_slab *slab)
 /* Has the thread that registered ended? */
 static bool reader_dead(const struct slabshm_reader *reader)
 {
-	return slabshm_thread_dead(reader->pid);
+	return slabshm_thread_dead(reader->client, reader->pid);
 }
 
 static void reader_free(struct slabshm_reader *reader)

@@ -832,6 +832,27 @@ TEST_F(lock, a_forked_child)
 }
 
 /*
+ * A child by vfork() is a thread of its parent's client, until it calls exec(): then
+ * it has died, though it lives.
+ */
+TEST_F(lock, a_vforked_child)
+{
+	struct board *b = self->b;
+	pid_t pid = vfork();
+
+	if (!pid) {
+		if (!lock_one(&b->c, &b->a, 0))
+			execl("/bin/sleep", "sleep", "1000", NULL);
+		_exit(1);
+	}
+	ASSERT_LT(0, pid);
+	EXPECT_EQ(-EOWNERDEAD, lock_one(&b->other, &b->a, SOON_MS));
+	EXPECT_EQ(0, kill(pid, 0));
+	kill(pid, SIGKILL);
+	EXPECT_EQ(-SIGKILL, end_child(pid));
+}
+
+/*
  * ---------------- Those who wait ----------------
  */
 
