@@ -1098,6 +1098,9 @@ static __poll_t slabshm_poll(struct file *file, poll_table *table)
 	struct slabshm_client *client = file->private_data;
 
 	poll_wait(file, &client->watches.wait, table);
+	/* Its end wakes who polls; then EVENTS is -ENXIO */
+	if (READ_ONCE(client->ended))
+		return EPOLLHUP;
 	return slabshm_watch_pending(client) ? EPOLLIN | EPOLLRDNORM : 0;
 }
 

@@ -818,7 +818,8 @@ int slabshm_wait_any(struct slabshm *s, struct slabshm_wait_cell *cells,
  *
  * poll(2) and its like then give POLLIN for slabshm_fd() while there are events for
  * slabshm_events().  A watch is the handle's, not the thread's; it ends with the
- * handle, by slabshm_unwatch(), or after the event that its cell was removed.
+ * handle (POLLHUP for copies of its descriptor), by slabshm_unwatch(), or after the
+ * event that its cell was removed.
  *
  * Return: the cell's version now, or the clock; -EEXIST it is watched already,
  * -EDQUOT too many watches, -EIDRM, -EINVAL, -ENOMEM.
