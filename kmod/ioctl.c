@@ -749,12 +749,16 @@ static int call_reader_check(struct call *call, void *arg)
 	return slabshm_reader_check(call->client, check->slot, check->lo);
 }
 
+/* What a cell's flags may say, in a call that does not ask for it, too */
+#define LOCK_CELL_FLAGS	(SLABSHM_LOCKED_OWNERDEAD | SLABSHM_UNLOCK_CONSISTENT)
+
 static int call_lock(struct call *call, void *arg)
 {
 	struct slabshm_lock_cell cells[SLABSHM_BATCH_MAX];
 	struct slabshm_lock *lock = arg;
 	void __user *user = u64_to_user_ptr(lock->cells);
 	size_t size = lock->count * sizeof(*cells);
+	bool tell = false;
 	unsigned int i;
 	u32 unused;
 	int err;
@@ -767,22 +771,22 @@ static int call_lock(struct call *call, void *arg)
 		return -EFAULT;
 	lock->failed = U32_MAX;
 	for (i = 0; i < lock->count; i++) {
-		if (cells[i].flags) {
+		if (cells[i].flags & ~LOCK_CELL_FLAGS) {
 			lock->failed = i;
 			call_return(call, lock);
 			return -EINVAL;
 		}
+		tell |= cells[i].flags;
 	}
 	err = slabshm_lock_cells(call->client, cells, lock->count,
 				 lock->flags & SLABSHM_LOCK_TRY,
 				 lock->deadline, &lock->failed);
-	if (!err)
-		return 0;	/* no flag was set */
-	if (err != -EOWNERDEAD) {
+	if (err && err != -EOWNERDEAD) {
 		call_return(call, lock);
 		return err;
 	}
-	if (!copy_to_user(user, cells, size))
+	/* Mostly no flag was set, and none is */
+	if ((!err && !tell) || !copy_to_user(user, cells, size))
 		return err;
 	/* As it was: nobody has said that it is consistent */
 	for (i = 0; i < lock->count; i++) {
@@ -811,7 +815,7 @@ static int call_unlock(struct call *call, void *arg)
 			   unlock->count * sizeof(*cells)))
 		return -EFAULT;
 	for (i = 0; i < unlock->count && !err; i++) {
-		if (cells[i].flags & ~SLABSHM_UNLOCK_CONSISTENT) {
+		if (cells[i].flags & ~LOCK_CELL_FLAGS) {
 			unlock->failed = i;
 			err = -EINVAL;
 		}
@@ -840,7 +844,7 @@ static int call_wait(struct call *call, void *arg)
 		return -EFAULT;
 	wait->failed = U32_MAX;
 	for (i = 0; i < wait->count && !err; i++) {
-		if (cells[i].flags) {
+		if (cells[i].flags & ~SLABSHM_WAIT_CHANGED) {
 			wait->failed = i;
 			err = -EINVAL;
 		}

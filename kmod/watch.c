@@ -67,14 +67,18 @@ static int wait_look(struct slabshm_cells *cells, struct slabshm_wait_cell *cell
 			*failed = i;
 			return -EIDRM;
 		}
-		cell[i].flags = version != cell[i].version;
-		changed += cell[i].flags;
+		changed += version != cell[i].version;
 	}
 	if (!changed)
 		return 0;
-	for (i = 0; i < n; i++)
-		cell[i].version = slabshm_cell_version(cells, cell[i].cell,
-						       cell[i].generation);
+	for (i = 0; i < n; i++) {
+		u64 version = slabshm_cell_version(cells, cell[i].cell,
+						   cell[i].generation);
+
+		cell[i].flags = version != cell[i].version ?
+				SLABSHM_WAIT_CHANGED : 0;
+		cell[i].version = version;
+	}
 	return changed;
 }
 

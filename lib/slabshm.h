@@ -737,8 +737,8 @@ int slabshm_unlock_consistent(struct slabshm *s, const struct slabshm_ref *ref);
 /**
  * slabshm_lock_batch() - lock several cells, all or none
  * @s: the handle
- * @cells: the cells, each once, flags 0; with -EOWNERDEAD,
- *	SLABSHM_LOCKED_OWNERDEAD in those whose holder died
+ * @cells: the cells, each once; out: flags is SLABSHM_LOCKED_OWNERDEAD for those
+ *	whose holder died, else 0
  * @n: 1 to SLABSHM_BATCH_MAX
  * @timeout: as slabshm_lock(), for all of them together
  * @failed: if not NULL, on error: index of the refused cell, or UINT_MAX
@@ -754,7 +754,7 @@ int slabshm_lock_batch(struct slabshm *s, struct slabshm_lock_cell *cells,
 /**
  * slabshm_unlock_batch() - release several locks, all or none
  * @s: the handle
- * @cells: the cells, each once; flags 0 or SLABSHM_UNLOCK_CONSISTENT
+ * @cells: the cells, each once; SLABSHM_UNLOCK_CONSISTENT may be in their flags
  * @n: 1 to SLABSHM_BATCH_MAX
  * @failed: if not NULL, on error: index of the refused cell
  *
@@ -798,8 +798,8 @@ int64_t slabshm_wait(struct slabshm *s, const struct slabshm_ref *ref,
 /**
  * slabshm_wait_any() - sleep until one of several cells has another version
  * @s: the handle
- * @cells: the cells, flags 0, and the versions that are known; out: flags is 1 for
- *	those that have changed, and the newest versions
+ * @cells: the cells, and the versions that are known; out: the newest versions,
+ *	and flags is SLABSHM_WAIT_CHANGED for those that have changed, else 0
  * @n: 1 to SLABSHM_BATCH_MAX
  * @timeout: as slabshm_wait()
  * @failed: if not NULL, on error: index of the refused cell, or UINT_MAX

@@ -53,8 +53,8 @@ TEST_F(locks, lock_refusals)
 {
 	struct heap *h = &self->heap;
 	struct lock_case cases[] = {
-		{ EINVAL, 0, 1, { ITEM(CELL, .flags = 1) } },
-		{ EINVAL, 0, 1, { ITEM(CELL, .flags = 2) } },
+		{ EINVAL, 0, 1, { ITEM(CELL, .flags = 4) } },
+		{ EINVAL, 0, 1, { ITEM(CELL, .flags = 7) } },
 		{ EINVAL, 1, 2, { ITEM(CELL), ITEM(EMPTY, .flags = 1U << 31) } },
 		{ EINVAL, 1, 2, { ITEM(EMPTY), ITEM(EMPTY) } },
 		{ EINVAL, 2, 3, { ITEM(EMPTY), ITEM(CELL), ITEM(EMPTY) } },
@@ -130,8 +130,8 @@ TEST_F(locks, unlock_refusals)
 {
 	struct heap *h = &self->heap;
 	struct lock_case cases[] = {
-		{ EINVAL, 0, 1, { ITEM(CELL, .flags = 1) } },
 		{ EINVAL, 0, 1, { ITEM(CELL, .flags = 4) } },
+		{ EINVAL, 0, 1, { ITEM(CELL, .flags = 7) } },
 		{ EINVAL, 1, 2, { ITEM(CELL), ITEM(CELL, .flags = 1U << 31) } },
 		{ EINVAL, 1, 2, { ITEM(CELL), ITEM(CELL) } },
 		{ EINVAL, 0, 1, { { .cell = 3, .generation = 1 } } },
@@ -327,6 +327,32 @@ TEST_F(locks, untold)
 	EXPECT_EQ(0, call(h->c.fd, SLABSHM_IOC_LOCK, &arg));
 	EXPECT_EQ(0, unlock_cells(&h->c, item, 2, NULL));
 	protect(h, PROT_READ | PROT_WRITE);
+}
+
+/* What one call has left in an array is no concern of the next one. */
+TEST_F(locks, one_array)
+{
+	struct heap *h = &self->heap;
+	struct slabshm_lock_cell items[2] = { ITEM(CELL), ITEM(EMPTY) };
+
+	set_handles(h, items, 2);
+	ASSERT_EQ(0, leave_dead(h, &h->cell));
+	EXPECT_EQ(-EOWNERDEAD, lock_cells(&h->c, items, 2, 0, 0, NULL));
+	EXPECT_EQ(SLABSHM_LOCKED_OWNERDEAD, items[0].flags);
+	EXPECT_EQ(0, items[1].flags);
+	/* Nobody has said that it is consistent */
+	EXPECT_EQ(0, unlock_cells(&h->c, items, 2, NULL));
+	items[1].flags = SLABSHM_LOCKED_OWNERDEAD;
+	EXPECT_EQ(-EOWNERDEAD, lock_cells(&h->c, items, 2, 0, 0, NULL));
+	EXPECT_EQ(SLABSHM_LOCKED_OWNERDEAD, items[0].flags);
+	EXPECT_EQ(0, items[1].flags);
+	items[0].flags |= SLABSHM_UNLOCK_CONSISTENT;
+	EXPECT_EQ(0, unlock_cells(&h->c, items, 2, NULL));
+	/* It is: neither bit stays */
+	items[1].flags = SLABSHM_UNLOCK_CONSISTENT;
+	EXPECT_EQ(0, lock_cells(&h->c, items, 2, 0, 0, NULL));
+	EXPECT_EQ(0, items[0].flags | items[1].flags);
+	EXPECT_EQ(0, unlock_cells(&h->c, items, 2, NULL));
 }
 
 /* The index of the refused cell is told as well as can be. */

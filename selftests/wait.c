@@ -83,6 +83,14 @@ TEST_F(wait, version_differs_already)
 	EXPECT_EQ(0, cells[1].flags);
 	EXPECT_EQ(version, cells[0].version);
 	EXPECT_EQ(version, cells[1].version);
+
+	/* What was told serves for the next call */
+	EXPECT_EQ(-ETIMEDOUT, wait_cells(&self->c, cells, 2, 0, NULL));
+	EXPECT_EQ(1, cells[0].flags);
+	cells[1].version = 0;
+	EXPECT_EQ(0, wait_cells(&self->c, cells, 2, NEVER, NULL));
+	EXPECT_EQ(0, cells[0].flags);
+	EXPECT_EQ(1, cells[1].flags);
 }
 
 TEST_F(wait, deadline)
@@ -128,7 +136,7 @@ TEST_F(wait, refused)
 	cells[19].cell = NO_ITEM;
 	EXPECT_EQ(-EINVAL, wait_cells(&self->c, cells, CELLS, NEVER, &failed));
 	EXPECT_EQ(19, failed);
-	cells[18].flags = 1;
+	cells[18].flags = 2;
 	EXPECT_EQ(-EINVAL, wait_cells(&self->c, cells, CELLS, NEVER, &failed));
 	EXPECT_EQ(18, failed);
 	cells[17].generation++;
@@ -616,8 +624,6 @@ static int follow(void *arg)
 	while (cells[0].version != me->last) {
 		__u64 was = cells[0].version;
 
-		for (i = 0; i < me->n; i++)
-			cells[i].flags = 0;
 		CHECK(!wait_cells(&c, cells, me->n, deadline_in(PATIENCE),
 				  NULL));
 		CHECK(cells[0].version >= was);
@@ -681,8 +687,6 @@ static void *leave(void *arg)
 	for (i = 0; i < ARRAY_LEN(cells); i++)
 		cells[i] = wait_cell(&me->cell[i], 1);
 	while (!__atomic_load_n(me->over, __ATOMIC_RELAXED)) {
-		for (i = 0; i < ARRAY_LEN(cells); i++)
-			cells[i].flags = 0;
 		err = wait_cells(me->c, cells, ARRAY_LEN(cells),
 				 deadline_in(0) + 20000, NULL);
 		me->woken += !err;

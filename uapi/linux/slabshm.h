@@ -678,9 +678,12 @@ struct slabshm_reader_check {
 /**
  * struct slabshm_lock_cell - one cell to lock or to unlock
  * @cell: the handle's index
- * @flags: LOCK: in: 0; out: %SLABSHM_LOCKED_OWNERDEAD or 0.
- *	UNLOCK: %SLABSHM_UNLOCK_CONSISTENT or 0
+ * @flags: LOCK: out: %SLABSHM_LOCKED_OWNERDEAD or 0.
+ *	UNLOCK: in: %SLABSHM_UNLOCK_CONSISTENT or 0
  * @generation: the handle's generation
+ *
+ * Each call ignores the other's flag, so that an array serves for both, again and
+ * again.
  */
 struct slabshm_lock_cell {
 	__u32 cell;
@@ -751,10 +754,12 @@ struct slabshm_unlock {
  * never lost.
  */
 
+#define SLABSHM_WAIT_CHANGED	(1U << 0)  /* out: it has another version */
+
 /**
  * struct slabshm_wait_cell - one cell to wait for
  * @cell: the handle's index
- * @flags: in: 0; out: 1 if it has changed, else 0
+ * @flags: out: %SLABSHM_WAIT_CHANGED or 0, either of which may be there before
  * @generation: the handle's generation
  * @version: in: the version that is known; out: the newest
  */
