@@ -726,4 +726,162 @@ TEST_F_TIMEOUT(wait, leavers, 240)
 	}
 }
 
+/*
+ * ---------------- A publisher that is held up ----------------
+ *
+ * On one processor, one of the lowest priority changes all cells, for whom many
+ * watchers have to be told, and a hog that does not let it run most of the time.
+ * On the other one, a healthy publisher, and who waits for it.
+ */
+
+#define HERD	4
+
+struct held_up {
+	int fd;
+	const struct slabshm_cell_open *cell;
+	unsigned int published;	/* by the healthy one */
+	unsigned int waits;
+	unsigned int missed;	/* of these, in one WAIT, at most */
+	bool over;
+};
+
+static bool over(const struct held_up *h)
+{
+	return __atomic_load_n(&h->over, __ATOMIC_RELAXED);
+}
+
+static int with_policy(int policy, int cpu)
+{
+	struct sched_param param = {
+		.sched_priority = policy == SCHED_FIFO,
+	};
+
+	on_cpu(cpu);
+	return sched_setscheduler(0, policy, &param);
+}
+
+static int change_slowly(void *arg)
+{
+	struct slabshm_publish_cell item[CELLS];
+	struct held_up *h = arg;
+	struct client c;
+	unsigned int i;
+
+	memset(item, 0, sizeof(item));
+	for (i = 0; i < CELLS; i++) {
+		item[i].cell = h->cell[i].cell;
+		item[i].generation = h->cell[i].generation;
+	}
+	CHECK(!client_open_fd(&c, h->fd, 0));
+	CHECK(!with_policy(SCHED_IDLE, 0));
+	while (!over(h))
+		CHECK(!publish(&c, item, CELLS, NULL, 0, NULL, NULL));
+	return 0;
+}
+
+static int hog(void *arg)
+{
+	struct held_up *h = arg;
+	long long until;
+
+	CHECK(!with_policy(SCHED_FIFO, 0));
+	while (!over(h)) {
+		usleep(1500);
+		for (until = now_ms() + 20; now_ms() < until; )
+			;
+	}
+	return 0;
+}
+
+/* Who is to be told, before the one that waits. */
+static int be_told(void *arg)
+{
+	struct slabshm_event event[CELLS];
+	struct held_up *h = arg;
+	struct client c[HERD];
+	unsigned int i, k;
+	int n;
+
+	for (i = 0; i < HERD; i++) {
+		CHECK(!client_open_fd(&c[i], h->fd, 0));
+		for (k = 0; k < CELLS; k++)
+			CHECK(!watch(&c[i], &h->cell[k], 0, NULL));
+	}
+	on_cpu(1);
+	while (!over(h)) {
+		for (i = 0; i < HERD; i++) {
+			n = events(&c[i], event, CELLS, 0);
+			CHECK(n > 0 || n == -ETIMEDOUT);
+		}
+		usleep(1000);
+	}
+	return 0;
+}
+
+static int change_soundly(void *arg)
+{
+	struct held_up *h = arg;
+	struct client c;
+
+	CHECK(!client_open_fd(&c, h->fd, 0));
+	on_cpu(1);
+	while (!over(h)) {
+		usleep(1000);
+		CHECK(change(&c, &h->cell[CELLS - 1]) > 0);
+		__atomic_add_fetch(&h->published, 1, __ATOMIC_RELAXED);
+	}
+	return 0;
+}
+
+static int wait_soundly(void *arg)
+{
+	struct held_up *h = arg;
+	unsigned int before, n;
+	__u64 version = 0;
+	struct client c;
+
+	CHECK(!client_open_fd(&c, h->fd, 0));
+	CHECK(!with_policy(SCHED_FIFO, 1));
+	while (!over(h)) {
+		before = __atomic_load_n(&h->published, __ATOMIC_RELAXED);
+		CHECK(!wait_one(&c, &h->cell[CELLS - 1], &version,
+				deadline_in(PATIENCE)));
+		n = __atomic_load_n(&h->published, __ATOMIC_RELAXED) - before;
+		if (n > h->missed)
+			h->missed = n;
+		h->waits++;
+	}
+	return 0;
+}
+
+TEST_F_TIMEOUT(wait, held_up_publisher, 240)
+{
+	int (*const fn[])(void *arg) = {
+		be_told, wait_soundly, change_slowly, hog, change_soundly,
+	};
+	struct held_up *h = shared_memory(sizeof(*h));
+	pid_t pid[ARRAY_LEN(fn)];
+	unsigned int i;
+
+	h->fd = self->c.fd;
+	h->cell = self->cell;
+	for (i = 0; i < ARRAY_LEN(fn); i++) {
+		pid[i] = start_child(fn[i], h);
+		ASSERT_LT(0, pid[i]);
+	}
+	sleep_ms(long_run() ? 60000 : 3000);
+	__atomic_store_n(&h->over, true, __ATOMIC_RELAXED);
+	for (i = ARRAY_LEN(fn); i--; ) {
+		/* The one that waits looks when it was told once more */
+		EXPECT_LT(0, change(&self->c, &self->cell[CELLS - 1]));
+		EXPECT_EQ(0, end_child(pid[i]))
+			TH_LOG("child %u", i);
+	}
+	TH_LOG("%u publishes, %u waits, at most %u in one", h->published,
+	       h->waits, h->missed);
+	EXPECT_LT(100, h->published);
+	EXPECT_LT(100, h->waits);
+	EXPECT_GT(8, h->missed);
+}
+
 TEST_HARNESS_MAIN
