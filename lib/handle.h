@@ -44,5 +44,6 @@ void thread_has_locks(const struct slabshm *s);
 uint64_t deadline(int timeout);
 void caches_open(struct handle *h, bool rdonly);
 void caches_close(struct handle *h);
+bool caches_relieve(const struct slabshm *s, int ret);
 
 #endif /* SLABSHM_HANDLE_H */

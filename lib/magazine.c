@@ -388,6 +388,8 @@ int slabshm_alloc_batch(struct slabshm *s, struct slabshm_block *blocks,
 	struct cache *c = cache_find(s);
 	int ret;
 
+	if (c && under_pressure(c, s))
+		cache_drain(c);
 	/* Before others are asked for space, what this thread keeps goes */
 	if (c && c->budget < ((struct handle *)s)->stock_limit) {
 		ret = alloc_call(s, blocks, n, align,
@@ -397,6 +399,21 @@ int slabshm_alloc_batch(struct slabshm *s, struct slabshm_block *blocks,
 		cache_drain(c);
 	}
 	return alloc_call(s, blocks, n, align, flags);
+}
+
+/*
+ * A call that takes blocks past the cache has given @ret: is it worth trying again,
+ * as this thread's cache had some?  Or before the call, with 0: others may want them.
+ */
+bool caches_relieve(const struct slabshm *s, int ret)
+{
+	struct cache *c = cache_find(s);
+
+	if (!c || (!lacks_space(ret) && !under_pressure(c, s)) ||
+	    c->budget == ((const struct handle *)s)->stock_limit)
+		return false;
+	cache_drain(c);
+	return lacks_space(ret);
 }
 
 static int64_t alloc_one(struct slabshm *s, size_t size, size_t align,

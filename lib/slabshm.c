@@ -556,7 +556,10 @@ int64_t slabshm_update(struct slabshm *s, const struct slabshm_ref *ref,
 
 	if (!*offset)
 		return -EINVAL;
+	caches_relieve(s, 0);
 	ret = call(slabshm_fd(s), SLABSHM_IOC_PUBLISH, &arg);
+	if (caches_relieve(s, ret))
+		ret = call(slabshm_fd(s), SLABSHM_IOC_PUBLISH, &arg);
 	if (ret)
 		return ret;
 	*offset = fresh.offset;
