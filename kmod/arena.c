@@ -679,6 +679,26 @@ static __always_inline int small_alloc(struct slabshm_arena *arena,
 	return 0;
 }
 
+/* So many free extents are looked at for one that is aligned as it should be */
+#define ALIGN_TRIES	64
+
+static struct slabshm_extent *space_fit_aligned(struct slabshm_arena *arena,
+						unsigned long npages,
+						unsigned long align)
+{
+	struct slabshm_extent *extent = space_fit(arena, npages);
+	unsigned int i;
+
+	for (i = 0; extent && i < ALIGN_TRIES; i++) {
+		if (ALIGN(extent->page, align) + npages <=
+		    extent->page + extent->npages)
+			return extent;
+		extent = rb_entry_safe(rb_next(&extent->node),
+				       struct slabshm_extent, node);
+	}
+	return extent ? extent_fit(&arena->backed, npages + align - 1) : NULL;
+}
+
 /* A large block: the best fit, without what alignment leaves on both sides */
 static noinline int large_alloc(struct slabshm_arena *arena,
 				struct slabshm_owner *owner,
@@ -689,10 +709,7 @@ static noinline int large_alloc(struct slabshm_arena *arena,
 	struct slabshm_extent *extent, *rest;
 	unsigned long head, tail;
 
-	extent = space_fit(arena, npages);
-	if (extent && ALIGN(extent->page, align) + npages >
-		      extent->page + extent->npages)
-		extent = space_fit(arena, npages + align - 1);
+	extent = space_fit_aligned(arena, npages, align);
 	if (!extent) {
 		*need = npages + align - 1;
 		return -ENOSPC;
@@ -1373,6 +1390,23 @@ bool slabshm_arena_release(struct slabshm_arena *arena,
 	} while (extent && n < SLABSHM_BATCH_MAX);
 	spin_unlock(&arena->lock);
 	return extent;
+}
+
+/**
+ * slabshm_arena_free_bytes() - how much is free and has memory behind it
+ * @arena: where
+ *
+ * Context: takes the arena's lock.
+ * Return: bytes, in one piece or not.
+ */
+u64 slabshm_arena_free_bytes(struct slabshm_arena *arena)
+{
+	u64 bytes;
+
+	spin_lock(&arena->lock);
+	bytes = ((u64)arena->backed_pages << PAGE_SHIFT) - arena->bytes;
+	spin_unlock(&arena->lock);
+	return bytes;
 }
 
 /**

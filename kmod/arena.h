@@ -171,6 +171,7 @@ int slabshm_arena_free(struct slabshm_arena *arena,
 		       unsigned int *failed);
 bool slabshm_arena_release(struct slabshm_arena *arena,
 			   struct slabshm_owner *owner);
+u64 slabshm_arena_free_bytes(struct slabshm_arena *arena);
 int slabshm_arena_find(struct slabshm_arena *arena, u64 offset,
 		       struct slabshm_block_desc *desc);
 

@@ -271,7 +271,8 @@ static unsigned long data_growth(struct slabshm_slab *slab)
 /**
  * slabshm_data_make_room() - more free space, for an allocation that found none
  * @slab: whose
- * @need: pages in a row that it looked for
+ * @need: pages in a row that it looked for, those that alignment may cost included
+ * @align: 0, or to how many bytes the block is to be aligned
  * @all: pages of all blocks that it asks for, which may be many
  * @room: slab->room as it was before the allocation was tried
  * @may_grow: whether the slab may become larger
@@ -285,13 +286,15 @@ static unsigned long data_growth(struct slabshm_slab *slab)
  * -EFBIG, -EINTR: do not.
  */
 int slabshm_data_make_room(struct slabshm_slab *slab, unsigned long need,
-			   unsigned long all, unsigned long room,
+			   u64 align, unsigned long all, unsigned long room,
 			   bool may_grow)
 {
+	unsigned long align_pages = max(1UL, DIV_ROUND_UP(align, PAGE_SIZE));
+	unsigned long npages = need - (align_pages - 1);
 	int err = 0;
 
 	/* Page 0 is no block's; small ones do with what there is */
-	if (need > SMALL_PAGES && need >= slab->max_size >> PAGE_SHIFT)
+	if (npages > SMALL_PAGES && npages >= slab->max_size >> PAGE_SHIFT)
 		return -ENOSPC;
 	if (mutex_lock_killable(&slab->grow_lock))
 		return -EINTR;
@@ -301,10 +304,12 @@ int slabshm_data_make_room(struct slabshm_slab *slab, unsigned long need,
 	if (err != -ENOSPC)
 		goto out;
 	if (may_grow) {
-		unsigned long tail = slabshm_arena_tail(&slab->arena,
-							slab->size >> PAGE_SHIFT);
-		u64 least = slab->size +
-			    ((u64)(need - min(tail, need)) << PAGE_SHIFT);
+		unsigned long end = slab->size >> PAGE_SHIFT;
+		unsigned long tail = slabshm_arena_tail(&slab->arena, end);
+		/* Its end, if it begins as early as it may in the last one */
+		u64 least = ALIGN(end - tail, align_pages) + npages;
+
+		least = max(least << PAGE_SHIFT, slab->size);
 
 		/* Small blocks do with what there is */
 		if (need <= SMALL_PAGES)

@@ -14,7 +14,7 @@ struct file *slabshm_data_create(umode_t mode);
 struct file *slabshm_data_open_ro(struct file *data);
 int slabshm_data_grow(struct slabshm_slab *slab, u64 size, bool killable_only);
 int slabshm_data_make_room(struct slabshm_slab *slab, unsigned long need,
-			   unsigned long all, unsigned long room,
+			   u64 align, unsigned long all, unsigned long room,
 			   bool may_grow);
 int slabshm_data_trim(struct slabshm_slab *slab, u64 limit, u64 *trimmed);
 int slabshm_data_set(struct slabshm_slab *slab, u64 offset, u64 length,

@@ -227,57 +227,135 @@ out:
 	return err;
 }
 
-/* Ask the clients' caches for their blocks: each looks at its next call. */
-static void alloc_press(struct slabshm_slab *slab)
+/*
+ * Ask the clients' caches for their blocks: each looks at its next call.  A client
+ * that is at its own limit may do that once a jiffy, as others pay for it.
+ */
+static void alloc_press(struct slabshm_slab *slab, bool limit)
 {
 	struct slabshm_header *header = slab->control.header;
 
-	/* The lock is for the sum alone: it says no more than "changed" */
 	spin_lock(&slab->arena.lock);
-	WRITE_ONCE(header->pressure, header->pressure + 1);
+	if (!limit || slab->pressed != jiffies) {
+		slab->pressed = jiffies;
+		/* It says no more than "changed" */
+		WRITE_ONCE(header->pressure, header->pressure + 1);
+	}
 	spin_unlock(&slab->arena.lock);
 }
 
-/* So often an allocation waits for what is retired while others take it */
+/*
+ * So often an allocation waits for what is retired while others take it; and so
+ * often, if enough is free but lies apart; and so often readers are evicted for it.
+ */
 #define RECLAIM_TRIES	16
+#define APART_TRIES	4
+#define EVICT_TRIES	4
+
+/**
+ * struct alloc_wait - an allocation that found no space
+ * @bytes: that it needs in all
+ * @room: slabshm_slab.room before the last try
+ * @freed: slabshm_reclaim.freed before the last try
+ * @first: nothing was done for it yet
+ * @tries: how often it may still wait for what is retired
+ * @evictions: how often readers may still be evicted for it
+ */
+struct alloc_wait {
+	u64 bytes;
+	unsigned long room;
+	u64 freed;
+	bool first;
+	unsigned int tries;
+	unsigned int evictions;
+};
+
+/* Wait for what is retired, if that is more than @least: did something change? */
+static bool alloc_reclaim(struct slabshm_slab *slab, struct alloc_wait *wait,
+			  u64 least)
+{
+	if (!wait->tries)
+		return false;
+	if (!slabshm_reclaim_now(slab, least) &&
+	    READ_ONCE(slab->reclaim.freed) == wait->freed)
+		return false;
+	wait->tries--;
+	/* What comes does not join what is there; or not by waiting */
+	if (slabshm_arena_free_bytes(&slab->arena) >= wait->bytes)
+		wait->tries = min(wait->tries, APART_TRIES);
+	return true;
+}
 
 /* More space for an allocation that found none: 0 to try again, or an error. */
 static int alloc_make_room(struct call *call, const struct slabshm_alloc *alloc,
-			   u64 bytes, unsigned long need, unsigned long room,
-			   u64 freed, unsigned int *tries, bool *evicted)
+			   struct alloc_wait *wait, unsigned long need)
 {
 	struct slabshm_slab *slab = call->slab;
 	bool may_grow = !slab->fixed && !(alloc->flags & SLABSHM_ALLOC_NOGROW);
-	bool first = *tries == RECLAIM_TRIES;
+	bool first = wait->first;
 	int err;
 
+	if (need == ULONG_MAX)
+		return -ENOSPC;
 	if (fatal_signal_pending(current))
 		return -EINTR;
+	if (READ_ONCE(call->client->ended))
+		return -ENXIO;
+	wait->first = false;
 	/* Rather wait a little than grow because of what is retired */
-	if (first && slabshm_reclaim_now(slab, READ_ONCE(slab->size) / 8)) {
-		--*tries;
+	if (first && alloc_reclaim(slab, wait, READ_ONCE(slab->size) / 8))
 		return 0;
-	}
-	err = slabshm_data_make_room(slab, need, DIV_ROUND_UP(bytes, PAGE_SIZE),
-				     room, may_grow);
-	if (!err || err == -EINTR || need > slab->max_size >> PAGE_SHIFT)
+	err = slabshm_data_make_room(slab, need, alloc->align,
+				     DIV_ROUND_UP(wait->bytes, PAGE_SIZE),
+				     wait->room, may_grow);
+	if (!err || err == -EINTR)
 		return err;
 	/*
 	 * Before it fails: all that is retired; again, if others were faster
 	 * and have retired as much since; then what is held.
 	 */
-	if (*tries && (slabshm_reclaim_now(slab, first ? 0 : bytes - 1) ||
-		       READ_ONCE(slab->reclaim.freed) != freed)) {
-		--*tries;
+	if (alloc_reclaim(slab, wait, first ? 0 : wait->bytes - 1))
 		return 0;
-	}
 	if (alloc->flags & SLABSHM_ALLOC_STOCK)
 		return err;
-	alloc_press(slab);
-	if (!slabshm_reclaim_evict(slab, bytes, !*evicted))
+	alloc_press(slab, false);
+	if (!wait->evictions ||
+	    !slabshm_reclaim_evict(slab, wait->bytes,
+				   wait->evictions == EVICT_TRIES))
 		return err;
-	*evicted = true;
+	wait->evictions--;
 	return 0;
+}
+
+static int alloc_rounds(struct call *call, const struct slabshm_alloc *alloc,
+			struct slabshm_request *req,
+			struct slabshm_claim *claim)
+{
+	bool stock = alloc->flags & SLABSHM_ALLOC_STOCK;
+	struct slabshm_slab *slab = call->slab;
+	struct alloc_wait wait = {
+		.first = true,
+		.tries = stock ? 1 : RECLAIM_TRIES,
+		.evictions = EVICT_TRIES,
+	};
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < alloc->count; i++)
+		wait.bytes += req[i].size;
+	do {
+		unsigned long need = 0;
+
+		wait.room = READ_ONCE(slab->room);
+		wait.freed = READ_ONCE(slab->reclaim.freed);
+		err = slabshm_arena_alloc(&slab->arena, &call->client->owner,
+					  req, alloc->count, alloc->align,
+					  claim, &need);
+		if (err != -ENOSPC)
+			break;
+		err = alloc_make_room(call, alloc, &wait, need);
+	} while (!err);
+	return err;
 }
 
 /* There is no space at once. */
@@ -286,34 +364,20 @@ static noinline int alloc_wait(struct call *call,
 			       struct slabshm_request *req,
 			       struct slabshm_claim *claim)
 {
-	struct slabshm_slab *slab = call->slab;
-	unsigned int i, tries = RECLAIM_TRIES;
-	bool evicted = false;
-	u64 bytes = 0;
+	struct mutex *turn = &call->slab->reclaim.turn;
 	int err;
 
-	for (i = 0; i < alloc->count; i++)
-		bytes += req[i].size;
+	/* A cache can do without */
+	if (alloc->flags & SLABSHM_ALLOC_STOCK)
+		return alloc_rounds(call, alloc, req, claim);
 	/*
 	 * One at a time, or the last to wake up finds each time that the others
 	 * have taken what it waited for.
 	 */
-	if (mutex_lock_killable(&slab->reclaim.turn))
+	if (mutex_lock_killable(turn))
 		return -EINTR;
-	do {
-		unsigned long room = READ_ONCE(slab->room);
-		u64 freed = READ_ONCE(slab->reclaim.freed);
-		unsigned long need = 0;
-
-		err = slabshm_arena_alloc(&slab->arena, &call->client->owner,
-					  req, alloc->count, alloc->align,
-					  claim, &need);
-		if (err != -ENOSPC)
-			break;
-		err = alloc_make_room(call, alloc, bytes, need, room, freed,
-				      &tries, &evicted);
-	} while (!err);
-	mutex_unlock(&slab->reclaim.turn);
+	err = alloc_rounds(call, alloc, req, claim);
+	mutex_unlock(turn);
 	return err;
 }
 
@@ -333,7 +397,7 @@ static __always_inline int alloc_blocks(struct call *call,
 		err = alloc_wait(call, alloc, req, claim);
 	/* Of the client's own threads, too, some may have what others lack */
 	if (unlikely(err == -EDQUOT) && !(alloc->flags & SLABSHM_ALLOC_STOCK))
-		alloc_press(call->slab);
+		alloc_press(call->slab, true);
 	return err;
 }
 
@@ -673,7 +737,7 @@ static noinline int publish_many(struct call *call,
 		fresh.p.fresh = publish_fresh;
 	err = words_in(room->cells, u64_to_user_ptr(publish->cells),
 		       publish->ncells * sizeof(*room->cells));
-	if (!err)
+	if (!err && publish->nparts)
 		err = words_in(room->parts, u64_to_user_ptr(publish->parts),
 			       publish->nparts * sizeof(*room->parts));
 	if (!err) {

@@ -562,7 +562,7 @@ bool slabshm_reclaim_now(struct slabshm_slab *slab, u64 least)
  * Evicts those who hold back the most; the caller tries again.
  *
  * Context: may sleep; takes slabshm_readers.lock.
- * Return: whether space was freed.
+ * Return: whether to try again.
  */
 bool slabshm_reclaim_evict(struct slabshm_slab *slab, u64 bytes, bool apart)
 {
@@ -570,11 +570,10 @@ bool slabshm_reclaim_evict(struct slabshm_slab *slab, u64 bytes, bool apart)
 	u64 free, need;
 	bool enough;
 
-	mutex_lock(&slab->readers.lock);
-	spin_lock(&slab->arena.lock);
-	free = ((u64)slab->arena.backed_pages << PAGE_SHIFT) -
-	       slab->arena.bytes;
-	spin_unlock(&slab->arena.lock);
+	/* A fatal signal is for the caller to see */
+	if (mutex_lock_killable(&slab->readers.lock))
+		return true;
+	free = slabshm_arena_free_bytes(&slab->arena);
 	/* If it would do but lies apart, what is held may lie between */
 	need = bytes > free ? bytes - free : reclaim->held_bytes / 4 + 1;
 	enough = reclaim->held_bytes && reclaim->held_bytes >= need &&

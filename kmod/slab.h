@@ -71,6 +71,8 @@ struct slabshm_user;
  * @room: counts up when memory was added to the free set, so that one who
  *	waited for @grow_lock sees that another has made room. Written under
  *	@grow_lock, read anywhere
+ * @pressed: when slabshm_header.pressure was changed last, in jiffies. Both are
+ *	written under slabshm_arena.lock
  * @name: constant, empty for an unnamed slab
  */
 struct slabshm_slab {
@@ -99,11 +101,13 @@ struct slabshm_slab {
 	u64 size;
 	unsigned long room;
 
+	unsigned long pressed;
 	char name[SLABSHM_NAME_MAX];
 };
 
 extern struct workqueue_struct *slabshm_wq;
 extern struct workqueue_struct *slabshm_end_wq;
+extern struct workqueue_struct *slabshm_wake_wq;
 
 struct slabshm_slab *slabshm_slab_open(const struct slabshm_attach *arg,
 				       bool *created);

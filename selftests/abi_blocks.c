@@ -245,6 +245,46 @@ TEST_F(blocks, alloc_of_many_grows)
 	client_close(&c);
 }
 
+/* With alignment: the slab grows by what it takes, and each place is looked at. */
+TEST_F(blocks, alloc_aligned_finds_room)
+{
+	struct slabshm_block b = { .size = 2 * MIB };
+	struct client c;
+	__u64 place[2];
+	unsigned int i;
+
+	ASSERT_EQ(0, client_open(&c, NULL, SLABSHM_ATTACH_CREATE, 6 * MIB,
+				 MIB));
+	for (i = 0; i < 2; i++) {
+		b.size = 2 * MIB;
+		ASSERT_EQ(0, alloc_blocks(&c, &b, 1, 2 * MIB, 0));
+		EXPECT_EQ(2 * MIB * (i + 1), b.offset);
+	}
+	b.size = 2 * MIB;
+	EXPECT_EQ(-ENOSPC, alloc_blocks(&c, &b, 1, 2 * MIB, 0));
+	client_close(&c);
+
+	/* Two of the right size, of which the first is in the wrong place */
+	ASSERT_EQ(0, client_open(&c, NULL, SLABSHM_ATTACH_CREATE, 6 * MIB,
+				 6 * MIB));
+	b.size = 2 * MIB;
+	ASSERT_EQ(0, alloc_blocks(&c, &b, 1, 0, 0));
+	place[0] = b.offset;
+	ASSERT_NE(0, b.offset % (2 * MIB));
+	ASSERT_EQ(0, alloc_blocks(&c, &b, 1, 2 * MIB, 0));
+	place[1] = b.offset;
+	for (b.size = MIB; b.size >= PAGE; b.size /= 2)
+		while (!alloc_blocks(&c, &b, 1, 0, 0))
+			;
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, free_block(&c, place[i]));
+	b.size = 2 * MIB;
+	EXPECT_EQ(0, alloc_blocks(&c, &b, 1, 2 * MIB, 0));
+	EXPECT_EQ(place[1], b.offset);
+	client_close(&c);
+	(void)self;
+}
+
 TEST_F(blocks, free_refusals)
 {
 	struct heap *h = &self->heap;
