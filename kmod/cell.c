@@ -754,6 +754,20 @@ unlock:
 	return err;
 }
 
+/* Fresh blocks: for the sake of a publish that is refused, nothing grows. */
+static int publish_fresh(struct publish *p)
+{
+	struct slabshm_publish_call *call = p->call;
+	int err = call->fresh(call, p->claim, p->nroots, false);
+
+	if (err != -ENOSPC && err != -EDQUOT)
+		return err;
+	spin_lock(&p->slab->cells.lock);
+	err = publish_find_cells(p);
+	spin_unlock(&p->slab->cells.lock);
+	return err ?: call->fresh(call, p->claim, p->nroots, true);
+}
+
 static __always_inline int publish_do(struct publish *p)
 {
 	struct slabshm_publish_call *call = p->call;
@@ -771,7 +785,7 @@ static __always_inline int publish_do(struct publish *p)
 	if (err)
 		goto unclaim;
 	if (call->fresh) {
-		err = call->fresh(call, p->claim, p->nroots);
+		err = publish_fresh(p);
 		if (err)
 			goto unclaim;
 	}

@@ -109,7 +109,8 @@ struct slabshm_publish_room {
  * @nparts: 0 to %SLABSHM_BATCH_MAX
  * @room: NULL for one cell without parts
  * @fresh: NULL; or gets a claimed block of the size of each of the blocks that
- *	become roots, whose claims it is given, and tells the caller, or fails
+ *	become roots, whose claims it is given, and tells the caller, or fails.
+ *	Without @wait it neither makes room nor asks others for it
  * @nfresh: set by @fresh: how many
  * @fresh_claim: set by @fresh: the claims, good until the call is over
  * @failed: out: which item was refused, as in struct slabshm_publish
@@ -122,7 +123,8 @@ struct slabshm_publish_call {
 	unsigned int nparts;
 	struct slabshm_publish_room *room;
 	int (*fresh)(struct slabshm_publish_call *call,
-		     const struct slabshm_claim *root, unsigned int nroots);
+		     const struct slabshm_claim *root, unsigned int nroots,
+		     bool wait);
 	unsigned int nfresh;
 	struct slabshm_claim *fresh_claim;
 	u32 failed;

@@ -636,27 +636,35 @@ struct publish_fresh {
  * thread that sees their offsets early can do nothing with them.
  */
 static int publish_fresh(struct slabshm_publish_call *p,
-			 const struct slabshm_claim *root, unsigned int nroots)
+			 const struct slabshm_claim *root, unsigned int nroots,
+			 bool wait)
 {
 	struct publish_fresh *fresh = container_of(p, struct publish_fresh, p);
 	struct slabshm_alloc alloc = { .count = nroots };
+	struct slabshm_slab *slab = fresh->call->slab;
 	const struct slabshm_request none = {};
 	unsigned int i, n = 0;
+	unsigned long need;
 	int err = 0;
 
 	for (i = 0; i < nroots; i++)
 		fresh->req[i].size = root[i].size;
-	if (nroots)
+	if (wait)
 		err = alloc_blocks(fresh->call, &alloc, fresh->req, nroots,
 				   p->fresh_claim);
+	else if (nroots)
+		err = slabshm_arena_alloc(&slab->arena,
+					  &fresh->call->client->owner,
+					  fresh->req, nroots, 0,
+					  p->fresh_claim, &need);
 	if (err)
 		return err;
 	for (i = 0; i < p->ncells && !err; i++)
 		err = words_out(&fresh->user[i], p->cells[i].block ?
 				&fresh->req[n++] : &none, sizeof(none));
 	if (err)
-		slabshm_arena_free_claimed(&fresh->call->slab->arena,
-					   p->fresh_claim, nroots);
+		slabshm_arena_free_claimed(&slab->arena, p->fresh_claim,
+					   nroots);
 	else
 		p->nfresh = nroots;
 	return err;

@@ -506,6 +506,55 @@ TEST_F(parts, update)
 	EXPECT_EQ(0, slabshm_free(p->s, before));
 }
 
+/* A publish that is refused does not make room for its fresh blocks. */
+TEST_F(parts, fresh_in_vain)
+{
+	struct pair *p = &self->p;
+	struct slabshm_publish_cell cell = {
+		.cell = p->ref[0].cell,
+		.generation = p->ref[0].generation,
+		.flags = SLABSHM_PUBLISH_EXPECT,
+		.expected = 1,
+	};
+	struct slabshm_block fresh;
+	struct slabshm_publish arg = {
+		.cells = (uintptr_t)&cell,
+		.ncells = 1,
+		.flags = SLABSHM_PUBLISH_FRESH,
+		.fresh = (uintptr_t)&fresh,
+	};
+	struct slabshm_block fill;
+	struct slabshm_stat st, now;
+	uint64_t size;
+
+	/* Full, but that it could grow */
+	cell.block = (uint64_t)slabshm_alloc(p->s, 128 * KIB);
+	for (size = MIB; size >= PAGE; size /= 2) {
+		do {
+			fill.size = size;
+		} while (!slabshm_alloc_batch(p->s, &fill, 1, 0,
+					      SLABSHM_ALLOC_NOGROW));
+	}
+	ASSERT_EQ(0, slabshm_stat(p->s, &st));
+	EXPECT_EQ(-1, ioctl(slabshm_fd(p->s), SLABSHM_IOC_PUBLISH, &arg));
+	EXPECT_EQ(EAGAIN, errno);
+	EXPECT_EQ(0, arg.failed);
+	cell.generation++;
+	EXPECT_EQ(-1, ioctl(slabshm_fd(p->s), SLABSHM_IOC_PUBLISH, &arg));
+	EXPECT_EQ(EIDRM, errno);
+	ASSERT_EQ(0, slabshm_stat(p->s, &now));
+	EXPECT_EQ(st.size, now.size);
+	EXPECT_EQ(st.live, now.live);
+
+	cell.generation--;
+	cell.flags = 0;
+	cell.expected = 0;
+	EXPECT_EQ(0, ioctl(slabshm_fd(p->s), SLABSHM_IOC_PUBLISH, &arg));
+	EXPECT_EQ(128 * KIB, fresh.size);
+	ASSERT_EQ(0, slabshm_stat(p->s, &now));
+	EXPECT_LT(st.size, now.size);
+}
+
 /* Some cells of a call get a fresh block, others none; or nobody does. */
 TEST_F(parts, fresh_of_many)
 {
