@@ -36,7 +36,7 @@
  * @name: NULL while not in use
  * @object: what it holds; NULL while not in use
  * @spare: an empty object; there when @object has parts
- * @queue: who holds its lock and who waits; NULL until it is needed
+ * @queue: who holds its lock and who waits; NULL while nobody needs one
  */
 struct cell {
 	union {
@@ -175,8 +175,8 @@ static __always_inline void slabshm_cell_write(struct slabshm_cells *cells,
 }
 
 /*
- * All cells of this commit are written: let it begin.  The caller calls
- * slabshm_watch_notify() when it has dropped the lock.
+ * All cells of this commit are written: let it begin.  The caller takes out who
+ * watches these cells, and calls commit_tell().
  */
 static void commit_done(struct slabshm_slab *slab)
 {
@@ -188,6 +188,13 @@ static void commit_done(struct slabshm_slab *slab)
 	/* Pairs with the reader's load-acquire of S (at struct slabshm_cell) */
 	smp_store_release(&slab->control.header->commit, cells->commit);
 	list_splice_tail_init(&cells->watch_all, &cells->woken);
+}
+
+/* Tell those who watch of the commit, before the lock is dropped. */
+static __always_inline void commit_tell(struct slabshm_slab *slab)
+{
+	if (unlikely(!list_empty(&slab->cells.woken)))
+		slabshm_watch_tell(slab);
 }
 
 /* Retire the root of an object, if it has one. */
@@ -292,6 +299,7 @@ again:
 	rb_insert_color(&cell->node, &cells->names);
 	slabshm_cell_write(cells, cell, 0, 0);
 	commit_done(slab);
+	commit_tell(slab);
 	*created = true;
 	err = 0;
 unlock:
@@ -303,10 +311,8 @@ unlock:
 out:
 	kfree(name);
 	kfree(object);
-	if (*created) {
-		slabshm_watch_notify(slab);
+	if (*created)
 		trace_slabshm_cell_create(slab, arg->cell, arg->name);
-	}
 	return err;
 }
 
@@ -363,9 +369,9 @@ int slabshm_cell_remove(struct slabshm_slab *slab, struct slabshm_client *client
 		slabshm_lock_cell_removed(slab, cell->queue);
 		cell->queue = NULL;
 	}
+	commit_tell(slab);
 	spin_unlock(&cells->lock);
 
-	slabshm_watch_notify(slab);
 	trace_slabshm_cell_remove(slab, index, name);
 	kfree(name);
 	kfree(spare);
@@ -748,6 +754,7 @@ static __always_inline int publish_commit(struct publish *p, bool *retired)
 	call->commit = cells->commit;
 	publish_objects(p);
 	publish_queues(p);
+	commit_tell(p->slab);
 	*retired = p->slab->reclaim.count;
 unlock:
 	spin_unlock(&cells->lock);
@@ -794,7 +801,6 @@ static __always_inline int publish_do(struct publish *p)
 		goto free_fresh;
 	if (call->nfresh)
 		slabshm_arena_unclaim(arena, call->fresh_claim, call->nfresh);
-	slabshm_watch_notify(p->slab);
 	if (retired)
 		slabshm_reclaim_queue(p->slab);
 	trace_slabshm_publish(p->slab, call->commit, call->ncells,
@@ -903,7 +909,7 @@ int slabshm_cell_module_init(void)
 {
 	room_cache = kmem_cache_create("slabshm_publish_room",
 				       sizeof(struct slabshm_publish_room), 0,
-				       0, room_construct);
+				       SLAB_ACCOUNT, room_construct);
 	return room_cache ? 0 : -ENOMEM;
 }
 
@@ -1016,18 +1022,18 @@ unsigned int slabshm_cells_changed(struct slabshm_slab *slab, u64 since,
 }
 
 /**
- * slabshm_cell_queue_make() - make sure that a cell has a queue
+ * slabshm_cell_queue_get() - make sure that a cell has a queue
  * @cells: of the slab
  * @index: of the handle
  * @generation: of the handle
  *
- * It is there until the cell is removed.
+ * It is there until slabshm_cell_queue_put(), or until the cell is removed.
  *
  * Context: may sleep; takes the commit lock.
  * Return: 0, -EINVAL, -EIDRM or -ENOMEM.
  */
-int slabshm_cell_queue_make(struct slabshm_cells *cells, u32 index,
-			    u64 generation)
+int slabshm_cell_queue_get(struct slabshm_cells *cells, u32 index,
+			   u64 generation)
 {
 	struct slabshm_queue *queue = NULL;
 	struct cell *cell;
@@ -1050,9 +1056,35 @@ int slabshm_cell_queue_make(struct slabshm_cells *cells, u32 index,
 		if (!err && !cell->queue)
 			swap(cell->queue, queue);
 	}
+	if (!err)
+		cell->queue->users++;
 	spin_unlock(&cells->lock);
 	kfree(queue);
 	return err;
+}
+
+/**
+ * slabshm_cell_queue_put() - undo slabshm_cell_queue_get()
+ * @cells: of the slab
+ * @index: of the handle
+ * @generation: of the handle, whose cell may have been removed since
+ *
+ * Context: the commit lock is held.
+ */
+void slabshm_cell_queue_put(struct slabshm_cells *cells, u32 index,
+			    u64 generation)
+{
+	struct cell *cell = cell_get(cells, index, generation);
+	struct slabshm_queue *queue;
+
+	if (IS_ERR(cell))
+		return;
+	queue = cell->queue;
+	if (--queue->users || !list_empty(&queue->lockers) ||
+	    queue->inconsistent)
+		return;
+	cell->queue = NULL;
+	kfree(queue);
 }
 
 /**
@@ -1062,8 +1094,7 @@ int slabshm_cell_queue_make(struct slabshm_cells *cells, u32 index,
  * @generation: of the handle
  *
  * Context: the commit lock is held.
- * Return: the queue, NULL if nobody has needed one yet, or an ERR_PTR of -EINVAL
- * or -EIDRM.
+ * Return: the queue, NULL if nobody needs one, or an ERR_PTR of -EINVAL or -EIDRM.
  */
 struct slabshm_queue *slabshm_cell_queue(struct slabshm_cells *cells, u32 index,
 					 u64 generation)
@@ -1123,8 +1154,7 @@ int slabshm_cells_init(struct slabshm_slab *slab, u32 max)
 	spin_lock_init(&cells->lock);
 	cells->max = max;
 	INIT_LIST_HEAD(&cells->free);
-	INIT_LIST_HEAD(&cells->watch_all);
-	INIT_LIST_HEAD(&cells->woken);
+	slabshm_watch_init(cells);
 	cells->names = RB_ROOT;
 	cells->lockers = RB_ROOT;
 	cells->commit = 1;

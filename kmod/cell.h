@@ -10,6 +10,7 @@
 #include <linux/slabshm.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
+#include <linux/workqueue.h>
 
 #include "arena.h"
 
@@ -25,15 +26,18 @@ struct slabshm_client;
  * @lockers: slabshm_locker.link, in the order in which they came: the first one
  *	holds the lock
  * @watchers: slabshm_watcher.link, of those to be told of the next change
+ * @users: how many slabshm_cell_queue_get() were not put yet: of those who watch,
+ *	and of those who are about to wait or to lock
  * @inconsistent: a holder died, and none after it has said that all is well
  * @removed: the cell is gone; who leaves @lockers last frees this
  *
- * Made when a cell is first locked or watched, and there until it is removed.
- * Protected by slabshm_cells.lock.
+ * There while anybody uses it, while the lock is held or inconsistent, and after
+ * that as long as nobody but lockers comes.  Protected by slabshm_cells.lock.
  */
 struct slabshm_queue {
 	struct list_head lockers;
 	struct list_head watchers;
+	unsigned int users;
 	bool inconsistent;
 	bool removed;
 };
@@ -55,7 +59,8 @@ struct slabshm_queue {
  * @last_locker: last id given
  * @watch_all: slabshm_watcher.link, of those to be told when any cell changes
  * @woken: slabshm_watcher.link, of those that a commit has taken out, and that are
- *	still to be told: by whichever publisher comes first
+ *	still to be told: by the next publisher or @tell, whichever comes first
+ * @tell: tells them; holds the slab while it is queued
  */
 struct slabshm_cells {
 	spinlock_t lock;	/* all but the constants; outside the arena's */
@@ -70,6 +75,7 @@ struct slabshm_cells {
 	u64 last_locker;
 	struct list_head watch_all;
 	struct list_head woken;
+	struct work_struct tell;
 };
 
 /**
@@ -153,10 +159,12 @@ unsigned int slabshm_cells_changed(struct slabshm_slab *slab, u64 since,
 				   u32 *cursor, struct slabshm_event *event,
 				   unsigned int n);
 
-int slabshm_cell_queue_make(struct slabshm_cells *cells, u32 index,
-			    u64 generation);
+int slabshm_cell_queue_get(struct slabshm_cells *cells, u32 index,
+			   u64 generation);
 
 /* The following need the lock held. */
+void slabshm_cell_queue_put(struct slabshm_cells *cells, u32 index,
+			    u64 generation);
 struct slabshm_queue *slabshm_cell_queue(struct slabshm_cells *cells, u32 index,
 					 u64 generation);
 u64 slabshm_cell_version(struct slabshm_cells *cells, u32 index,

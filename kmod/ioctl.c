@@ -16,6 +16,7 @@
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
+#include <linux/time_namespace.h>
 #include <linux/uaccess.h>
 
 #include "arena.h"
@@ -118,6 +119,21 @@ static int call_return(const struct call *call, const void *arg)
 	if (clear_user(call->user + n, call->user_size - n))
 		return -EFAULT;
 	return 0;
+}
+
+/* A deadline by the clock of the caller's time namespace, by the kernel's. */
+static u64 call_deadline(u64 deadline)
+{
+	struct timespec64 offset = {};
+	s64 ahead;
+
+	timens_add_monotonic(&offset);
+	ahead = timespec64_to_ns(&offset);
+	if (!ahead || !deadline || deadline == SLABSHM_DEADLINE_NEVER)
+		return deadline;
+	if (ahead > 0)
+		return deadline - min_t(u64, deadline, ahead);
+	return min(deadline, SLABSHM_DEADLINE_NEVER + ahead) - ahead;
 }
 
 static int attach_report(void *ctx, struct slabshm_attach *arg)
@@ -852,7 +868,7 @@ static int call_lock(struct call *call, void *arg)
 	}
 	err = slabshm_lock_cells(call->client, cells, lock->count,
 				 lock->flags & SLABSHM_LOCK_TRY,
-				 lock->deadline, &lock->failed);
+				 call_deadline(lock->deadline), &lock->failed);
 	if (err && err != -EOWNERDEAD) {
 		call_return(call, lock);
 		return err;
@@ -923,7 +939,8 @@ static int call_wait(struct call *call, void *arg)
 	}
 	if (!err)
 		err = slabshm_watch_wait(call->client, cells, wait->count,
-					 wait->deadline, &wait->failed);
+					 call_deadline(wait->deadline),
+					 &wait->failed);
 	if (!err)
 		return copy_to_user(user, cells, size) ? -EFAULT : 0;
 	call_return(call, wait);
@@ -940,15 +957,12 @@ static int call_watch(struct call *call, void *arg)
 	    (all && (watch->cell || watch->generation)) ||
 	    (watch->version && !(watch->flags & SLABSHM_WATCH_SINCE)))
 		return -EINVAL;
-	err = slabshm_watch_add(call->client, watch);
-	if (err)
-		return err;
+	/* As for growth: another thread may end the watch and make it anew */
 	err = call_return(call, watch);
 	if (err)
-		slabshm_watch_remove(call->client,
-				     all ? SLABSHM_ALL_CELLS : watch->cell,
-				     watch->generation);
-	return err;
+		return err;
+	return slabshm_watch_add(call->client, watch) ?:
+	       call_return(call, watch);
 }
 
 static int call_unwatch(struct call *call, void *arg)
@@ -981,7 +995,9 @@ static int call_events(struct call *call, void *arg)
 
 	if (events->flags || !events->count)
 		return -EINVAL;
-	return slabshm_watch_events(call->client, events, events_report, call);
+	return slabshm_watch_events(call->client, events,
+				    call_deadline(events->deadline),
+				    events_report, call);
 }
 
 static int call_eventfd(struct call *call, void *arg)

@@ -154,9 +154,6 @@ static int lock_one(struct slabshm_client *client,
 	struct slabshm_queue *queue;
 	int err;
 
-	err = slabshm_cell_queue_make(cells, cell->cell, cell->generation);
-	if (err)
-		return err;
 	locker = kzalloc(sizeof(*locker), GFP_KERNEL_ACCOUNT);
 	if (!locker)
 		return -ENOMEM;
@@ -167,6 +164,9 @@ static int lock_one(struct slabshm_client *client,
 	locker->cell = cell->cell;
 	locker->generation = cell->generation;
 	locker->since = ktime_get_ns();
+	err = slabshm_cell_queue_get(cells, cell->cell, cell->generation);
+	if (err)
+		goto free;
 
 	spin_lock(&cells->lock);
 	queue = slabshm_cell_queue(cells, cell->cell, cell->generation);
@@ -179,11 +179,15 @@ static int lock_one(struct slabshm_client *client,
 		err = -EDEADLK;
 	else if (holder && try)
 		err = -EBUSY;
+	if (!err) {
+		locker->queue = queue;
+		list_add_tail(&locker->link, &queue->lockers);
+		cells_add_locker(cells, locker);
+	}
+	/* While somebody is in it, it stays by itself */
+	slabshm_cell_queue_put(cells, cell->cell, cell->generation);
 	if (err)
 		goto unlock;
-	locker->queue = queue;
-	list_add_tail(&locker->link, &queue->lockers);
-	cells_add_locker(cells, locker);
 	if (holder) {
 		err = locker_wait(slab, locker, deadline);
 		if (err) {
@@ -198,6 +202,7 @@ static int lock_one(struct slabshm_client *client,
 	trace_slabshm_lock(slab, cell->cell, client);
 unlock:
 	spin_unlock(&cells->lock);
+free:
 	if (err)
 		locker_free(locker);
 	return err;

@@ -17,11 +17,13 @@
 #include "slab.h"
 
 /*
- * Reclaim; and ends of clients and the waking of those who poll them, which shall
- * not wait for the reclaim of other slabs.  Each queued item holds what it works on.
+ * Reclaim; ends of clients, which shall not wait for the reclaim of other slabs; and
+ * the waking of those who watch, which shall wait for nothing.  Each queued item
+ * holds what it works on.
  */
 struct workqueue_struct *slabshm_wq;
 struct workqueue_struct *slabshm_end_wq;
+struct workqueue_struct *slabshm_wake_wq;
 
 static struct miscdevice slabshm_device = {
 	.minor = MISC_DYNAMIC_MINOR,
@@ -49,9 +51,13 @@ static int __init slabshm_init(void)
 	slabshm_end_wq = alloc_workqueue("slabshm_end", WQ_UNBOUND, 0);
 	if (!slabshm_end_wq)
 		goto exit_wq;
+	slabshm_wake_wq = alloc_workqueue("slabshm_wake",
+					  WQ_UNBOUND | WQ_HIGHPRI, 0);
+	if (!slabshm_wake_wq)
+		goto exit_end_wq;
 	err = slabshm_names_init();
 	if (err)
-		goto exit_end_wq;
+		goto exit_wake_wq;
 	err = misc_register(&slabshm_device);
 	if (err)
 		goto exit_names;
@@ -59,6 +65,8 @@ static int __init slabshm_init(void)
 
 exit_names:
 	slabshm_names_exit();
+exit_wake_wq:
+	destroy_workqueue(slabshm_wake_wq);
 exit_end_wq:
 	destroy_workqueue(slabshm_end_wq);
 exit_wq:
@@ -78,6 +86,7 @@ static void __exit slabshm_exit(void)
 	slabshm_names_exit();
 	/* Queued work, delayed work too, holds its slab */
 	slabshm_slabs_wait();
+	destroy_workqueue(slabshm_wake_wq);
 	destroy_workqueue(slabshm_end_wq);
 	destroy_workqueue(slabshm_wq);
 	slabshm_cell_module_exit();

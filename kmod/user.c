@@ -24,6 +24,11 @@ unsigned long slabshm_max_user_clients = 16384;
 module_param_named(max_user_clients, slabshm_max_user_clients, ulong, 0644);
 MODULE_PARM_DESC(max_user_clients, "clients of one user (default 16384)");
 
+/* About 100 bytes each, and no memory that a process could be killed for */
+unsigned long slabshm_max_user_watches = 524288;
+module_param_named(max_user_watches, slabshm_max_user_watches, ulong, 0644);
+MODULE_PARM_DESC(max_user_watches, "watches of one user (default 524288)");
+
 static unsigned long max_user_mbytes;
 module_param(max_user_mbytes, ulong, 0644);
 MODULE_PARM_DESC(max_user_mbytes,
@@ -94,7 +99,7 @@ void slabshm_user_put(struct slabshm_user *user)
 
 /**
  * slabshm_user_charge() - add to one of the shares
- * @counter: slabs, clients or bytes of a struct slabshm_user
+ * @counter: slabs, clients, watches or bytes of a struct slabshm_user
  * @n: how much
  * @limit: the most that may be had; not for CAP_SYS_RESOURCE
  *

@@ -15,6 +15,7 @@
  * @refs: slabs and clients that hold this, protected by the table's lock
  * @slabs: slabs made by this user and not gone
  * @clients: attached clients of this user
+ * @watches: what these watch
  * @bytes: memory behind the data of this user's slabs
  *
  * Found, made and freed under the table's lock; the counters are atomic, as
@@ -26,6 +27,7 @@ struct slabshm_user {
 	unsigned long refs;
 	atomic_long_t slabs;
 	atomic_long_t clients;
+	atomic_long_t watches;
 	atomic_long_t bytes;
 };
 
@@ -36,6 +38,7 @@ void slabshm_user_uncharge(atomic_long_t *counter, long n);
 
 extern unsigned long slabshm_max_user_slabs;
 extern unsigned long slabshm_max_user_clients;
+extern unsigned long slabshm_max_user_watches;
 unsigned long slabshm_max_user_bytes(void);
 
 #endif /* _SLABSHM_USER_H */

@@ -17,6 +17,7 @@
 #include "compat.h"
 #include "slab.h"
 #include "trace.h"
+#include "user.h"
 #include "watch.h"
 
 static unsigned int max_watches = 65536;
@@ -50,7 +51,7 @@ static int must_not_sleep(const struct slabshm_client *client, u64 deadline)
 	return signal_pending(current) ? -ERESTARTSYS : 0;
 }
 
-/* How many have changed; an error says that one is gone. */
+/* How many have changed; an error says that one is not there. */
 static int wait_look(struct slabshm_cells *cells, struct slabshm_wait_cell *cell,
 		     unsigned int n, u32 *failed)
 {
@@ -65,7 +66,8 @@ static int wait_look(struct slabshm_cells *cells, struct slabshm_wait_cell *cell
 
 		if (!version) {
 			*failed = i;
-			return -EIDRM;
+			return PTR_ERR(slabshm_cell_queue(cells, cell[i].cell,
+							  cell[i].generation));
 		}
 		changed += version != cell[i].version;
 	}
@@ -82,64 +84,51 @@ static int wait_look(struct slabshm_cells *cells, struct slabshm_wait_cell *cell
 	return changed;
 }
 
+/* Stand in the queues of these cells, once in each. */
 static void wait_enter(struct slabshm_cells *cells,
 		       struct slabshm_watcher *watcher, unsigned int n)
 {
+	struct slabshm_watcher *last;
 	struct slabshm_queue *queue;
 	unsigned int i;
 
 	lockdep_assert_held(&cells->lock);
 
 	for (i = 0; i < n; i++) {
-		if (!list_empty(&watcher[i].link))
+		if (!watcher[i].task || !list_empty(&watcher[i].link))
 			continue;
 		queue = slabshm_cell_queue(cells, watcher[i].cell,
 					   watcher[i].generation);
+		if (!list_empty(&queue->watchers)) {
+			last = list_last_entry(&queue->watchers,
+					       struct slabshm_watcher, link);
+			/* The cell was named before */
+			if (last->task == current) {
+				watcher[i].task = NULL;
+				continue;
+			}
+		}
 		list_add_tail(&watcher[i].link, &queue->watchers);
 	}
 }
 
-/**
- * slabshm_watch_wait() - sleep until a cell has another version
- * @client: entered
- * @cell: the cells, with the versions that are known
- * @n: 1 to %SLABSHM_BATCH_MAX
- * @deadline: until when to wait, in ns of CLOCK_MONOTONIC
- * @failed: on error set to the index of the cell that was refused
- *
- * Context: may sleep, for as long as nobody publishes; takes the commit lock.
- * Return: 0; -ERESTARTSYS for a signal, else as struct slabshm_wait says.
- */
-int slabshm_watch_wait(struct slabshm_client *client,
-		       struct slabshm_wait_cell *cell,
-		       unsigned int n, u64 deadline, u32 *failed)
+/* Look, and sleep, until one of the cells has changed: how many have. */
+static int wait_sleep(struct slabshm_client *client,
+		      struct slabshm_watcher *watcher,
+		      struct slabshm_wait_cell *cell, unsigned int n,
+		      u64 deadline, u32 *failed)
 {
 	struct slabshm_cells *cells = &client->slab->cells;
-	struct slabshm_watcher one = {}, *watcher = &one;
-	unsigned int i;
 	DEFINE_WAIT(wait);
+	unsigned int i;
 	int err;
 
-	for (i = 0; i < n; i++) {
-		err = slabshm_cell_queue_make(cells, cell[i].cell,
-					      cell[i].generation);
-		if (err) {
-			if (err != -ENOMEM)
-				*failed = i;
-			return err;
-		}
-	}
-	if (n > 1)
-		watcher = kcalloc(n, sizeof(*watcher), GFP_KERNEL_ACCOUNT);
-	if (!watcher)
-		return -ENOMEM;
 	for (i = 0; i < n; i++) {
 		INIT_LIST_HEAD(&watcher[i].link);
 		watcher[i].task = current;
 		watcher[i].cell = cell[i].cell;
 		watcher[i].generation = cell[i].generation;
 	}
-
 	spin_lock(&cells->lock);
 	for (;;) {
 		/* Before the looks: who publishes, or ends us, wakes us after */
@@ -159,6 +148,57 @@ int slabshm_watch_wait(struct slabshm_client *client,
 		list_del(&watcher[i].link);
 	spin_unlock(&cells->lock);
 	finish_wait(&client->watches.ended, &wait);
+	return err;
+}
+
+/**
+ * slabshm_watch_wait() - sleep until a cell has another version
+ * @client: entered
+ * @cell: the cells, with the versions that are known
+ * @n: 1 to %SLABSHM_BATCH_MAX
+ * @deadline: until when to wait, in ns of CLOCK_MONOTONIC
+ * @failed: on error set to the index of the cell that was refused
+ *
+ * Context: may sleep, for as long as nobody publishes; takes the commit lock.
+ * Return: 0; -ERESTARTSYS for a signal, else as struct slabshm_wait says.
+ */
+int slabshm_watch_wait(struct slabshm_client *client,
+		       struct slabshm_wait_cell *cell,
+		       unsigned int n, u64 deadline, u32 *failed)
+{
+	struct slabshm_cells *cells = &client->slab->cells;
+	struct slabshm_watcher one = {}, *watcher = &one;
+	unsigned int queues;
+	int err;
+
+	/* Nothing is made for a call that does not sleep */
+	spin_lock(&cells->lock);
+	err = wait_look(cells, cell, n, failed);
+	spin_unlock(&cells->lock);
+	if (!err)
+		err = must_not_sleep(client, deadline);
+	if (err)
+		return min(err, 0);
+
+	if (n > 1)
+		watcher = kcalloc(n, sizeof(*watcher), GFP_KERNEL_ACCOUNT);
+	if (!watcher)
+		return -ENOMEM;
+	for (queues = 0; queues < n && !err; queues++)
+		err = slabshm_cell_queue_get(cells, cell[queues].cell,
+					     cell[queues].generation);
+	if (err) {
+		queues--;
+		if (err != -ENOMEM)
+			*failed = queues;
+	} else {
+		err = wait_sleep(client, watcher, cell, n, deadline, failed);
+	}
+	spin_lock(&cells->lock);
+	while (queues--)
+		slabshm_cell_queue_put(cells, cell[queues].cell,
+				       cell[queues].generation);
+	spin_unlock(&cells->lock);
 	if (n > 1)
 		kfree(watcher);
 	return min(err, 0);
@@ -234,46 +274,82 @@ static int client_set_eventfd(struct slabshm_client *client,
 	return 0;
 }
 
-/**
- * slabshm_watch_notify() - tell those whom a commit has taken out of their queues
- * @slab: whose
- *
- * Whoever's commit that was: another publisher may be held up between its commit
- * and this.  Costs next to nothing if there is nobody.
- *
- * Context: may sleep; takes the commit lock, for 64 watchers at a time.
- */
-void slabshm_watch_notify(struct slabshm_slab *slab)
+/* Tell some of those whom commits have taken out of their queues. */
+static void tell_some(struct slabshm_cells *cells)
 {
-	struct slabshm_cells *cells = &slab->cells;
 	struct slabshm_watcher *watcher;
 	unsigned int n;
 
-	/* Those of the caller's own commit are here, or have been told */
+	lockdep_assert_held(&cells->lock);
+
+	for (n = 0; n < SLABSHM_BATCH_MAX && !list_empty(&cells->woken); n++) {
+		watcher = list_first_entry(&cells->woken,
+					   struct slabshm_watcher, link);
+		if (watcher->task) {
+			/* Its call lasts until it has had the lock */
+			list_del_init(&watcher->link);
+			wake_up_process(watcher->task);
+			continue;
+		}
+		list_move_tail(&watcher->link,
+			       &watcher->client->watches.pending);
+		kref_get(&watcher->client->ref);
+		/* If it is queued, that holds the client, too */
+		if (!queue_work(slabshm_wake_wq,
+				&watcher->client->watches.wake))
+			kref_put(&watcher->client->ref, client_held);
+	}
+}
+
+static void watches_tell(struct work_struct *work)
+{
+	struct slabshm_slab *slab = container_of(work, struct slabshm_slab,
+						 cells.tell);
+	struct slabshm_cells *cells = &slab->cells;
+
 	while (!list_empty_careful(&cells->woken)) {
 		spin_lock(&cells->lock);
-		for (n = 0; n < SLABSHM_BATCH_MAX &&
-		     !list_empty(&cells->woken); n++) {
-			watcher = list_first_entry(&cells->woken,
-						   struct slabshm_watcher,
-						   link);
-			if (watcher->task) {
-				/* Its call lasts until it has had the lock */
-				list_del_init(&watcher->link);
-				wake_up_process(watcher->task);
-				continue;
-			}
-			list_move_tail(&watcher->link,
-				       &watcher->client->watches.pending);
-			kref_get(&watcher->client->ref);
-			/* If it is queued, that holds the client, too */
-			if (!queue_work(slabshm_end_wq,
-					&watcher->client->watches.wake))
-				kref_put(&watcher->client->ref, client_held);
-		}
+		tell_some(cells);
 		spin_unlock(&cells->lock);
 		cond_resched();
 	}
+	slabshm_slab_put(slab);
+}
+
+/**
+ * slabshm_watch_init() - nobody watches the cells of a new slab
+ * @cells: the slab's
+ *
+ * Context: any.
+ */
+void slabshm_watch_init(struct slabshm_cells *cells)
+{
+	INIT_LIST_HEAD(&cells->watch_all);
+	INIT_LIST_HEAD(&cells->woken);
+	INIT_WORK(&cells->tell, watches_tell);
+}
+
+/**
+ * slabshm_watch_tell() - tell those whom a commit has taken out of their queues
+ * @slab: whose
+ *
+ * 64 of them; if there are more, a work item tells them.  So nobody who watches
+ * holds up a publisher, and a publisher that is held up after its commit, which may
+ * be for long if it has a low priority, does not hold up who watches.
+ *
+ * Context: slabshm_cells.lock is held since the commit.
+ */
+void slabshm_watch_tell(struct slabshm_slab *slab)
+{
+	struct slabshm_cells *cells = &slab->cells;
+
+	tell_some(cells);
+	if (list_empty(&cells->woken) || work_pending(&cells->tell))
+		return;
+	slabshm_slab_get(slab);
+	/* The caller's client holds it, too */
+	if (!queue_work(slabshm_wake_wq, &cells->tell))
+		slabshm_slab_put(slab);
 }
 
 /*
@@ -347,22 +423,28 @@ int slabshm_watch_add(struct slabshm_client *client, struct slabshm_watch *arg)
 	struct slabshm_watches *watches = &client->watches;
 	struct rb_node *parent, **link;
 	struct slabshm_watcher *watcher;
+	bool all = arg->flags & SLABSHM_WATCH_ALL;
 	struct list_head *home;
 	bool pending = false;
 	u64 version;
 	int err;
 
+	err = slabshm_user_charge(&client->user->watches, 1,
+				  slabshm_max_user_watches);
+	if (err)
+		return err;
+	err = -ENOMEM;
 	watcher = kzalloc(sizeof(*watcher), GFP_KERNEL_ACCOUNT);
 	if (!watcher)
-		return -ENOMEM;
+		goto uncharge;
 	watcher->client = client;
 	watcher->cell = arg->cell;
 	watcher->generation = arg->generation;
-	if (arg->flags & SLABSHM_WATCH_ALL) {
+	if (all) {
 		watcher->cell = SLABSHM_ALL_CELLS;
 	} else {
-		err = slabshm_cell_queue_make(cells, arg->cell,
-					      arg->generation);
+		err = slabshm_cell_queue_get(cells, arg->cell,
+					     arg->generation);
 		if (err)
 			goto free;
 	}
@@ -397,19 +479,30 @@ int slabshm_watch_add(struct slabshm_client *client, struct slabshm_watch *arg)
 	return 0;
 
 unlock:
+	if (!all)
+		slabshm_cell_queue_put(cells, arg->cell, arg->generation);
 	spin_unlock(&cells->lock);
 free:
 	kfree(watcher);
+uncharge:
+	slabshm_user_uncharge(&client->user->watches, 1);
 	return err;
 }
 
 /* Take a watcher away; the caller frees it. */
-static void watcher_remove(struct slabshm_watches *watches,
-			   struct slabshm_watcher *watcher)
+static void watcher_remove(struct slabshm_watcher *watcher)
 {
+	struct slabshm_client *client = watcher->client;
+
+	lockdep_assert_held(&client->slab->cells.lock);
+
 	list_del(&watcher->link);
-	rb_erase(&watcher->node, &watches->watchers);
-	watches->count--;
+	rb_erase(&watcher->node, &client->watches.watchers);
+	client->watches.count--;
+	if (watcher->cell != SLABSHM_ALL_CELLS)
+		slabshm_cell_queue_put(&client->slab->cells, watcher->cell,
+				       watcher->generation);
+	slabshm_user_uncharge(&client->user->watches, 1);
 }
 
 /**
@@ -433,7 +526,7 @@ int slabshm_watch_remove(struct slabshm_client *client, u32 cell, u64 generation
 	spin_lock(&cells->lock);
 	watcher = watcher_find(watches, cell, generation, &parent, &link);
 	if (watcher)
-		watcher_remove(watches, watcher);
+		watcher_remove(watcher);
 	spin_unlock(&cells->lock);
 	mutex_unlock(&watches->lock);
 	kfree(watcher);
@@ -461,7 +554,7 @@ void slabshm_watches_end(struct slabshm_client *client)
 		     !RB_EMPTY_ROOT(&watches->watchers); n++) {
 			watcher = rb_entry(watches->watchers.rb_node,
 					   struct slabshm_watcher, node);
-			watcher_remove(watches, watcher);
+			watcher_remove(watcher);
 			list_add(&watcher->link, &gone);
 		}
 		spin_unlock(&cells->lock);
@@ -571,7 +664,7 @@ static void events_done(struct slabshm_client *client, bool told)
 			if (!watcher->cursor)
 				watcher->told = watcher->target;
 		} else if (watcher->removed) {
-			watcher_remove(watches, watcher);
+			watcher_remove(watcher);
 			list_add(&watcher->link, &gone);
 			continue;
 		}
@@ -605,8 +698,6 @@ static int events_some(struct slabshm_client *client,
 	unsigned int i = 0;
 	int err = 0;
 
-	/* What a publisher that is held up has not told yet */
-	slabshm_watch_notify(client->slab);
 	if (mutex_lock_killable(&watches->lock))
 		return -EINTR;
 	do {
@@ -627,6 +718,7 @@ static int events_some(struct slabshm_client *client,
  * slabshm_watch_events() - EVENTS
  * @client: entered
  * @arg: what is asked for, count and flags checked; and how many there are
+ * @deadline: until when to wait, in ns of CLOCK_MONOTONIC
  * @report: hands the events to the caller; if it fails, they stay
  * @ctx: for @report
  *
@@ -636,7 +728,7 @@ static int events_some(struct slabshm_client *client,
  * @report says.
  */
 int slabshm_watch_events(struct slabshm_client *client,
-			 struct slabshm_events *arg,
+			 struct slabshm_events *arg, u64 deadline,
 			 int (*report)(void *ctx, struct slabshm_events *arg,
 				       const struct slabshm_event *event),
 			 void *ctx)
@@ -650,9 +742,9 @@ int slabshm_watch_events(struct slabshm_client *client,
 		/* Before the look: who adds an event wakes us after it */
 		prepare_to_wait(&watches->wait, &wait, TASK_INTERRUPTIBLE);
 		if (!slabshm_watch_pending(client)) {
-			err = must_not_sleep(client, arg->deadline);
+			err = must_not_sleep(client, deadline);
 			if (!err)
-				sleep_until(arg->deadline);
+				sleep_until(deadline);
 		}
 		finish_wait(&watches->wait, &wait);
 		if (err)
@@ -685,6 +777,8 @@ int slabshm_watch_eventfd(struct slabshm_client *client, int fd)
 			eventfd_ctx_put(eventfd);
 		return err;
 	}
+	/* Pairs with queue_work(), between the event and the look at the eventfd */
+	smp_mb();
 	if (eventfd && slabshm_watch_pending(client))
 		client_wake(client);
 	return 0;

@@ -3,13 +3,13 @@
  * Waiting for cells to change.
  *
  * A watcher stands in the queue of a cell, and a commit of that cell takes it out
- * (all of them at once, in constant time).  After the commit, the publisher wakes
- * those whose thread sleeps in WAIT, and gives the others to their clients, whose
- * pollers a work item wakes: there may be any number of these, and they shall not
- * hold up a publisher.  What a publisher that is held up has left, the next one
- * does.  A publish that nobody waits for looks at one list head for each cell; and
- * a watcher that has something to tell is in no queue any more, and costs the
- * following publishes nothing.
+ * (all of them at once, in constant time).  Before it drops the lock, the publisher
+ * wakes those whose thread sleeps in WAIT, and gives the others to their clients,
+ * whose pollers a work item wakes.  It does that for 64 of them; a work item does
+ * the rest, so that no number of watchers holds up a publisher.  A publish that
+ * nobody waits for looks at one list head for each cell; and a watcher that has
+ * something to tell is in no queue any more, and costs the following publishes
+ * nothing.
  *
  * A client's watcher goes round, and is always in one of these lists:
  *
@@ -34,6 +34,7 @@
 #include <linux/workqueue.h>
 
 struct eventfd_ctx;
+struct slabshm_cells;
 struct slabshm_client;
 struct slabshm_slab;
 struct task_struct;
@@ -43,7 +44,8 @@ struct task_struct;
  * @link: see above
  * @node: in slabshm_watches.watchers; not of one that sleeps
  * @client: constant, whose; NULL for one that sleeps
- * @task: constant, a thread that sleeps in WAIT
+ * @task: a thread that sleeps in WAIT; NULL of a client's watcher, and of one
+ *	whose cell stands in the same call twice
  * @generation: constant, of the cell
  * @cell: constant, index of the cell, or %SLABSHM_ALL_CELLS
  * @removed: the event being taken says that the cell was removed
@@ -99,6 +101,7 @@ struct slabshm_watches {
 	struct eventfd_ctx __rcu *eventfd;
 };
 
+void slabshm_watch_init(struct slabshm_cells *cells);
 void slabshm_watches_init(struct slabshm_watches *watches);
 void slabshm_watches_end(struct slabshm_client *client);
 
@@ -109,12 +112,14 @@ int slabshm_watch_add(struct slabshm_client *client, struct slabshm_watch *arg);
 int slabshm_watch_remove(struct slabshm_client *client, u32 cell,
 			 u64 generation);
 int slabshm_watch_events(struct slabshm_client *client,
-			 struct slabshm_events *arg,
+			 struct slabshm_events *arg, u64 deadline,
 			 int (*report)(void *ctx, struct slabshm_events *arg,
 				       const struct slabshm_event *event),
 			 void *ctx);
 int slabshm_watch_eventfd(struct slabshm_client *client, int fd);
 bool slabshm_watch_pending(struct slabshm_client *client);
-void slabshm_watch_notify(struct slabshm_slab *slab);
+
+/* Needs slabshm_cells.lock held. */
+void slabshm_watch_tell(struct slabshm_slab *slab);
 
 #endif /* _SLABSHM_WATCH_H */

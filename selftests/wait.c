@@ -116,6 +116,59 @@ TEST_F(wait, deadline)
 	}
 }
 
+/* Clocks of the caller's time namespace, on whichever side of the host's. */
+static int in_other_time(void *offset)
+{
+	struct slabshm_cell_open cell;
+	struct slabshm_event event;
+	struct client c, other;
+	long long start;
+	__u64 version;
+
+	(void)offset;
+	CHECK(!client_open(&c, NULL, SLABSHM_ATTACH_CREATE, MIB, MIB));
+	CHECK(!client_open_fd(&other, c.fd, 0));
+	CHECK(!cell_open(&c, "x", SLABSHM_CELL_CREATE, &cell));
+	CHECK(!lock_one(&other, &cell, 0));
+	version = version_of(&c, &cell);
+	start = now_ms();
+	CHECK(wait_one(&c, &cell, &version, deadline_in(200)) == -ETIMEDOUT);
+	CHECK(events(&c, &event, 1, deadline_in(200)) == -ETIMEDOUT);
+	CHECK(lock_one(&c, &cell, 200) == -ETIMEDOUT);
+	CHECK(now_ms() - start >= 599);
+	CHECK(now_ms() - start < 30000);
+	CHECK(wait_one(&c, &cell, &version, 0) == -ETIMEDOUT);
+	version--;
+	CHECK(!wait_one(&c, &cell, &version, NEVER));
+	return 0;
+}
+
+static int enter_other_time(void *offset)
+{
+	int fd;
+
+	if (unshare(CLONE_NEWTIME))
+		return errno == EINVAL || errno == EPERM ? 4 : 1;
+	fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+	CHECK(fd >= 0);
+	CHECK(write(fd, offset, strlen(offset)) == (ssize_t)strlen(offset));
+	/* For children only */
+	return in_child(in_other_time, offset);
+}
+
+TEST_F(wait, time_namespace)
+{
+	static char ahead[] = "monotonic 100000 5\n";
+	static char behind[] = "monotonic -1 0\n";
+	int ret = in_child(enter_other_time, ahead);
+
+	if (ret == 4)
+		SKIP(return, "no time namespaces");
+	EXPECT_EQ(0, ret);
+	EXPECT_EQ(0, in_child(enter_other_time, behind));
+	(void)self;
+}
+
 TEST_F(wait, refused)
 {
 	struct slabshm_wait_cell cells[CELLS];
@@ -541,6 +594,32 @@ TEST_F_TIMEOUT(wait, thousand_sleepers, 240)
 			 s[i].cell[0].version == (__u64)version;
 	EXPECT_EQ(SLEEPERS, woken);
 	free(s);
+}
+
+/* To name a cell as often as can be is to wait for it once. */
+TEST_F(wait, one_cell_many_times)
+{
+	struct sleeper *s = &self->sleeper;
+	unsigned int i, round;
+	__s64 version;
+
+	for (round = 0; round < 3; round++) {
+		sleeper_for(s, &self->c, &self->cell[0]);
+		for (i = 1; i < CELLS; i++)
+			s->cell[i] = i % 2 ? s->cell[0] :
+				     wait_cell(&self->cell[1],
+					       version_of(&self->c,
+							  &self->cell[1]));
+		s->n = CELLS;
+		ASSERT_TRUE(sleeper_sleeps(s));
+		version = change(&self->other, &self->cell[round % 2]);
+		ASSERT_EQ(0, sleeper_end(s));
+		for (i = 0; i < CELLS; i++)
+			EXPECT_EQ(s->cell[i].flags ? (__u64)version :
+				  version_of(&self->c,
+					     &self->cell[i && i % 2 == 0]),
+				  s->cell[i].version);
+	}
 }
 
 /* Changes its own cell when the other's has changed; the first one begins. */

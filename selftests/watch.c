@@ -681,6 +681,52 @@ TEST_F(watch, client_ends)
 			       PATIENCE));
 }
 
+static int five_watches(void *arg)
+{
+	struct slabshm_cell_open cell[4];
+	struct client c, d;
+	int i, round;
+
+	/* One that no other test has */
+	CHECK(!become(10000 + (uid_t)getppid(), ALICE));
+	(void)arg;
+	CHECK(!client_open(&c, NULL, SLABSHM_ATTACH_CREATE, MIB, MIB));
+	CHECK(!make_cells(&c, cell, 4));
+	for (round = 0; round < 3; round++) {
+		CHECK(!client_open_fd(&d, c.fd, SLABSHM_ATTACH_RDONLY));
+		/* What the client before had comes back a moment later */
+		for (i = 0; i < 4; i++)
+			CHECK(wait_until(!watch(&d, &cell[i], 0, NULL),
+					 PATIENCE));
+		CHECK(wait_until(!watch(&c, NULL, 0, NULL), PATIENCE));
+		CHECK(watch(&c, &cell[1], 0, NULL) == -EDQUOT);
+		CHECK(watch(&d, NULL, 0, NULL) == -EDQUOT);
+		CHECK(!unwatch(&d, &cell[2]));
+		/* What was refused does not count */
+		CHECK(watch(&d, &cell[0], 0, NULL) == -EEXIST);
+		CHECK(watch(&d, &cell[0], 4, NULL) == -EINVAL);
+		CHECK(!watch(&d, &cell[2], 0, NULL));
+		CHECK(watch(&c, &cell[1], 0, NULL) == -EDQUOT);
+		CHECK(!unwatch(&c, NULL));
+		client_close(&d);
+	}
+	return 0;
+}
+
+TEST_F(watch, share_of_a_user)
+{
+	unsigned long old;
+
+	ASSERT_EQ(0, chmod(DEVICE, 0666));
+	ASSERT_EQ(0, set_parameter("max_user_watches", 5, &old));
+	EXPECT_EQ(0, in_child(five_watches, NULL));
+	EXPECT_EQ(0, in_child(five_watches, NULL));
+	/* Not for root */
+	ASSERT_EQ(0, set_parameter("max_user_watches", 0, NULL));
+	EXPECT_EQ(0, watch(&self->c, NULL, 0, NULL));
+	EXPECT_EQ(0, set_parameter("max_user_watches", old, NULL));
+}
+
 /* The same by SIGKILL, while somebody publishes all the time. */
 static int watch_for_ever(void *arg)
 {
