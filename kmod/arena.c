@@ -49,8 +49,8 @@ const u32 slabshm_class_size[SLABSHM_NCLASSES] = {
 };
 
 /*
- * KiB of a run of each class: the least from 16 that leaves no more than 3 %
- * over at the end and holds 8 blocks, above 8 KiB 4 blocks.
+ * KiB of a run of each class, for an owner of much: the least from 16 that leaves no
+ * more than 3 % over at the end and holds 8 blocks, above 8 KiB 4 blocks.
  */
 static const u8 run_kib[SLABSHM_NCLASSES] = {
 	16, 16, 16, 16,
@@ -61,6 +61,9 @@ static const u8 run_kib[SLABSHM_NCLASSES] = {
 	40, 48, 56, 64,
 	40, 48, 56, 64,
 };
+
+/* Which part of what an owner has a new run may be, unless it is very short */
+#define RUN_SHARE	64
 
 enum extent_state {
 	EXTENT_TAKEN,		/* none of the others, and in no tree or list */
@@ -161,6 +164,7 @@ struct block_ref {
 struct spares {
 	struct slabshm_run *run;
 	struct slabshm_extent *extent[2];
+	unsigned int want;	/* blocks that the allocation is for */
 };
 
 static struct kmem_cache *extent_cache;
@@ -421,10 +425,30 @@ static struct slabshm_extent *space_fit(struct slabshm_arena *arena,
 }
 
 /*
+ * Pages of a new run, for @want blocks or more.  An owner has some runs that are not
+ * full, of each class that it uses; so that these do not take more than its blocks,
+ * one of little has short runs, of which less than 1/16 is left over.
+ */
+static unsigned long run_pages(const struct slabshm_owner *owner,
+			       unsigned int class, unsigned int want)
+{
+	const unsigned long size = slabshm_class_size[class];
+	unsigned long most = DIV_ROUND_UP(run_kib[class] * SZ_1K, PAGE_SIZE);
+	unsigned long npages = owner->bytes / RUN_SHARE >> PAGE_SHIFT;
+
+	npages = min(max(npages, DIV_ROUND_UP(want * size, PAGE_SIZE)), most);
+	while (npages < most &&
+	       npages * PAGE_SIZE % size >= npages * PAGE_SIZE / 16)
+		npages++;
+	return npages;
+}
+
+/*
  * Make a run of free blocks, without an owner and in no list.  Where there is
  * no room for one of the usual length, a shorter one will do.
  */
 static noinline struct slabshm_run *run_new(struct slabshm_arena *arena,
+					    const struct slabshm_owner *owner,
 					    unsigned int class,
 					    struct spares *spares,
 					    unsigned long *need)
@@ -434,7 +458,7 @@ static noinline struct slabshm_run *run_new(struct slabshm_arena *arena,
 	struct slabshm_extent *space;
 	unsigned long npages, nblocks = 0;
 
-	npages = DIV_ROUND_UP(run_kib[class] * SZ_1K, PAGE_SIZE);
+	npages = run_pages(owner, class, spares->want);
 	space = space_fit(arena, npages);
 	if (!space)
 		space = extent_largest(&arena->backed);
@@ -657,7 +681,7 @@ static __always_inline int small_alloc(struct slabshm_arena *arena,
 	if (!run) {
 		run = run_partial(&arena->runs, class) ?: arena->empty[class];
 		if (!run)
-			run = run_new(arena, class, spares, need);
+			run = run_new(arena, owner, class, spares, need);
 		if (IS_ERR(run))
 			return PTR_ERR(run);
 		run->extent.owner = owner;
@@ -1187,7 +1211,7 @@ int slabshm_arena_alloc(struct slabshm_arena *arena,
 			u64 align, struct slabshm_claim *claim,
 			unsigned long *need)
 {
-	struct spares spares = {};
+	struct spares spares = { .want = n };
 	struct block_ref ref;
 	unsigned int i, kept = 0, class = 0;
 	u64 todo = 0, asked = 0;
@@ -1466,7 +1490,7 @@ static int run_add_records(struct slabshm_arena *arena,
  * @owner: whose they should be
  * @claim: their offsets
  * @n: how many
- * @failed: on error set to the index of the block that was refused
+ * @failed: on error but -ENOMEM set to the index of the block that was refused
  *
  * All or none.  What slabshm_arena_publish() needs is set aside.
  *
