@@ -33,7 +33,7 @@ struct handle {
 	const uint8_t *page_map;
 	unsigned int page_shift;
 	unsigned int nclasses;		/* how many of the header's are cached */
-	uint64_t stock_limit;		/* bytes that a thread may keep */
+	uint64_t stock_limit;		/* bytes that a thread may ever keep */
 	size_t stock_max;		/* bytes of the largest class */
 	uint8_t class_of[STOCK_SIZE_MAX / SLABSHM_GRANULE];
 };

@@ -25,9 +25,14 @@
 
 #include "handle.h"
 
-/* What the blocks in a cache sum up to at most: bytes, share of the slab */
-#define STOCK_MAX	(2UL * 1024 * 1024)
+/*
+ * What the blocks in a cache sum up to at most: bytes, share of the slab as large as
+ * it may become, and as it is; but the latter allows for so many bytes
+ */
+#define STOCK_MAX	(4UL * 1024 * 1024)
 #define SLAB_SHARE	256
+#define SIZE_SHARE	20
+#define STOCK_MIN	(256UL * 1024)
 /* A block is cached if so many of them may be */
 #define BLOCKS_MIN	4
 
@@ -49,6 +54,7 @@ struct magazine {
  * struct cache - the blocks that one thread keeps of one handle
  * @s: the handle; NULL when that was closed, and in a child after fork()
  * @pressure: what the header said when the cache was emptied last
+ * @limit: bytes that it may have, which grows with the slab
  * @budget: bytes that it may take yet
  * @of_handle: next one of the handle, protected by @lock
  * @of_thread: next one of the thread
@@ -60,6 +66,7 @@ struct magazine {
 struct cache {
 	const struct slabshm *s;
 	uint32_t pressure;
+	uint64_t limit;
 	uint64_t budget;
 	struct cache *of_handle;
 	struct cache *of_thread;
@@ -300,6 +307,20 @@ static struct cache *cache_find(const struct slabshm *s)
 	return c;
 }
 
+/* The slab may have grown. */
+static void cache_grow(struct cache *c, const struct handle *h)
+{
+	uint64_t limit = __atomic_load_n(&h->s.header->size, __ATOMIC_RELAXED) /
+			 SIZE_SHARE;
+
+	if (limit < STOCK_MIN)
+		limit = STOCK_MIN;
+	if (limit > h->stock_limit)
+		limit = h->stock_limit;
+	c->budget += limit - c->limit;
+	c->limit = limit;
+}
+
 /* This thread's cache of a handle, which becomes the one used last; or NULL. */
 static struct cache *cache_get(struct slabshm *s)
 {
@@ -320,7 +341,8 @@ static struct cache *cache_get(struct slabshm *s)
 			c->magazine[i] = (struct magazine){
 				.size = s->header->classes[i],
 			};
-		c->budget = h->stock_limit;
+		c->limit = 0;
+		c->budget = 0;
 		c->pressure = __atomic_load_n(&s->header->pressure,
 					      __ATOMIC_RELAXED);
 		pthread_mutex_lock(&lock);
@@ -329,6 +351,7 @@ static struct cache *cache_get(struct slabshm *s)
 		__atomic_store_n(&c->s, s, __ATOMIC_RELAXED);
 		pthread_mutex_unlock(&lock);
 	}
+	cache_grow(c, h);
 	last = c;
 	return c;
 }
@@ -391,7 +414,7 @@ int slabshm_alloc_batch(struct slabshm *s, struct slabshm_block *blocks,
 	if (c && under_pressure(c, s))
 		cache_drain(c);
 	/* Before others are asked for space, what this thread keeps goes */
-	if (c && c->budget < ((struct handle *)s)->stock_limit) {
+	if (c && c->budget < c->limit) {
 		ret = alloc_call(s, blocks, n, align,
 				 flags | SLABSHM_ALLOC_STOCK);
 		if (!lacks_space(ret))
@@ -410,7 +433,7 @@ bool caches_relieve(const struct slabshm *s, int ret)
 	struct cache *c = cache_find(s);
 
 	if (!c || (!lacks_space(ret) && !under_pressure(c, s)) ||
-	    c->budget == ((const struct handle *)s)->stock_limit)
+	    c->budget == c->limit)
 		return false;
 	cache_drain(c);
 	return lacks_space(ret);
