@@ -100,6 +100,9 @@ TEST_F_TIMEOUT(slab, stalled_reader_holds_the_live_set, 7200)
 	ASSERT_EQ(0, holder_start(&holder, s, &self->ref[0]));
 	ms = now_ms();
 	for (k = 0; k < n; k += cells) {
+		/* A kernel that checks all it does is slow */
+		if (!long_run() && now_ms() - ms > 60000)
+			break;
 		for (i = 0; i < cells; i++)
 			block[i].size = LEN;
 		ASSERT_EQ(0, slabshm_alloc_batch(s, block, cells, 0, 0));
@@ -125,12 +128,12 @@ TEST_F_TIMEOUT(slab, stalled_reader_holds_the_live_set, 7200)
 	EXPECT_EQ(NULL, object_wrong(holder.view.data, LEN, &who, &was));
 	EXPECT_EQ(0, was);
 	TH_LOG("%llu publishes in %lld ms: live %u, held at most %llu, retired %llu, slab %llu KiB",
-	       (unsigned long long)n, ms,
+	       (unsigned long long)k, ms,
 	       cells * LEN, (unsigned long long)most_held,
 	       (unsigned long long)most_retired,
 	       (unsigned long long)(most_size / KIB));
 	/* An epoch scheme would hold all but the last of each cell */
-	EXPECT_GT(n * LEN / 2, most_retired);
+	EXPECT_GT(k * LEN / 2, most_retired);
 	EXPECT_EQ(0, holder_end(&holder));
 	EXPECT_TRUE(all_back(s));
 }
@@ -361,6 +364,16 @@ static void *write_on(void *arg)
  * Live are four blocks or eight, there is room for 63, and the writers need
  * one at a time: what they replaced is all the space there is, and it is had.
  */
+static uint64_t published(const struct writer *writer)
+{
+	uint64_t n = 0;
+	int i;
+
+	for (i = 0; i < WRITERS; i++)
+		n += __atomic_load_n(&writer[i].publishes, __ATOMIC_RELAXED);
+	return n;
+}
+
 TEST(full_of_garbage)
 {
 	struct slabshm_ref ref[WRITERS];
@@ -383,6 +396,8 @@ TEST(full_of_garbage)
 					    &writer[i]));
 	}
 	sleep_ms(test_ms(2000));
+	/* Ten times what there is room for */
+	EXPECT_TRUE(wait_until(published(writer) > 630, 60000));
 	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	for (i = 0; i < WRITERS; i++) {
 		pthread_join(thread[i], NULL);
@@ -392,7 +407,6 @@ TEST(full_of_garbage)
 	}
 	TH_LOG("%llu publishes in a slab of 63 blocks, slowest %lld ms",
 	       (unsigned long long)publishes, slowest);
-	EXPECT_LT(630, publishes);
 	EXPECT_GT(5000, slowest);
 	EXPECT_TRUE(all_back(s));
 	EXPECT_EQ(0, stat_of(s).evictions);
