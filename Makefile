@@ -169,7 +169,7 @@ bench:
 	bench/run $(if $(NATIVE),--native)
 ifndef NATIVE
 	selftests/vm/run --icount -- build/bench/read insn
-	selftests/vm/run --icount -- build/bench/kernel
+	selftests/vm/run --icount --timeout 1800 -- build/bench/kernel $(if $(BENCH_LONG),long)
 	selftests/vm/run --icount -- build/bench/wait insn
 	selftests/vm/run -- build/bench/wait smp
 	selftests/vm/run --icount -- build/bench/lock

@@ -5,6 +5,7 @@
  *
  *	kernel			all of it
  *	kernel quick		without a million blocks
+ *	kernel long		ten million of the mixed operations, for their worst
  *	kernel alloc COUNT	only so many of one operation, for a profiler:
  *	kernel batch COUNT	alloc and free, of one block or of 64 in a call;
  *	kernel publish COUNT	publish of one cell, 64 times COUNT
@@ -388,6 +389,7 @@ int main(int argc, char **argv)
 {
 	struct slabshm_options opt = { .max_size = 1ULL << 32 };
 	bool quick = argc > 1 && !strcmp(argv[1], "quick");
+	bool thorough = argc > 1 && !strcmp(argv[1], "long");
 	struct slabshm_ref ref;
 	struct cost one, many, update;
 	char name[8];
@@ -418,10 +420,11 @@ int main(int argc, char **argv)
 	show("alloc + free of 4 KiB", measure_alloc_free(1, 4096));
 	show("alloc + free of 64 KiB", measure_alloc_free(1, 65536));
 
-	few = measure_live(1000, 16384, 100000);
+	few = measure_live(1000, 16384, thorough ? 10000000 : 100000);
 	if (!quick)
 		printf("  1000000 live against 1000: %.3f times\n",
-		       measure_live(1000000, 1024, 1000000) / few);
+		       measure_live(1000000, 1024,
+				    thorough ? 10000000 : 1000000) / few);
 
 	start_idle();
 	one = measure_publish(1);
