@@ -6,9 +6,8 @@
  */
 #include <linux/seccomp.h>
 #include <pthread.h>
-#include <stdarg.h>
-#include <sys/syscall.h>
 
+#include "calls.h"
 #include "object.h"
 
 #include "kselftest_harness.h"
@@ -16,21 +15,6 @@
 #define MAX_SIZE	(64 * MIB)
 #define THREAD_MOST	(MAX_SIZE / 256)	/* slabshm_alloc(3) */
 #define N		6400
-
-/* The library's own calls go through here, too. */
-static unsigned long calls;
-
-int ioctl(int fd, unsigned long request, ...)
-{
-	void *arg;
-	va_list ap;
-
-	va_start(ap, request);
-	arg = va_arg(ap, void *);
-	va_end(ap);
-	__atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED);
-	return (int)syscall(SYS_ioctl, fd, request, arg);
-}
 
 /* Blocks of clients and cells; what a cache keeps is its client's */
 static uint64_t live_blocks(struct slabshm *s)
