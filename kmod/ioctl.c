@@ -9,6 +9,7 @@
  */
 #include <linux/fault-inject-usercopy.h>
 #include <linux/fs.h>
+#include <linux/jiffies.h>
 #include <linux/mm.h>
 #include <linux/nospec.h>
 #include <linux/pid.h>
@@ -252,7 +253,7 @@ static void alloc_press(struct slabshm_slab *slab, bool limit)
 	struct slabshm_header *header = slab->control.header;
 
 	spin_lock(&slab->arena.lock);
-	if (!limit || slab->pressed != jiffies) {
+	if (!limit || time_after(jiffies, slab->pressed)) {
 		slab->pressed = jiffies;
 		/* It says no more than "changed" */
 		WRITE_ONCE(header->pressure, header->pressure + 1);

@@ -10,6 +10,7 @@
 #include <linux/ctype.h>
 #include <linux/file.h>
 #include <linux/fs.h>
+#include <linux/jiffies.h>
 #include <linux/module.h>
 #include <linux/nsproxy.h>
 #include <linux/slab.h>
@@ -215,6 +216,7 @@ static struct slabshm_slab *slab_create(const struct slabshm_attach *arg)
 	slab->max_size = round_up(arg->max_size, PAGE_SIZE);
 	slab->fixed = arg->flags & SLABSHM_ATTACH_FIXED;
 	slab->mandatory = arg->flags & SLABSHM_ATTACH_MANDATORY;
+	slab->pressed = INITIAL_JIFFIES;
 	strscpy(slab->name, arg->name, sizeof(slab->name));
 	slabshm_readers_init(slab);
 	slabshm_reclaim_init(slab, timeout,

@@ -158,14 +158,15 @@ static int enter_other_time(void *offset)
 
 TEST_F(wait, time_namespace)
 {
-	static char ahead[] = "monotonic 100000 5\n";
-	static char behind[] = "monotonic -1 0\n";
-	int ret = in_child(enter_other_time, ahead);
+	static const char * const offsets[] = {
+		"monotonic 100000 5\n", "monotonic -1 0\n",
+	};
+	int ret = in_child(enter_other_time, (void *)(uintptr_t)offsets[0]);
 
 	if (ret == 4)
 		SKIP(return, "no time namespaces");
 	EXPECT_EQ(0, ret);
-	EXPECT_EQ(0, in_child(enter_other_time, behind));
+	EXPECT_EQ(0, in_child(enter_other_time, (void *)(uintptr_t)offsets[1]));
 	(void)self;
 }
 
