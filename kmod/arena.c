@@ -65,6 +65,9 @@ static const u8 run_kib[SLABSHM_NCLASSES] = {
 /* Which part of what an owner has a new run may be, unless it is very short */
 #define RUN_SHARE	64
 
+/* So many free extents are looked at for one that is aligned as it should be */
+#define ALIGN_TRIES	16
+
 enum extent_state {
 	EXTENT_TAKEN,		/* none of the others, and in no tree or list */
 	EXTENT_BACKED,		/* free, in arena.backed */
@@ -703,14 +706,15 @@ static __always_inline int small_alloc(struct slabshm_arena *arena,
 	return 0;
 }
 
-/* So many free extents are looked at for one that is aligned as it should be */
-#define ALIGN_TRIES	64
-
-static struct slabshm_extent *space_fit_aligned(struct slabshm_arena *arena,
-						unsigned long npages,
-						unsigned long align)
+/*
+ * The first of the smallest extents in which @npages can be aligned.  If many are
+ * not aligned as they should be, one that is large enough however it lies.
+ */
+static struct slabshm_extent *extent_fit_aligned(struct slabshm_arena *arena,
+						 unsigned long npages,
+						 unsigned long align)
 {
-	struct slabshm_extent *extent = space_fit(arena, npages);
+	struct slabshm_extent *extent = extent_fit(&arena->backed, npages);
 	unsigned int i;
 
 	for (i = 0; extent && i < ALIGN_TRIES; i++) {
@@ -721,6 +725,20 @@ static struct slabshm_extent *space_fit_aligned(struct slabshm_arena *arena,
 				       struct slabshm_extent, node);
 	}
 	return extent ? extent_fit(&arena->backed, npages + align - 1) : NULL;
+}
+
+/* Like that in the free space, after all that is possible. */
+static struct slabshm_extent *space_fit_aligned(struct slabshm_arena *arena,
+						unsigned long npages,
+						unsigned long align)
+{
+	struct slabshm_extent *space = extent_fit_aligned(arena, npages, align);
+
+	if (!space) {
+		runs_end_empty(arena);
+		space = extent_fit_aligned(arena, npages, align);
+	}
+	return space;
 }
 
 /* A large block: the best fit, without what alignment leaves on both sides */
@@ -1236,6 +1254,13 @@ int slabshm_arena_alloc(struct slabshm_arena *arena,
 		}
 		req[i].size = usable_size(req[i].size, align);
 		todo += req[i].size;
+		/* Page 0 is no block's: the first place is the next aligned */
+		if (!is_small(req[i].size, align) &&
+		    DIV_ROUND_UP(align, PAGE_SIZE) +
+		    (req[i].size >> PAGE_SHIFT) > arena->max_pages) {
+			*need = ULONG_MAX;
+			return -ENOSPC;
+		}
 	}
 
 	spin_lock(&arena->lock);

@@ -41,6 +41,7 @@
 
 #define SLABSHM_NCLASSES	28
 #define SLABSHM_CHUNK_SHIFT	21	/* page descriptors come 2 MiB at a time */
+#define SLABSHM_RUN_PAGES	32	/* a run is not longer, and may be shorter */
 
 struct slabshm_extent;
 struct slabshm_chunk;

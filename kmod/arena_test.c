@@ -480,7 +480,7 @@ static void test_classes(struct kunit *test)
 					slabshm_class_size[class - 1]);
 		KUNIT_EXPECT_LE(test, nblocks, RUN_BLOCKS);
 		KUNIT_EXPECT_GE(test, nblocks, 4);
-		KUNIT_EXPECT_LE(test, npages, 32);
+		KUNIT_EXPECT_LE(test, npages, SLABSHM_RUN_PAGES);
 		/* no more than 1/32 is left over at the end */
 		KUNIT_EXPECT_LE(test, npages * PAGE_SIZE - nblocks * size,
 				npages * PAGE_SIZE / 32);
@@ -688,7 +688,9 @@ static void test_alloc_errors(struct kunit *test)
 	static const u64 bad_align[] = {
 		3, 65, 96, SZ_2M + 64, 2 * SZ_2M, 1ULL << 63, U64_MAX
 	};
-	static const u64 too_large[] = { SPACE + 1, 1ULL << 63, U64_MAX };
+	static const u64 too_large[] = {
+		SPACE, SPACE + 1, 1ULL << 63, U64_MAX
+	};
 	struct fixture *f = test->priv;
 	unsigned int i;
 
@@ -709,6 +711,7 @@ static void test_alloc_errors(struct kunit *test)
 
 static void test_alloc_limit(struct kunit *test)
 {
+	const u64 most = SPACE - PAGE_SIZE;
 	struct fixture *f = test->priv;
 
 	f->owner[0].limit = 4 * 64;
@@ -722,11 +725,11 @@ static void test_alloc_limit(struct kunit *test)
 	/* It is the limit of one */
 	KUNIT_EXPECT_EQ(test, alloc_n(f, 1, 64, 1, 0), 0);
 	/* It comes before lack of space: no space is made in vain */
-	KUNIT_EXPECT_EQ(test, alloc_n(f, 0, SPACE, 1, 0), -EDQUOT);
+	KUNIT_EXPECT_EQ(test, alloc_n(f, 0, most, 1, 0), -EDQUOT);
 	KUNIT_EXPECT_EQ(test, f->need, 0);
 	f->owner[2].limit = SPACE;
-	KUNIT_EXPECT_EQ(test, alloc_n(f, 2, SPACE, 2, 0), -EDQUOT);
-	KUNIT_EXPECT_EQ(test, alloc_n(f, 2, SPACE, 1, 0), -ENOSPC);
+	KUNIT_EXPECT_EQ(test, alloc_n(f, 2, most, 2, 0), -EDQUOT);
+	KUNIT_EXPECT_EQ(test, alloc_n(f, 2, most, 1, 0), -ENOSPC);
 	check(test);
 	/* Publishing makes room */
 	publish_one(test, 1, 64, f);

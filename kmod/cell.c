@@ -571,6 +571,16 @@ static __always_inline int publish_find_cells(struct publish *p)
 	return err;
 }
 
+/* The first @n parts are not dropped after all. */
+static void publish_keep(struct publish *p, unsigned int n)
+{
+	while (n--) {
+		if (p->drop[n])
+			slabshm_record_set_kind(p->drop[n], RECORD_PART);
+		p->drop[n] = NULL;
+	}
+}
+
 /* Find the parts to drop. */
 static __always_inline int publish_find_drops(struct publish *p)
 {
@@ -608,10 +618,7 @@ static __always_inline int publish_find_drops(struct publish *p)
 	if (!err)
 		return 0;
 	call->failed = p->ncells + i;
-	while (i--) {
-		if (p->drop[i])
-			slabshm_record_set_kind(p->drop[i], RECORD_PART);
-	}
+	publish_keep(p, i);
 	return err;
 }
 
@@ -771,6 +778,10 @@ static int publish_fresh(struct publish *p)
 		return err;
 	spin_lock(&p->slab->cells.lock);
 	err = publish_find_cells(p);
+	if (!err)
+		err = publish_find_drops(p);
+	if (!err)
+		publish_keep(p, p->nparts);
 	spin_unlock(&p->slab->cells.lock);
 	return err ?: call->fresh(call, p->claim, p->nroots, true);
 }

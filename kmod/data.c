@@ -26,9 +26,6 @@
 #define STEP		(2UL << 20)
 #define STEP_PAGES	(STEP >> PAGE_SHIFT)
 
-/* A run of small blocks is not longer, and may be shorter than it asks for */
-#define SMALL_PAGES	32
-
 /**
  * slabshm_data_create() - a new, empty backing file
  * @mode: permission bits; the owner is the caller
@@ -293,26 +290,26 @@ int slabshm_data_make_room(struct slabshm_slab *slab, unsigned long need,
 	unsigned long npages = need - (align_pages - 1);
 	int err = 0;
 
-	/* Page 0 is no block's; small ones do with what there is */
-	if (npages > SMALL_PAGES && npages >= slab->max_size >> PAGE_SHIFT)
-		return -ENOSPC;
 	if (mutex_lock_killable(&slab->grow_lock))
 		return -EINTR;
 	if (slab->room != room)
 		goto out;	/* another did it while we waited */
 	err = data_refill(slab, need, max(need, STEP_PAGES));
+	/* Perhaps one of just that size is aligned */
+	if (err == -ENOSPC && npages < need)
+		err = data_refill(slab, npages, max(npages, STEP_PAGES));
 	if (err != -ENOSPC)
 		goto out;
 	if (may_grow) {
 		unsigned long end = slab->size >> PAGE_SHIFT;
 		unsigned long tail = slabshm_arena_tail(&slab->arena, end);
 		/* Its end, if it begins as early as it may in the last one */
-		u64 least = ALIGN(end - tail, align_pages) + npages;
+		u64 least = ALIGN(max(end - tail, 1UL), align_pages) + npages;
 
 		least = max(least << PAGE_SHIFT, slab->size);
 
 		/* Small blocks do with what there is */
-		if (need <= SMALL_PAGES)
+		if (need <= SLABSHM_RUN_PAGES)
 			least = min(least, slab->max_size);
 		/*
 		 * There is room for the one that found none, as those before it
@@ -335,7 +332,7 @@ int slabshm_data_make_room(struct slabshm_slab *slab, unsigned long need,
 			goto out;
 		}
 	}
-	if (need <= SMALL_PAGES || data_free_pages(slab) >= need)
+	if (need <= SLABSHM_RUN_PAGES || data_free_pages(slab) >= npages)
 		err = data_refill(slab, 1, STEP_PAGES);
 out:
 	mutex_unlock(&slab->grow_lock);

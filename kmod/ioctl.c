@@ -277,6 +277,7 @@ static void alloc_press(struct slabshm_slab *slab, bool limit)
  * @first: nothing was done for it yet
  * @tries: how often it may still wait for what is retired
  * @evictions: how often readers may still be evicted for it
+ * @rooms: how often room may still be made for it, which others may take
  */
 struct alloc_wait {
 	u64 bytes;
@@ -285,11 +286,12 @@ struct alloc_wait {
 	bool first;
 	unsigned int tries;
 	unsigned int evictions;
+	unsigned long rooms;
 };
 
 /* Wait for what is retired, if that is more than @least: did something change? */
 static bool alloc_reclaim(struct slabshm_slab *slab, struct alloc_wait *wait,
-			  u64 least)
+			  unsigned long need, u64 least)
 {
 	if (!wait->tries)
 		return false;
@@ -298,7 +300,8 @@ static bool alloc_reclaim(struct slabshm_slab *slab, struct alloc_wait *wait,
 		return false;
 	wait->tries--;
 	/* What comes does not join what is there; or not by waiting */
-	if (slabshm_arena_free_bytes(&slab->arena) >= wait->bytes)
+	if (need > SLABSHM_RUN_PAGES &&
+	    slabshm_arena_free_bytes(&slab->arena) >= wait->bytes)
 		wait->tries = min(wait->tries, APART_TRIES);
 	return true;
 }
@@ -312,26 +315,30 @@ static int alloc_make_room(struct call *call, const struct slabshm_alloc *alloc,
 	bool first = wait->first;
 	int err;
 
-	if (need == ULONG_MAX)
-		return -ENOSPC;
 	if (fatal_signal_pending(current))
 		return -EINTR;
 	if (READ_ONCE(call->client->ended))
 		return -ENXIO;
 	wait->first = false;
 	/* Rather wait a little than grow because of what is retired */
-	if (first && alloc_reclaim(slab, wait, READ_ONCE(slab->size) / 8))
+	if (first && alloc_reclaim(slab, wait, need,
+				   READ_ONCE(slab->size) / 8))
 		return 0;
-	err = slabshm_data_make_room(slab, need, alloc->align,
-				     DIV_ROUND_UP(wait->bytes, PAGE_SIZE),
-				     wait->room, may_grow);
+	err = -ENOSPC;
+	if (wait->rooms) {
+		wait->rooms--;
+		err = slabshm_data_make_room(slab, need, alloc->align,
+					     DIV_ROUND_UP(wait->bytes,
+							  PAGE_SIZE),
+					     wait->room, may_grow);
+	}
 	if (!err || err == -EINTR)
 		return err;
 	/*
 	 * Before it fails: all that is retired; again, if others were faster
 	 * and have retired as much since; then what is held.
 	 */
-	if (alloc_reclaim(slab, wait, first ? 0 : wait->bytes - 1))
+	if (alloc_reclaim(slab, wait, need, first ? 0 : wait->bytes - 1))
 		return 0;
 	if (alloc->flags & SLABSHM_ALLOC_STOCK)
 		return err;
@@ -354,12 +361,16 @@ static int alloc_rounds(struct call *call, const struct slabshm_alloc *alloc,
 		.first = true,
 		.tries = stock ? 1 : RECLAIM_TRIES,
 		.evictions = EVICT_TRIES,
+		/* TRIM's leavings are filled again in pieces of 2 MiB */
+		.rooms = 64 + 2 * (slab->max_size >> SLABSHM_CHUNK_SHIFT),
 	};
 	unsigned int i;
 	int err;
 
 	for (i = 0; i < alloc->count; i++)
 		wait.bytes += req[i].size;
+	if (wait.bytes > slab->max_size)
+		return -ENOSPC;
 	do {
 		unsigned long need = 0;
 
@@ -410,7 +421,7 @@ static __always_inline int alloc_blocks(struct call *call,
 
 	err = slabshm_arena_alloc(&call->slab->arena, &call->client->owner,
 				  req, n, alloc->align, claim, &need);
-	if (unlikely(err == -ENOSPC))
+	if (unlikely(err == -ENOSPC) && need != ULONG_MAX)
 		err = alloc_wait(call, alloc, req, claim);
 	/* Of the client's own threads, too, some may have what others lack */
 	if (unlikely(err == -EDQUOT) && !(alloc->flags & SLABSHM_ALLOC_STOCK))
@@ -958,12 +969,12 @@ static int call_watch(struct call *call, void *arg)
 	    (all && (watch->cell || watch->generation)) ||
 	    (watch->version && !(watch->flags & SLABSHM_WATCH_SINCE)))
 		return -EINVAL;
-	/* As for growth: another thread may end the watch and make it anew */
-	err = call_return(call, watch);
-	if (err)
-		return err;
-	return slabshm_watch_add(call->client, watch) ?:
-	       call_return(call, watch);
+	/* Not undone: another thread may end the watch and make it anew */
+	err = call_return(call, watch) ?:
+	      slabshm_watch_add(call->client, watch);
+	if (!err)
+		call_return(call, watch);
+	return err;
 }
 
 static int call_unwatch(struct call *call, void *arg)

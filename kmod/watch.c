@@ -213,6 +213,8 @@ static void client_wake(struct slabshm_client *client)
 	struct slabshm_watches *watches = &client->watches;
 	struct eventfd_ctx *eventfd;
 
+	/* The event, and then the look; pairs with slabshm_watch_eventfd() */
+	smp_mb();
 	wake_up_interruptible_poll(&watches->wait, EPOLLIN | EPOLLRDNORM);
 	rcu_read_lock();
 	eventfd = rcu_dereference(watches->eventfd);
@@ -426,13 +428,12 @@ int slabshm_watch_add(struct slabshm_client *client, struct slabshm_watch *arg)
 	bool all = arg->flags & SLABSHM_WATCH_ALL;
 	struct list_head *home;
 	bool pending = false;
+	int err, quota;
 	u64 version;
-	int err;
 
-	err = slabshm_user_charge(&client->user->watches, 1,
-				  slabshm_max_user_watches);
-	if (err)
-		return err;
+	/* Said when all else is right */
+	quota = slabshm_user_charge(&client->user->watches, 1,
+				    slabshm_max_user_watches);
 	err = -ENOMEM;
 	watcher = kzalloc(sizeof(*watcher), GFP_KERNEL_ACCOUNT);
 	if (!watcher)
@@ -461,6 +462,9 @@ int slabshm_watch_add(struct slabshm_client *client, struct slabshm_watch *arg)
 	home = watcher_home(cells, watcher);
 	if (!home)
 		goto unlock;
+	err = quota;
+	if (err)
+		goto unlock;
 	version = watcher_version(cells, watcher);
 	watcher->told = version;
 	if (arg->flags & SLABSHM_WATCH_SINCE && arg->version != version) {
@@ -485,7 +489,8 @@ unlock:
 free:
 	kfree(watcher);
 uncharge:
-	slabshm_user_uncharge(&client->user->watches, 1);
+	if (!quota)
+		slabshm_user_uncharge(&client->user->watches, 1);
 	return err;
 }
 
@@ -599,6 +604,8 @@ static struct slabshm_watcher *events_take(struct slabshm_client *client,
 	struct slabshm_watcher *watcher, *all = NULL;
 
 	spin_lock(&cells->lock);
+	/* What was published before this call shall be among them */
+	tell_some(cells);
 	while (!all && *i < n &&
 	       !list_empty(&watches->pending)) {
 		watcher = list_first_entry(&watches->pending,
@@ -777,7 +784,7 @@ int slabshm_watch_eventfd(struct slabshm_client *client, int fd)
 			eventfd_ctx_put(eventfd);
 		return err;
 	}
-	/* Pairs with queue_work(), between the event and the look at the eventfd */
+	/* The eventfd, and then the look; pairs with client_wake() */
 	smp_mb();
 	if (eventfd && slabshm_watch_pending(client))
 		client_wake(client);

@@ -317,6 +317,9 @@ static void cache_grow(struct cache *c, const struct handle *h)
 		limit = STOCK_MIN;
 	if (limit > h->stock_limit)
 		limit = h->stock_limit;
+	/* It never shrinks, but for growth that could not be finished */
+	if (limit <= c->limit)
+		return;
 	c->budget += limit - c->limit;
 	c->limit = limit;
 }

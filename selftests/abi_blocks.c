@@ -249,9 +249,9 @@ TEST_F(blocks, alloc_of_many_grows)
 TEST_F(blocks, alloc_aligned_finds_room)
 {
 	struct slabshm_block b = { .size = 2 * MIB };
+	__u64 place[2], all[200];
 	struct client c;
-	__u64 place[2];
-	unsigned int i;
+	unsigned int i, n;
 
 	ASSERT_EQ(0, client_open(&c, NULL, SLABSHM_ATTACH_CREATE, 6 * MIB,
 				 MIB));
@@ -281,6 +281,58 @@ TEST_F(blocks, alloc_aligned_finds_room)
 	b.size = 2 * MIB;
 	EXPECT_EQ(0, alloc_blocks(&c, &b, 1, 2 * MIB, 0));
 	EXPECT_EQ(place[1], b.offset);
+	client_close(&c);
+
+	/* What TRIM has emptied, and a run that is kept for the next block, count */
+	ASSERT_EQ(0, client_open(&c, NULL, SLABSHM_ATTACH_CREATE |
+				 SLABSHM_ATTACH_FIXED, 4 * MIB, 4 * MIB));
+	for (i = 0; i < 2; i++) {
+		b.size = PAGE;
+		ASSERT_EQ(0, alloc_blocks(&c, &b, 1, 0, 0));
+		place[i] = b.offset;
+	}
+	ASSERT_EQ(0, trim(&c, 0, NULL));
+	b.size = 2 * MIB;
+	EXPECT_EQ(0, alloc_blocks(&c, &b, 1, 2 * MIB, 0));
+	client_close(&c);
+
+	ASSERT_EQ(0, client_open(&c, NULL, SLABSHM_ATTACH_CREATE |
+				 SLABSHM_ATTACH_FIXED, 8 * MIB, 8 * MIB));
+	for (n = 0; n < ARRAY_LEN(all); n++) {
+		b.size = n ? n > 1 ? 68 * KIB : 16 * KIB : 2 * MIB;
+		if (alloc_blocks(&c, &b, 1, 0, 0))
+			break;
+		all[n] = b.offset;
+	}
+	ASSERT_LT(n, ARRAY_LEN(all));
+	for (i = 0; i < n; i++)
+		if (all[i] < 4 * MIB)
+			ASSERT_EQ(0, free_block(&c, all[i]));
+	b.size = 2 * MIB;
+	EXPECT_EQ(0, alloc_blocks(&c, &b, 1, 2 * MIB, 0));
+	EXPECT_EQ(2 * MIB, b.offset);
+	client_close(&c);
+	(void)self;
+}
+
+/* What can never be moves nobody: no cache is asked, no reader evicted. */
+TEST_F(blocks, alloc_aligned_in_vain)
+{
+	struct slabshm_block b = { .size = 2 * MIB };
+	struct slabshm_block many[SLABSHM_BATCH_MAX];
+	struct client c;
+	unsigned int i;
+
+	ASSERT_EQ(0, client_open(&c, NULL, SLABSHM_ATTACH_CREATE, 3 * MIB,
+				 MIB));
+	EXPECT_EQ(-ENOSPC, alloc_blocks(&c, &b, 1, 2 * MIB, 0));
+	for (i = 0; i < SLABSHM_BATCH_MAX; i++)
+		many[i].size = 64 * KIB;
+	EXPECT_EQ(-ENOSPC, alloc_blocks(&c, many, SLABSHM_BATCH_MAX, 0, 0));
+	EXPECT_EQ(0, c.control->pressure);
+	EXPECT_EQ(MIB, c.control->size);
+	b.size = 2 * MIB;
+	EXPECT_EQ(0, alloc_blocks(&c, &b, 1, MIB / 2, 0));
 	client_close(&c);
 	(void)self;
 }

@@ -801,13 +801,14 @@ struct slabshm_wait {
  * @flags: SLABSHM_WATCH_*
  * @generation: the handle's generation; 0 with ALL
  * @version: in: SINCE: what is known: of the cell, or with ALL of the clock;
- *	otherwise 0; out: the cell's version, or the clock, now
+ *	otherwise 0; out: the cell's version, or the clock, now.  Written last and
+ *	best effort: the watch stands even if it cannot be
  *
  * A watch ends by UNWATCH, with the client, or with its cell, whose removal is its
  * last event.
  *
- * Errors: EEXIST it is watched already; EDQUOT too many watches of this client;
- * EIDRM; EINVAL; ENOMEM, ENXIO, ENOTCONN, EIO.
+ * Errors: EEXIST it is watched already; EDQUOT too many watches of this client, or
+ * of its user; EIDRM; EINVAL; ENOMEM, ENXIO, ENOTCONN, EIO.
  */
 struct slabshm_watch {
 	__u32 cell;
