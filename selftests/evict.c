@@ -490,7 +490,8 @@ TEST_F(patient, dead_leader)
 	__atomic_store_n(&self->shared[0], 2, __ATOMIC_RELEASE);
 	EXPECT_TRUE(all_back(s));
 	EXPECT_EQ(1, evictions(s));
-	EXPECT_EQ(2, stat_of(s).readers);
+	/* The other thread may not have registered yet */
+	EXPECT_TRUE(wait_until(stat_of(s).readers == 2, BACK_MS));
 	__atomic_store_n(&self->shared[1], 1, __ATOMIC_RELEASE);
 	EXPECT_EQ(7, end_child(pid));
 	EXPECT_TRUE(wait_until(!stat_of(s).readers, BACK_MS));
