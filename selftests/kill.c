@@ -485,8 +485,8 @@ TEST_F_TIMEOUT(any, killed, 600)
 		check_rest(_metadata, self->s);
 	}
 	__atomic_store_n(&b->stop, 1, __ATOMIC_RELAXED);
-	for (i = 0; i < READERS; i++)
-		EXPECT_EQ(0, end_child(self->reader[i]));
+	for (w = 0; w < READERS; w++)
+		EXPECT_EQ(0, end_child(self->reader[w]));
 	TH_LOG("%u kills, %llu calls, %llu publishes, %llu reads, %llu times full, slowest %llu ms",
 	       i, (unsigned long long)b->calls,
 	       (unsigned long long)b->publishes, (unsigned long long)b->reads,
