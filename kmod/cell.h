@@ -47,7 +47,8 @@ struct slabshm_queue {
  * @lock: the commit lock: protects all that follows but the constants, the
  *	cell table, slabshm_header.commit, every cell, object and record, and
  *	the lists of struct slabshm_reclaim that publishers add to.
- *	Held for at most 64 cells and 64 parts; the arena's lock nests inside
+ *	Held for at most 64 cells, 64 parts and 64 watchers; the arena's lock
+ *	nests inside, and those that it takes to wake a thread and to queue work
  * @max: constant, how many there can be
  * @used: how many there are
  * @next: cells from here on were never used

@@ -23,7 +23,8 @@
  *
  * Of these only the first two are held while user memory is touched: nobody but
  * another such call of the same client ever waits for them.  The spinlocks are held
- * for at most 64 blocks or cells.
+ * for at most 64 blocks, cells or watchers; sleepers are woken, and work is queued,
+ * under slabshm_cells.lock.
  */
 #ifndef _SLABSHM_SLAB_H
 #define _SLABSHM_SLAB_H
