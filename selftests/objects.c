@@ -523,6 +523,7 @@ TEST_F(parts, fresh_in_vain)
 		.flags = SLABSHM_PUBLISH_FRESH,
 		.fresh = (uintptr_t)&fresh,
 	};
+	struct slabshm_publish_part part = { .op = SLABSHM_PART_DROP };
 	struct slabshm_block fill;
 	struct slabshm_stat st, now;
 	uint64_t size;
@@ -542,13 +543,22 @@ TEST_F(parts, fresh_in_vain)
 	cell.generation++;
 	EXPECT_EQ(-1, ioctl(slabshm_fd(p->s), SLABSHM_IOC_PUBLISH, &arg));
 	EXPECT_EQ(EIDRM, errno);
+	cell.generation--;
+	cell.flags = 0;
+	cell.expected = 0;
+	/* No part of that object */
+	part.block = cell.block;
+	arg.parts = (uintptr_t)&part;
+	arg.nparts = 1;
+	EXPECT_EQ(-1, ioctl(slabshm_fd(p->s), SLABSHM_IOC_PUBLISH, &arg));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(1, arg.failed);
 	ASSERT_EQ(0, slabshm_stat(p->s, &now));
 	EXPECT_EQ(st.size, now.size);
 	EXPECT_EQ(st.live, now.live);
 
-	cell.generation--;
-	cell.flags = 0;
-	cell.expected = 0;
+	arg.parts = 0;
+	arg.nparts = 0;
 	EXPECT_EQ(0, ioctl(slabshm_fd(p->s), SLABSHM_IOC_PUBLISH, &arg));
 	EXPECT_EQ(128 * KIB, fresh.size);
 	ASSERT_EQ(0, slabshm_stat(p->s, &now));
