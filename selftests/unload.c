@@ -231,16 +231,21 @@ TEST_F_TIMEOUT(module, a_hundred_times, 3000)
 	EXPECT_GT(i, 10);
 }
 
-/* Comes at any time: finds the module, or does not, or half of the time. */
+/*
+ * Comes at any time: finds the module, or does not, or half of the time.  Stays
+ * away at least as long as it was there, so that a slow kernel is left alone too.
+ */
 static int knock(void *arg)
 {
 	const int *stop = arg;
 	struct slabshm_stat st;
 	struct slabshm *s;
+	long long came;
 	uint64_t cursor;
 	int ret;
 
 	while (!__atomic_load_n(stop, __ATOMIC_RELAXED)) {
+		came = now_ms();
 		ret = slab_open(&s, MIB, 64 * KIB);
 		must(!ret || ret == -ENODEV);
 		if (!ret) {
@@ -250,7 +255,7 @@ static int knock(void *arg)
 		cursor = 0;
 		ret = slabshm_list_slabs(&st, 1, &cursor);
 		must(ret >= 0 || ret == -ENODEV);
-		usleep(2000);
+		usleep((useconds_t)(2000 + 1000 * (now_ms() - came)));
 	}
 	return 0;
 }
