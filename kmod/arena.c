@@ -586,12 +586,12 @@ static __always_inline bool block_find(const struct slabshm_arena *arena,
 		if (ref->index >= run->nblocks)
 			return false;
 		ref->start += ref->index * ref->size;
-		if (test_bit(ref->index, run->free))
+		if (test_bit(ref->index, run->published))
+			ref->state = BLOCK_PUBLISHED;
+		else if (test_bit(ref->index, run->free))
 			ref->state = BLOCK_FREE;
 		else if (test_bit(ref->index, run->claimed))
 			ref->state = BLOCK_CLAIMED;
-		else if (test_bit(ref->index, run->published))
-			ref->state = BLOCK_PUBLISHED;
 		else
 			ref->state = BLOCK_OWNED;
 		return true;
@@ -893,17 +893,16 @@ static __always_inline int block_owned(struct slabshm_arena *arena,
 	return 0;
 }
 
-/* Claim the block that @claim[@i] names; the ones before have been. */
+/* Claim the block that @claim[@i] names, @ref; the ones before have been. */
 static __always_inline int block_claim(struct slabshm_arena *arena,
 				       const struct slabshm_owner *owner,
 				       struct slabshm_claim *claim,
-				       unsigned int i)
+				       unsigned int i, struct block_ref *ref)
 {
-	struct block_ref ref;
-	int err = block_owned(arena, owner, claim, i, &ref);
+	int err = block_owned(arena, owner, claim, i, ref);
 
 	if (!err)
-		claim_set(&claim[i], &ref);
+		claim_set(&claim[i], ref);
 	return err;
 }
 
@@ -1344,7 +1343,7 @@ int slabshm_arena_free(struct slabshm_arena *arena,
 	}
 	/* Claimed first, so that each is freed once, and only if all can be */
 	for (i = 0; i < n; i++) {
-		err = block_claim(arena, owner, claim, i);
+		err = block_claim(arena, owner, claim, i, &ref);
 		if (err) {
 			*failed = i;
 			break;
@@ -1529,23 +1528,22 @@ int slabshm_arena_claim(struct slabshm_arena *arena,
 			struct slabshm_claim *claim, unsigned int n,
 			unsigned int *failed)
 {
-	unsigned int i = 0, end;
+	unsigned int i = 0;
 	int err = 0;
 
 	while (i < n && !err) {
 		struct slabshm_run *run = NULL;
+		struct block_ref ref;
 
-		end = min(n, i + SLABSHM_BATCH_MAX);
 		spin_lock(&arena->lock);
-		while (i < end && !run) {
-			err = block_claim(arena, owner, claim, i);
+		do {
+			err = block_claim(arena, owner, claim, i, &ref);
 			if (err)
 				break;
-			if (claim[i].extent->state == EXTENT_RUN &&
-			    !extent_run(claim[i].extent)->records)
-				run = extent_run(claim[i].extent);
+			if (ref.run && !ref.run->records)
+				run = ref.run;
 			i++;
-		}
+		} while (!run && i < n && i % SLABSHM_BATCH_MAX);
 		spin_unlock(&arena->lock);
 		/* It does not end meanwhile, as it has a claimed block */
 		if (run)
