@@ -71,6 +71,7 @@ static __always_inline int words_in_step(void *to, size_t step,
 	might_fault();
 	if (should_fail_usercopy() || !user_read_access_begin(user, size))
 		return -EFAULT;
+#pragma GCC unroll 8
 	for (i = 0; i < n; i++)
 		unsafe_get_user(*(u64 *)(to + i * step), &user[i], fault);
 	user_read_access_end();
@@ -698,7 +699,8 @@ static int publish_fresh(struct slabshm_publish_call *p,
 	return err;
 }
 
-static int publish_one(struct call *call, struct slabshm_publish *publish)
+static __always_inline int publish_one(struct call *call,
+				       struct slabshm_publish *publish)
 {
 	struct slabshm_publish_cell cell;
 	struct slabshm_publish_call p = {
