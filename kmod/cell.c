@@ -145,8 +145,11 @@ static __always_inline void slabshm_cell_write(struct slabshm_cells *cells,
 					       const struct cell *cell,
 					       u64 offset, u64 length)
 {
-	struct slabshm_version *v = cell_line(cells, cell)->version;
+	struct cell_page *page = cells->pages[cell->index / CELLS_PER_PAGE];
+	struct slabshm_version *v =
+		page->line[cell->index % CELLS_PER_PAGE].version;
 	struct slabshm_version *older = v[0].commit > v[1].commit ? &v[1] : &v[0];
+	u64 commit = cells->commit + 1;
 
 	lockdep_assert_held(&cells->lock);
 
@@ -160,7 +163,7 @@ static __always_inline void slabshm_cell_write(struct slabshm_cells *cells,
 	smp_wmb();
 	WRITE_ONCE(older->offset, offset);
 	WRITE_ONCE(older->length, length);
-	WRITE_ONCE(older->tag, (cells->commit + 1 + cell->generation) |
+	WRITE_ONCE(older->tag, (commit + cell->generation) |
 			       (offset ? 0 : SLABSHM_VERSION_EMPTY));
 	/*
 	 * A reader that loads the new commit must find what it stands for.
@@ -169,9 +172,8 @@ static __always_inline void slabshm_cell_write(struct slabshm_cells *cells,
 	 * used; but so each line is sound by itself.
 	 */
 	smp_wmb();
-	WRITE_ONCE(older->commit, cells->commit + 1);
-	WRITE_ONCE(cells->pages[cell->index / CELLS_PER_PAGE]->commit,
-		   cells->commit + 1);
+	WRITE_ONCE(older->commit, commit);
+	WRITE_ONCE(page->commit, commit);
 }
 
 /*
@@ -181,12 +183,13 @@ static __always_inline void slabshm_cell_write(struct slabshm_cells *cells,
 static void commit_done(struct slabshm_slab *slab)
 {
 	struct slabshm_cells *cells = &slab->cells;
+	u64 commit = cells->commit + 1;
 
 	lockdep_assert_held(&cells->lock);
 
-	cells->commit++;
+	cells->commit = commit;
 	/* Pairs with the reader's load-acquire of S (at struct slabshm_cell) */
-	smp_store_release(&slab->control.header->commit, cells->commit);
+	smp_store_release(&slab->control.header->commit, commit);
 	list_splice_tail_init(&cells->watch_all, &cells->woken);
 }
 
@@ -197,14 +200,50 @@ static __always_inline void commit_tell(struct slabshm_slab *slab)
 		slabshm_watch_tell(slab);
 }
 
+/*
+ * Retire one block, whose record is in no list.  The commit that replaced or
+ * dropped it has been made visible, and the lock has been held since.
+ */
+static __always_inline void retire_record(struct slabshm_slab *slab,
+					  struct slabshm_record *record,
+					  u64 bytes)
+{
+	struct slabshm_reclaim *reclaim = &slab->reclaim;
+
+	lockdep_assert_held(&slab->cells.lock);
+
+	slabshm_record_set_kind(record, RECORD_RETIRED);
+	record->retired = slab->cells.commit;
+	slabshm_record_push(&reclaim->blocks, record);
+	reclaim->bytes += bytes;
+	reclaim->count++;
+	trace_slabshm_retire(slab, record->retired, 1, bytes);
+}
+
+/* Retire all blocks of an object that is no cell's any more, however many. */
+static void retire_object(struct slabshm_slab *slab,
+			  struct slabshm_object *object)
+{
+	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	u64 bytes = object->root_bytes + object->part_bytes;
+	u64 n = object->nparts + !!object->root;
+
+	lockdep_assert_held(&slab->cells.lock);
+
+	object->retired = slab->cells.commit;
+	list_add_tail(&object->link, &reclaim->objects);
+	reclaim->bytes += bytes;
+	reclaim->count += n;
+	trace_slabshm_retire(slab, object->retired, n, bytes);
+}
+
 /* Retire the root of an object, if it has one. */
-static void retire_root(struct slabshm_slab *slab,
-			struct slabshm_object *object)
+static __always_inline void retire_root(struct slabshm_slab *slab,
+					struct slabshm_object *object)
 {
 	if (!object->root)
 		return;
-	object->bytes -= object->root_bytes;
-	slabshm_retire_record(slab, object->root, object->root_bytes);
+	retire_record(slab, object->root, object->root_bytes);
 	object->root_bytes = 0;
 	object->root = NULL;
 }
@@ -363,7 +402,7 @@ int slabshm_cell_remove(struct slabshm_slab *slab, struct slabshm_client *client
 	cells->used--;
 	retired = object->root || object->nparts;
 	if (retired)
-		slabshm_retire_object(slab, object);
+		retire_object(slab, object);
 	if (cell->queue) {
 		list_splice_tail_init(&cell->queue->watchers, &cells->woken);
 		slabshm_lock_cell_removed(slab, cell->queue);
@@ -386,10 +425,10 @@ int slabshm_cell_remove(struct slabshm_slab *slab, struct slabshm_client *client
  * struct publish - a publish under way
  * @slab: where
  * @client: whose
- * @owner: whose the blocks are
  * @call: what is asked for
- * @ncells: of @call, which the compiler may know
- * @nparts: of @call, which the compiler may know
+ * @cells: of @call
+ * @ncells: of @call
+ * @nparts: of @call
  * @nclaims: blocks to publish: roots by cell, then parts
  * @nroots: how many of these become roots
  * @cell: by item
@@ -398,12 +437,15 @@ int slabshm_cell_remove(struct slabshm_slab *slab, struct slabshm_client *client
  * @drop_bytes: by part: its size
  * @claim: the blocks
  * @record: by claim: the block's record
+ *
+ * Its address goes to functions that are inlined only: then the compiler knows
+ * that no call in between changes it, and what a publish of one cell need not do.
  */
 struct publish {
 	struct slabshm_slab *slab;
 	struct slabshm_client *client;
-	struct slabshm_owner *owner;
 	struct slabshm_publish_call *call;
+	const struct slabshm_publish_cell *cells;
 	unsigned int ncells;
 	unsigned int nparts;
 	unsigned int nclaims;
@@ -423,90 +465,80 @@ static __always_inline int publish_check(struct publish *p)
 	unsigned int i;
 
 	for (i = 0; i < p->ncells; i++) {
-		const struct slabshm_publish_cell *item = &call->cells[i];
-		bool keep = item->flags & SLABSHM_PUBLISH_KEEP;
+		const struct slabshm_publish_cell *item = &p->cells[i];
+		u32 flags = item->flags;
+		u64 block = item->block;
 
-		call->failed = i;
-		if (item->flags & ~(SLABSHM_PUBLISH_EXPECT |
-				    SLABSHM_PUBLISH_DROP_ALL |
-				    SLABSHM_PUBLISH_KEEP |
-				    SLABSHM_PUBLISH_UNLOCK |
-				    SLABSHM_PUBLISH_CONSISTENT))
-			return -EINVAL;
-		if (item->flags & SLABSHM_PUBLISH_CONSISTENT &&
-		    !(item->flags & SLABSHM_PUBLISH_UNLOCK))
-			return -EINVAL;
-		if (item->expected && !(item->flags & SLABSHM_PUBLISH_EXPECT))
-			return -EINVAL;
-		if (keep && (item->block ||
-			     item->flags & SLABSHM_PUBLISH_DROP_ALL))
-			return -EINVAL;
-		if (!keep && !item->block && item->length)
-			return -EINVAL;
-		if (item->block)
-			p->claim[p->nclaims++].offset = item->block;
+		if (flags & ~(SLABSHM_PUBLISH_EXPECT |
+			      SLABSHM_PUBLISH_DROP_ALL | SLABSHM_PUBLISH_KEEP |
+			      SLABSHM_PUBLISH_UNLOCK |
+			      SLABSHM_PUBLISH_CONSISTENT))
+			goto refuse;
+		if (flags & SLABSHM_PUBLISH_CONSISTENT &&
+		    !(flags & SLABSHM_PUBLISH_UNLOCK))
+			goto refuse;
+		if (item->expected && !(flags & SLABSHM_PUBLISH_EXPECT))
+			goto refuse;
+		if (flags & SLABSHM_PUBLISH_KEEP) {
+			if (block || flags & SLABSHM_PUBLISH_DROP_ALL)
+				goto refuse;
+		} else if (!block && item->length) {
+			goto refuse;
+		}
+		if (block)
+			p->claim[p->nclaims++].offset = block;
 	}
 	p->nroots = p->nclaims;
 	for (i = 0; i < p->nparts; i++) {
 		const struct slabshm_publish_part *part = &call->parts[i];
 
-		call->failed = p->ncells + i;
 		if (part->item >= p->ncells)
-			return -EINVAL;
+			goto refuse_part;
 		if (part->op == SLABSHM_PART_ATTACH) {
 			p->claim[p->nclaims++].offset = part->block;
 		} else if (part->op != SLABSHM_PART_DROP ||
-			   call->cells[part->item].flags &
+			   p->cells[part->item].flags &
 			   SLABSHM_PUBLISH_DROP_ALL) {
-			return -EINVAL;
+			goto refuse_part;
 		}
 	}
-	call->failed = U32_MAX;
 	return 0;
+
+refuse_part:
+	i += p->ncells;
+refuse:
+	call->failed = i;
+	return -EINVAL;
 }
 
 /* Which item brings the block of a claim, as in slabshm_publish_call.failed */
-static u32 publish_item(const struct publish *p, unsigned int claim)
+static u32 publish_item(const struct slabshm_publish_call *call,
+			unsigned int claim)
 {
-	const struct slabshm_publish_call *call = p->call;
 	unsigned int i, n = 0;
 
-	for (i = 0; i < p->ncells; i++)
+	for (i = 0; i < call->ncells; i++)
 		if (call->cells[i].block && n++ == claim)
 			return i;
-	for (i = 0; i < p->nparts; i++)
+	for (i = 0; i < call->nparts; i++)
 		if (call->parts[i].op == SLABSHM_PART_ATTACH && n++ == claim)
-			return p->ncells + i;
+			return call->ncells + i;
 	return U32_MAX;
 }
 
-/* Claim the blocks and see that the objects fit in them. */
+/* Claim the blocks. */
 static __always_inline int publish_claim(struct publish *p)
 {
-	struct slabshm_publish_call *call = p->call;
-	unsigned int i, claim = 0, failed = 0;
+	unsigned int failed;
 	int err;
 
 	if (!p->nclaims)
 		return 0;
-	err = slabshm_arena_claim(&p->slab->arena, p->owner, p->claim,
+	err = slabshm_arena_claim(&p->slab->arena, &p->client->owner, p->claim,
 				  p->nclaims, &failed);
-	if (err) {
-		if (err != -ENOMEM)
-			call->failed = publish_item(p, failed);
-		return err;
-	}
-	for (i = 0; claim < p->nroots; i++) {
-		if (!call->cells[i].block)
-			continue;
-		if (call->cells[i].length > p->claim[claim++].size) {
-			call->failed = i;
-			slabshm_arena_unclaim(&p->slab->arena, p->claim,
-					      p->nclaims);
-			return -EINVAL;
-		}
-	}
-	return 0;
+	if (err && err != -ENOMEM)
+		p->call->failed = publish_item(p->call, failed);
+	return err;
 }
 
 /* Objects for the cells that get parts; the caller frees what is not used. */
@@ -527,16 +559,35 @@ static __always_inline int publish_prepare(struct publish *p)
 	return 0;
 }
 
-/* Find the cells; see that they are as the caller expects. */
+/* What few publishes ask of a cell, or meet. */
+static noinline int publish_look(struct slabshm_slab *slab,
+				 struct slabshm_client *client,
+				 struct cell *cell,
+				 const struct slabshm_publish_cell *item)
+{
+	if (item->flags & SLABSHM_PUBLISH_KEEP &&
+	    item->length > cell->object->root_bytes)
+		return -EINVAL;
+	if (item->flags & SLABSHM_PUBLISH_EXPECT &&
+	    item->expected != cell_newest(&slab->cells, cell)->commit)
+		return -EAGAIN;
+	return slabshm_lock_check(slab, cell->queue, client,
+				  item->flags & SLABSHM_PUBLISH_UNLOCK);
+}
+
+/*
+ * Find the cells; see that they are as the caller expects, and that the objects
+ * fit in their blocks.
+ */
 static __always_inline int publish_find_cells(struct publish *p)
 {
-	struct slabshm_publish_call *call = p->call;
+	const struct slabshm_claim *claim = p->claim;
 	struct slabshm_cells *cells = &p->slab->cells;
 	int err = 0;
 	unsigned int i;
 
 	for (i = 0; i < p->ncells; i++) {
-		const struct slabshm_publish_cell *item = &call->cells[i];
+		const struct slabshm_publish_cell *item = &p->cells[i];
 		struct cell *cell = cell_get(cells, item->cell,
 					     item->generation);
 
@@ -544,40 +595,36 @@ static __always_inline int publish_find_cells(struct publish *p)
 		if (err)
 			break;
 		err = -EINVAL;
-		if (cell->busy)
+		if (p->ncells > 1 && cell->busy)
 			break;
-		if (item->flags & SLABSHM_PUBLISH_KEEP &&
-		    item->length > cell->object->root_bytes)
+		if (item->block && item->length > (claim++)->size)
 			break;
-		err = -EAGAIN;
-		if (item->flags & SLABSHM_PUBLISH_EXPECT &&
-		    item->expected != cell_newest(cells, cell)->commit)
-			break;
-		if (cell->queue || item->flags & SLABSHM_PUBLISH_UNLOCK)
-			err = slabshm_lock_check(p->slab, cell->queue,
-						 p->client, item->flags &
-						 SLABSHM_PUBLISH_UNLOCK);
-		else
-			err = 0;
-		if (err)
-			break;
-		cell->busy = true;
+		err = 0;
+		if (cell->queue || item->flags & (SLABSHM_PUBLISH_KEEP |
+						  SLABSHM_PUBLISH_EXPECT |
+						  SLABSHM_PUBLISH_UNLOCK)) {
+			err = publish_look(p->slab, p->client, cell, item);
+			if (err)
+				break;
+		}
 		p->cell[i] = cell;
+		if (p->ncells > 1)
+			cell->busy = true;
 	}
 	if (err)
-		call->failed = i;
-	while (i--)
+		p->call->failed = i;
+	while (p->ncells > 1 && i--)
 		p->cell[i]->busy = false;
 	return err;
 }
 
-/* The first @n parts are not dropped after all. */
-static void publish_keep(struct publish *p, unsigned int n)
+/* These parts are not dropped after all. */
+static void publish_keep(struct slabshm_record **drop, unsigned int n)
 {
 	while (n--) {
-		if (p->drop[n])
-			slabshm_record_set_kind(p->drop[n], RECORD_PART);
-		p->drop[n] = NULL;
+		if (drop[n])
+			slabshm_record_set_kind(drop[n], RECORD_PART);
+		drop[n] = NULL;
 	}
 }
 
@@ -618,13 +665,14 @@ static __always_inline int publish_find_drops(struct publish *p)
 	if (!err)
 		return 0;
 	call->failed = p->ncells + i;
-	publish_keep(p, i);
+	publish_keep(p->drop, i);
 	return err;
 }
 
 /* The claimed blocks become published ones, before a reader can see them. */
 static __always_inline void publish_blocks(struct publish *p)
 {
+	struct slabshm_reclaim *reclaim = &p->slab->reclaim;
 	struct slabshm_arena *arena = &p->slab->arena;
 	u64 born = p->slab->cells.commit + 1;
 	unsigned int i, end;
@@ -636,7 +684,9 @@ static __always_inline void publish_blocks(struct publish *p)
 		for (; i < end; i++) {
 			struct slabshm_record *record;
 
-			record = slabshm_record_get(&p->slab->reclaim);
+			/* There is one: publish_commit() has seen to it */
+			record = slabshm_record_pop(&reclaim->spare);
+			reclaim->nspare--;
 			record->born = born;
 			record->place = p->claim[i].offset;
 			slabshm_arena_publish(arena, &p->claim[i], record);
@@ -646,6 +696,16 @@ static __always_inline void publish_blocks(struct publish *p)
 	}
 }
 
+/* See who waits for this cell to change, and release its lock. */
+static void publish_queue(struct slabshm_slab *slab,
+			  struct slabshm_queue *queue, u32 flags)
+{
+	list_splice_tail_init(&queue->watchers, &slab->cells.woken);
+	if (flags & SLABSHM_PUBLISH_UNLOCK)
+		slabshm_lock_unlock(slab, queue,
+				    flags & SLABSHM_PUBLISH_CONSISTENT);
+}
+
 /* What the commit replaced and dropped is retired, what it brought is noted. */
 static __always_inline void publish_objects(struct publish *p)
 {
@@ -653,14 +713,14 @@ static __always_inline void publish_objects(struct publish *p)
 	unsigned int i, claim = 0;
 
 	for (i = 0; i < p->ncells; i++) {
-		const struct slabshm_publish_cell *item = &call->cells[i];
+		const struct slabshm_publish_cell *item = &p->cells[i];
 		struct cell *cell = p->cell[i];
 		struct slabshm_object *object = cell->object;
 
-		if (p->spare[i] && !cell->spare)
+		if (p->nparts && p->spare[i] && !cell->spare)
 			swap(p->spare[i], cell->spare);
 		if (item->flags & SLABSHM_PUBLISH_DROP_ALL && object->nparts) {
-			slabshm_retire_object(p->slab, object);
+			retire_object(p->slab, object);
 			/*
 			 * Parts that come in this call need another spare; if
 			 * there are any, p->spare[i] is one, as the old object
@@ -669,7 +729,7 @@ static __always_inline void publish_objects(struct publish *p)
 			object = cell->spare;
 			cell->object = object;
 			cell->spare = NULL;
-			if (p->spare[i])
+			if (p->nparts && p->spare[i])
 				swap(p->spare[i], cell->spare);
 		} else if (!(item->flags & SLABSHM_PUBLISH_KEEP)) {
 			retire_root(p->slab, object);
@@ -678,9 +738,10 @@ static __always_inline void publish_objects(struct publish *p)
 			object->root = p->record[claim];
 			object->root->object = object;
 			object->root_bytes = p->claim[claim].size;
-			object->bytes += p->claim[claim].size;
 			claim++;
 		}
+		if (cell->queue)
+			publish_queue(p->slab, cell->queue, item->flags);
 	}
 	for (i = 0; i < p->nparts; i++) {
 		struct slabshm_object *object = p->cell[call->parts[i].item]->object;
@@ -689,9 +750,8 @@ static __always_inline void publish_objects(struct publish *p)
 		if (record) {
 			list_del(&record->link);
 			object->nparts--;
-			object->bytes -= p->drop_bytes[i];
-			slabshm_retire_record(p->slab, record,
-					      p->drop_bytes[i]);
+			object->part_bytes -= p->drop_bytes[i];
+			retire_record(p->slab, record, p->drop_bytes[i]);
 			continue;
 		}
 		record = p->record[claim];
@@ -699,27 +759,8 @@ static __always_inline void publish_objects(struct publish *p)
 		record->object = object;
 		list_add_tail(&record->link, &object->parts);
 		object->nparts++;
-		object->bytes += p->claim[claim].size;
+		object->part_bytes += p->claim[claim].size;
 		claim++;
-	}
-}
-
-/* Release locks, and see who waits for these cells to change. */
-static __always_inline void publish_queues(struct publish *p)
-{
-	struct list_head *woken = &p->slab->cells.woken;
-	unsigned int i;
-
-	for (i = 0; i < p->ncells; i++) {
-		struct slabshm_queue *queue = p->cell[i]->queue;
-		u32 flags = p->call->cells[i].flags;
-
-		if (!queue)
-			continue;
-		list_splice_tail_init(&queue->watchers, woken);
-		if (flags & SLABSHM_PUBLISH_UNLOCK)
-			slabshm_lock_unlock(p->slab, queue,
-					    flags & SLABSHM_PUBLISH_CONSISTENT);
 	}
 }
 
@@ -749,7 +790,7 @@ static __always_inline int publish_commit(struct publish *p, bool *retired)
 
 	publish_blocks(p);
 	for (i = 0; i < p->ncells; i++) {
-		const struct slabshm_publish_cell *item = &call->cells[i];
+		const struct slabshm_publish_cell *item = &p->cells[i];
 		u64 offset = item->block;
 
 		if (item->flags & SLABSHM_PUBLISH_KEEP &&
@@ -760,7 +801,6 @@ static __always_inline int publish_commit(struct publish *p, bool *retired)
 	commit_done(p->slab);
 	call->commit = cells->commit;
 	publish_objects(p);
-	publish_queues(p);
 	commit_tell(p->slab);
 	*retired = p->slab->reclaim.count;
 unlock:
@@ -768,22 +808,23 @@ unlock:
 	return err;
 }
 
-/* Fresh blocks: for the sake of a publish that is refused, nothing grows. */
-static int publish_fresh(struct publish *p)
+/*
+ * There was no space for fresh blocks: make room, but not for the sake of a
+ * publish that is refused.
+ */
+static noinline int publish_make_room(struct publish p)
 {
-	struct slabshm_publish_call *call = p->call;
-	int err = call->fresh(call, p->claim, p->nroots, false);
+	struct slabshm_publish_call *call = p.call;
+	int err;
 
-	if (err != -ENOSPC && err != -EDQUOT)
-		return err;
-	spin_lock(&p->slab->cells.lock);
-	err = publish_find_cells(p);
+	spin_lock(&p.slab->cells.lock);
+	err = publish_find_cells(&p);
 	if (!err)
-		err = publish_find_drops(p);
+		err = publish_find_drops(&p);
 	if (!err)
-		publish_keep(p, p->nparts);
-	spin_unlock(&p->slab->cells.lock);
-	return err ?: call->fresh(call, p->claim, p->nroots, true);
+		publish_keep(p.drop, p.nparts);
+	spin_unlock(&p.slab->cells.lock);
+	return err ?: call->fresh(call, p.claim, p.nroots, true);
 }
 
 static __always_inline int publish_do(struct publish *p)
@@ -803,7 +844,9 @@ static __always_inline int publish_do(struct publish *p)
 	if (err)
 		goto unclaim;
 	if (call->fresh) {
-		err = publish_fresh(p);
+		err = call->fresh(call, p->claim, p->nroots, false);
+		if (err == -ENOSPC || err == -EDQUOT)
+			err = publish_make_room(*p);
 		if (err)
 			goto unclaim;
 	}
@@ -834,8 +877,8 @@ static noinline int publish_many(struct slabshm_client *client,
 	struct publish p = {
 		.slab = client->slab,
 		.client = client,
-		.owner = &client->owner,
 		.call = call,
+		.cells = call->cells,
 		.ncells = call->ncells,
 		.nparts = call->nparts,
 		.cell = room->cell,
@@ -857,6 +900,27 @@ static noinline int publish_many(struct slabshm_client *client,
 	return err;
 }
 
+/* A call for one cell, as most are, needs no memory for itself. */
+static __always_inline int publish_one(struct slabshm_client *client,
+				       struct slabshm_publish_call *call)
+{
+	struct slabshm_record *record;
+	struct slabshm_claim claim;
+	struct cell *cell;
+	struct publish p = {
+		.slab = client->slab,
+		.client = client,
+		.call = call,
+		.cells = call->cells,
+		.ncells = 1,
+		.cell = &cell,
+		.claim = &claim,
+		.record = &record,
+	};
+
+	return publish_do(&p);
+}
+
 /**
  * slabshm_cell_publish() - change cells in one step, all or none
  * @client: who publishes; entered
@@ -868,25 +932,9 @@ static noinline int publish_many(struct slabshm_client *client,
 int slabshm_cell_publish(struct slabshm_client *client,
 			 struct slabshm_publish_call *call)
 {
-	struct slabshm_object *spare = NULL;
-	struct slabshm_record *record;
-	struct slabshm_claim claim;
-	struct cell *cell;
-	struct publish p = {
-		.slab = client->slab,
-		.client = client,
-		.owner = &client->owner,
-		.call = call,
-		.ncells = 1,
-		.cell = &cell,
-		.spare = &spare,
-		.claim = &claim,
-		.record = &record,
-	};
-
 	call->failed = U32_MAX;
-	/* A call for one cell, as most are, needs no memory for itself */
-	return call->room ? publish_many(client, call) : publish_do(&p);
+	return call->room ? publish_many(client, call) :
+			    publish_one(client, call);
 }
 
 /**
@@ -962,7 +1010,8 @@ unsigned int slabshm_cell_list(struct slabshm_slab *slab, u64 *cursor,
 			entry[i].commit = v->commit;
 			entry[i].offset = v->offset;
 			entry[i].length = v->length;
-			entry[i].bytes = cell->object->bytes;
+			entry[i].bytes = cell->object->root_bytes +
+					 cell->object->part_bytes;
 			entry[i].parts = cell->object->nparts;
 			entry[i].cell = cell->index;
 			strscpy(entry[i].name, cell->name,

@@ -64,14 +64,27 @@ struct slabshm_object *slabshm_object_create(void)
 	return object;
 }
 
-static void records_destroy(struct list_head *records)
+static void records_destroy(struct slabshm_record *chain)
 {
-	struct slabshm_record *record, *next;
-
-	list_for_each_entry_safe(record, next, records, link) {
-		kmem_cache_free(record_cache, record);
+	while (chain) {
+		kmem_cache_free(record_cache, slabshm_record_pop(&chain));
 		cond_resched();
 	}
+}
+
+/* Make a chain of the records of a list. */
+static struct slabshm_record *records_chain(struct list_head *list)
+{
+	struct slabshm_record *record, *next, *chain = NULL;
+	unsigned int n = 0;
+
+	list_for_each_entry_safe(record, next, list, link) {
+		slabshm_record_push(&chain, record);
+		if (!(++n % 1024))
+			cond_resched();
+	}
+	INIT_LIST_HEAD(list);
+	return chain;
 }
 
 /**
@@ -86,7 +99,7 @@ void slabshm_object_destroy(struct slabshm_object *object)
 		return;
 	if (object->root)
 		kmem_cache_free(record_cache, object->root);
-	records_destroy(&object->parts);
+	records_destroy(records_chain(&object->parts));
 	kfree(object);
 }
 
@@ -109,66 +122,18 @@ int slabshm_records_add(struct slabshm_slab *slab, unsigned int n)
 					   RECORDS_ADD, (void **)record))
 			return -ENOMEM;
 		spin_lock(&slab->cells.lock);
-		for (i = 0; i < RECORDS_ADD; i++) {
-			record[i]->link.next = reclaim->spare;
-			reclaim->spare = &record[i]->link;
-		}
+		for (i = 0; i < RECORDS_ADD; i++)
+			slabshm_record_push(&reclaim->spare, record[i]);
 		reclaim->nspare += RECORDS_ADD;
 		spin_unlock(&slab->cells.lock);
 	}
 	return 0;
 }
 
-/**
- * slabshm_retire_record() - retire one block
- * @slab: where
- * @record: of the block; in no list
- * @bytes: of the block
- *
- * Context: slabshm_cells.lock is held since the commit that replaced or
- * dropped the block, which has been made visible.
- */
-void slabshm_retire_record(struct slabshm_slab *slab,
-			   struct slabshm_record *record, u64 bytes)
-{
-	struct slabshm_reclaim *reclaim = &slab->reclaim;
-
-	lockdep_assert_held(&slab->cells.lock);
-
-	slabshm_record_set_kind(record, RECORD_RETIRED);
-	record->retired = slab->cells.commit;
-	list_add_tail(&record->link, &reclaim->blocks);
-	reclaim->bytes += bytes;
-	reclaim->count++;
-	trace_slabshm_retire(slab, slab->cells.commit, 1, bytes);
-}
-
-/**
- * slabshm_retire_object() - retire all blocks of an object, however many
- * @slab: where
- * @object: no cell's any more
- *
- * Context: as slabshm_retire_record().
- */
-void slabshm_retire_object(struct slabshm_slab *slab,
-			   struct slabshm_object *object)
-{
-	struct slabshm_reclaim *reclaim = &slab->reclaim;
-	u64 n = object->nparts + !!object->root;
-
-	lockdep_assert_held(&slab->cells.lock);
-
-	object->retired = slab->cells.commit;
-	list_add_tail(&object->link, &reclaim->objects);
-	reclaim->bytes += object->bytes;
-	reclaim->count += n;
-	trace_slabshm_retire(slab, slab->cells.commit, n, object->bytes);
-}
-
 /* Make the blocks of an object ones that are retired by themselves. */
 static void object_take_apart(struct slabshm_slab *slab,
 			      struct slabshm_object *object,
-			      struct list_head *records)
+			      struct slabshm_record **chain)
 {
 	struct slabshm_record *record;
 	unsigned int n;
@@ -184,7 +149,8 @@ static void object_take_apart(struct slabshm_slab *slab,
 						  struct slabshm_record, link);
 			slabshm_record_set_kind(record, RECORD_RETIRED);
 			record->retired = object->retired;
-			list_move_tail(&record->link, records);
+			list_del(&record->link);
+			slabshm_record_push(chain, record);
 		}
 		spin_unlock(&slab->arena.lock);
 		cond_resched();
@@ -194,46 +160,46 @@ static void object_take_apart(struct slabshm_slab *slab,
 }
 
 /* Free the space of the @n blocks of @batch, SLABSHM_BATCH_MAX at most. */
-static void reclaim_batch(struct slabshm_slab *slab, struct list_head *batch,
-			  unsigned int n)
+static void reclaim_batch(struct slabshm_slab *slab,
+			  struct slabshm_record *batch, unsigned int n)
 {
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
-	struct slabshm_record *record;
+	struct slabshm_record *record, *last = NULL;
 	u64 bytes = 0, size = 0;
 
 	if (!n)
 		return;
-	if (READ_ONCE(poison)) {
-		list_for_each_entry(record, batch, link) {
-			u64 offset = slabshm_record_offset(record);
+	for (record = batch; READ_ONCE(poison) && record;
+	     record = record->next) {
+		u64 offset = slabshm_record_offset(record);
 
-			spin_lock(&slab->arena.lock);
-			slabshm_arena_record(&slab->arena, offset, &size);
-			spin_unlock(&slab->arena.lock);
-			slabshm_data_set(slab, offset, size, POISON);
-		}
+		spin_lock(&slab->arena.lock);
+		slabshm_arena_record(&slab->arena, offset, &size);
+		spin_unlock(&slab->arena.lock);
+		slabshm_data_set(slab, offset, size, POISON);
 	}
 
 	/* Both locks, as in slab_stat(): what is free is not retired any more */
 	spin_lock(&slab->cells.lock);
 	spin_lock(&slab->arena.lock);
-	list_for_each_entry(record, batch, link)
+	for (record = batch; record; record = record->next) {
 		bytes += slabshm_arena_free_published(&slab->arena,
 						slabshm_record_offset(record));
+		last = record;
+	}
 	spin_unlock(&slab->arena.lock);
 	reclaim->bytes -= bytes;
 	reclaim->count -= n;
 	WRITE_ONCE(reclaim->freed, reclaim->freed + bytes);
 	if (reclaim->nspare < RECORDS_KEPT) {
-		batch->prev->next = reclaim->spare;
-		reclaim->spare = batch->next;
+		last->next = reclaim->spare;
+		reclaim->spare = batch;
 		reclaim->nspare += n;
-		INIT_LIST_HEAD(batch);
+		batch = NULL;
 	}
 	spin_unlock(&slab->cells.lock);
 
 	records_destroy(batch);
-	INIT_LIST_HEAD(batch);
 	trace_slabshm_reclaim(slab, n, bytes);
 	cond_resched();
 }
@@ -248,7 +214,7 @@ static void held_add(struct slabshm_slab *slab, struct slabshm_record *record,
 	slabshm_arena_record(&slab->arena, slabshm_record_offset(record),
 			     &size);
 	spin_unlock(&slab->arena.lock);
-	list_move_tail(&record->link, &reclaim->held);
+	list_add_tail(&record->link, &reclaim->held);
 	reclaim->held_bytes += size;
 	reclaim->held_count++;
 	holder->bytes += size;
@@ -259,48 +225,46 @@ static void held_add(struct slabshm_slab *slab, struct slabshm_record *record,
  * that was retired at @expired or before is evicted.  Returns how many were
  * freed.
  */
-static u64 reclaim_list(struct slabshm_slab *slab, struct list_head *records,
-			u64 expired)
+static u64 reclaim_records(struct slabshm_slab *slab,
+			   struct slabshm_record *chain, u64 expired)
 {
 	struct slabshm_readers *readers = &slab->readers;
-	struct slabshm_record *record, *next;
-	unsigned int round, n, looked = 0;
+	struct slabshm_record *record, *batch = NULL;
+	unsigned int round, n = 0, looked = 0;
 	struct slabshm_cover *holder;
 	u64 freed = 0;
 	LIST_HEAD(overdue);
-	LIST_HEAD(batch);
 
 	lockdep_assert_held(&readers->lock);
 
-	for (round = 0; !list_empty(records); round++) {
-		n = 0;
-		/* Those that stay in @records until the batch is cut are free */
-		list_for_each_entry_safe(record, next, records, link) {
+	for (round = 0; chain; round++) {
+		while (chain) {
+			record = slabshm_record_pop(&chain);
 			if (!(++looked % 1024))
 				cond_resched();
-			holder = slabshm_readers_hold(readers, record);
-			if (holder && (record->retired > expired ||
-				       round == EVICT_ROUNDS)) {
-				held_add(slab, record, holder);
-				continue;
-			}
-			if (holder) {
-				list_move_tail(&record->link, &overdue);
-				continue;
-			}
-			freed++;
-			if (++n == SLABSHM_BATCH_MAX) {
-				list_cut_before(&batch, records, &next->link);
-				reclaim_batch(slab, &batch, n);
+			holder = readers->ncover ?
+				 slabshm_readers_hold(readers, record) : NULL;
+			if (!holder) {
+				slabshm_record_push(&batch, record);
+				freed++;
+				if (++n < SLABSHM_BATCH_MAX)
+					continue;
+				reclaim_batch(slab, batch, n);
+				batch = NULL;
 				n = 0;
+			} else if (record->retired > expired ||
+				   round == EVICT_ROUNDS) {
+				held_add(slab, record, holder);
+			} else {
+				list_add_tail(&record->link, &overdue);
 			}
 		}
-		reclaim_batch(slab, records, n);
 		/* Who changed its slot meanwhile goes with all its client's */
 		if (!list_empty(&overdue))
 			slabshm_readers_evict(slab, &overdue, round);
-		list_splice_init(&overdue, records);
+		chain = records_chain(&overdue);
 	}
+	reclaim_batch(slab, batch, n);
 	return freed;
 }
 
@@ -308,14 +272,12 @@ static u64 reclaim_list(struct slabshm_slab *slab, struct list_head *records,
 static u64 reclaim_held(struct slabshm_slab *slab, u64 expired)
 {
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
-	LIST_HEAD(held);
 
 	lockdep_assert_held(&slab->readers.lock);
 
-	list_splice_init(&reclaim->held, &held);
 	reclaim->held_bytes = 0;
 	reclaim->held_count = 0;
-	return reclaim_list(slab, &held, expired);
+	return reclaim_records(slab, records_chain(&reclaim->held), expired);
 }
 
 /* Evict who holds back the most until held blocks are at most @limit bytes. */
@@ -449,13 +411,14 @@ static void reclaim_work(struct work_struct *work)
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
 	struct slabshm_object *object, *next;
 	bool progress = false, looked, urgent;
-	LIST_HEAD(records);
+	struct slabshm_record *records;
 	LIST_HEAD(objects);
 	u64 commit, expired, round;
 
 	/* The batch is cut before the grace period starts */
 	spin_lock(&slab->cells.lock);
-	list_splice_init(&reclaim->blocks, &records);
+	records = reclaim->blocks;
+	reclaim->blocks = NULL;
 	list_splice_init(&reclaim->objects, &objects);
 	commit = slab->cells.commit;
 	urgent = reclaim->urgent;
@@ -470,7 +433,7 @@ static void reclaim_work(struct work_struct *work)
 	 * store before it is seen by the scan below; a load after it finds the
 	 * batch retired.  Pairs with the compiler barriers in pin and advance.
 	 */
-	if (!list_empty(&records) || !list_empty(&objects)) {
+	if (records || !list_empty(&objects)) {
 		if (urgent && time_after_eq(jiffies, READ_ONCE(last_urgent) +
 					    URGENT_EVERY)) {
 			WRITE_ONCE(last_urgent, jiffies);
@@ -490,7 +453,7 @@ static void reclaim_work(struct work_struct *work)
 		 time_after_eq(jiffies, reclaim->next_look);
 	if (looked)
 		progress = reclaim_held(slab, expired);
-	reclaim_list(slab, &records, expired);
+	reclaim_records(slab, records, expired);
 	if (reclaim_to_limit(slab, reclaim->limit))
 		progress = true;
 	/* A look that is due already is not put off by rounds in between */
@@ -596,7 +559,6 @@ void slabshm_reclaim_init(struct slabshm_slab *slab, u32 timeout_ms, u64 limit)
 {
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
 
-	INIT_LIST_HEAD(&reclaim->blocks);
 	INIT_LIST_HEAD(&reclaim->objects);
 	INIT_LIST_HEAD(&reclaim->held);
 	init_waitqueue_head(&reclaim->wait);
@@ -621,19 +583,9 @@ void slabshm_reclaim_destroy(struct slabshm_slab *slab)
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
 
 	mutex_destroy(&reclaim->turn);
-	while (reclaim->nspare) {
-		struct list_head *link = reclaim->spare;
-
-		reclaim->spare = link->next;
-		reclaim->nspare--;
-		kmem_cache_free(record_cache, list_entry(link,
-							 struct slabshm_record,
-							 link));
-		cond_resched();
-	}
+	records_destroy(reclaim->spare);
 	/* A round is queued for whatever is retired or held, and holds the slab */
-	WARN_ON_ONCE(!list_empty(&reclaim->blocks) ||
-		     !list_empty(&reclaim->objects) ||
+	WARN_ON_ONCE(reclaim->blocks || !list_empty(&reclaim->objects) ||
 		     !list_empty(&reclaim->held));
 }
 

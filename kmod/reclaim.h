@@ -30,10 +30,10 @@ struct slabshm_slab;
 /**
  * struct slabshm_object - what a cell holds
  * @root: record of the root block, or NULL
+ * @root_bytes: its bytes, or 0
  * @parts: records of the parts
  * @nparts: how many
- * @bytes: bytes of the root and the parts
- * @root_bytes: of the root alone
+ * @part_bytes: their bytes
  * @retired: 0 while a cell holds the object, then the commit it was retired at
  * @link: in slabshm_reclaim.objects
  *
@@ -41,10 +41,10 @@ struct slabshm_slab;
  */
 struct slabshm_object {
 	struct slabshm_record *root;
+	u64 root_bytes;
 	struct list_head parts;
 	u64 nparts;
-	u64 bytes;
-	u64 root_bytes;
+	u64 part_bytes;
 	u64 retired;
 	struct list_head link;
 };
@@ -61,7 +61,8 @@ enum slabshm_record_kind {
 
 /**
  * struct slabshm_record - one published block
- * @link: in slabshm_object.parts, slabshm_reclaim.blocks or .held
+ * @link: in slabshm_object.parts or slabshm_reclaim.held
+ * @next: in a chain, which NULL ends
  * @born: commit that published or attached the block (B)
  * @object: of a root or a part: whose
  * @retired: RECORD_RETIRED: the commit that retired it (R)
@@ -76,7 +77,10 @@ enum slabshm_record_kind {
  * lock too, as slabshm_cell_publish() finds retired ones there.
  */
 struct slabshm_record {
-	struct list_head link;
+	union {
+		struct list_head link;
+		struct slabshm_record *next;
+	};
 	u64 born;
 	union {
 		struct slabshm_object *object;
@@ -106,14 +110,14 @@ static inline void slabshm_record_set_kind(struct slabshm_record *record,
 
 /**
  * struct slabshm_reclaim - the retired blocks of one slab
- * @blocks: records retired by themselves, not in a batch yet
+ * @blocks: records retired by themselves, not in a batch yet: a chain, the last
+ *	one first
  * @objects: objects retired whole, not in a batch yet
  * @bytes: bytes of all retired blocks, those in batches and @held too
  * @count: how many these are
  * @freed: bytes ever reclaimed, so that an allocation that found no space sees
  *	that there may be some by now. Read without a lock
- * @spare: records of no block, for the publishes to come: a chain by link.next
- *	alone, as what reclaim brings is one already
+ * @spare: records of no block, for the publishes to come: a chain
  * @nspare: how many these are
  * @held: records that a reader held at the last look
  * @held_bytes: bytes of these
@@ -140,12 +144,12 @@ static inline void slabshm_record_set_kind(struct slabshm_record *record,
  * reference to the slab.
  */
 struct slabshm_reclaim {
-	struct list_head blocks;
+	struct slabshm_record *blocks;
 	struct list_head objects;
 	u64 bytes;
 	u64 count;
 	u64 freed;
-	struct list_head *spare;
+	struct slabshm_record *spare;
 	unsigned int nspare;
 
 	struct list_head held;
@@ -171,18 +175,21 @@ struct slabshm_reclaim {
 	struct mutex turn;	/* allocations without space, outermost */
 };
 
-/*
- * A record, in no list: there is one, as slabshm_cells.lock is held since
- * @nspare was seen to suffice.
- */
-static inline struct slabshm_record *
-slabshm_record_get(struct slabshm_reclaim *reclaim)
+/* Put a record before a chain. */
+static inline void slabshm_record_push(struct slabshm_record **chain,
+				       struct slabshm_record *record)
 {
-	struct slabshm_record *record;
+	record->next = *chain;
+	*chain = record;
+}
 
-	record = list_entry(reclaim->spare, struct slabshm_record, link);
-	reclaim->spare = record->link.next;
-	reclaim->nspare--;
+/* Take the first record of a chain that has one. */
+static inline struct slabshm_record *
+slabshm_record_pop(struct slabshm_record **chain)
+{
+	struct slabshm_record *record = *chain;
+
+	*chain = record->next;
 	return record;
 }
 
@@ -197,10 +204,6 @@ struct slabshm_object *slabshm_object_create(void);
 void slabshm_object_destroy(struct slabshm_object *object);
 int slabshm_records_add(struct slabshm_slab *slab, unsigned int n);
 
-void slabshm_retire_record(struct slabshm_slab *slab,
-			   struct slabshm_record *record, u64 bytes);
-void slabshm_retire_object(struct slabshm_slab *slab,
-			   struct slabshm_object *object);
 
 void slabshm_reclaim_queue(struct slabshm_slab *slab);
 bool slabshm_reclaim_now(struct slabshm_slab *slab, u64 least);
