@@ -1204,6 +1204,11 @@ static __poll_t slabshm_poll(struct file *file, poll_table *table)
 	struct slabshm_client *client = file->private_data;
 
 	poll_wait(file, &client->watches.wait, table);
+	/*
+	 * Who waits, and then the look; pairs with client_waits().  poll_wait()
+	 * has this barrier itself since 6.14
+	 */
+	smp_mb();
 	/* Its end wakes who polls; then EVENTS is -ENXIO */
 	if (READ_ONCE(client->ended))
 		return EPOLLHUP;

@@ -276,10 +276,27 @@ static int client_set_eventfd(struct slabshm_client *client,
 	return 0;
 }
 
+/*
+ * Does anybody wait for the client's events?  If not, whoever comes looks for them
+ * first.
+ */
+static bool client_waits(struct slabshm_client *client)
+{
+	struct slabshm_watches *watches = &client->watches;
+
+	/*
+	 * The event, and then the look, by the barrier in here; pairs with those
+	 * of slabshm_poll(), slabshm_watch_events() and slabshm_watch_eventfd()
+	 */
+	return wq_has_sleeper(&watches->wait) ||
+	       rcu_access_pointer(watches->eventfd);
+}
+
 /* Tell some of those whom commits have taken out of their queues. */
 static void tell_some(struct slabshm_cells *cells)
 {
 	struct slabshm_watcher *watcher;
+	struct slabshm_client *client;
 	unsigned int n;
 
 	lockdep_assert_held(&cells->lock);
@@ -293,13 +310,14 @@ static void tell_some(struct slabshm_cells *cells)
 			wake_up_process(watcher->task);
 			continue;
 		}
-		list_move_tail(&watcher->link,
-			       &watcher->client->watches.pending);
-		kref_get(&watcher->client->ref);
+		client = watcher->client;
+		list_move_tail(&watcher->link, &client->watches.pending);
+		if (!client_waits(client))
+			continue;
+		kref_get(&client->ref);
 		/* If it is queued, that holds the client, too */
-		if (!queue_work(slabshm_wake_wq,
-				&watcher->client->watches.wake))
-			kref_put(&watcher->client->ref, client_held);
+		if (!queue_work(slabshm_wake_wq, &client->watches.wake))
+			kref_put(&client->ref, client_held);
 	}
 }
 
@@ -746,7 +764,10 @@ int slabshm_watch_events(struct slabshm_client *client,
 	int err;
 
 	while (!(err = events_some(client, arg, n, report, ctx))) {
-		/* Before the look: who adds an event wakes us after it */
+		/*
+		 * Before the look, with a barrier: who adds an event wakes us
+		 * after it.  Pairs with client_waits()
+		 */
 		prepare_to_wait(&watches->wait, &wait, TASK_INTERRUPTIBLE);
 		if (!slabshm_watch_pending(client)) {
 			err = must_not_sleep(client, deadline);
@@ -784,7 +805,10 @@ int slabshm_watch_eventfd(struct slabshm_client *client, int fd)
 			eventfd_ctx_put(eventfd);
 		return err;
 	}
-	/* The eventfd, and then the look; pairs with client_wake() */
+	/*
+	 * The eventfd, and then the look; pairs with client_waits() and
+	 * client_wake()
+	 */
 	smp_mb();
 	if (eventfd && slabshm_watch_pending(client))
 		client_wake(client);
