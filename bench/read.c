@@ -26,7 +26,7 @@
 #define SIZE		256
 #define ROUNDS		5
 #define LOOPS		10000
-#define SECONDS		2
+#define SECONDS		1
 #define SAMPLES		20000
 
 static struct slabshm *slab;
@@ -229,66 +229,66 @@ static int insn(void)
 }
 
 static struct {
-	uint64_t reads[2];
+	uint64_t done[2];
 	uint64_t stop;
 } *shared;
 
-/* What the machine itself makes of two processes: a loop without memory. */
-static void counter(int i)
+/* A process that does nothing but the loop, until it is to stop. */
+static void worker(void (*loop)(const struct ctx *c), int i)
 {
+	struct ctx c = { .ref = &ref, .length = SIZE };
 	uint64_t n = 0;
-	int k;
-
-	while (!__atomic_load_n(&shared->stop, __ATOMIC_RELAXED)) {
-		for (k = 0; k < 10000; k++)
-			__asm__ volatile("" : "+r" (k));
-		n += 10000;
-	}
-	shared->reads[i] = n;
-	_exit(0);
-}
-
-static void reader(int i)
-{
-	struct slabshm_view view;
-	struct slabshm_pin pin;
-	uint64_t n = 0;
-	int k, bad = 0;
 
 	check("open", slabshm_open(&slab, "bench-smp", SLABSHM_ATTACH_RDONLY,
 				   NULL));
+	__asm__ ("" : "+r" (c.length));
+	c.s = slab;
+	urcu_memb_register_thread();
 	while (!__atomic_load_n(&shared->stop, __ATOMIC_RELAXED)) {
-		for (k = 0; k < 1000; k++) {
-			bad |= slabshm_pin(slab, &pin);
-			bad |= slabshm_get(&pin, &ref, &view);
-			use(view.data);
-			bad |= slabshm_unpin(&pin);
-		}
-		n += 1000;
+		loop(&c);
+		n += LOOPS;
 	}
-	check("reading", bad ? -EIO : 0);
-	shared->reads[i] = n;
+	shared->done[i] = n;
 	_exit(0);
 }
 
-static double per_second(void (*process)(int i), int n)
+static double per_second(void (*loop)(const struct ctx *c), int n)
 {
 	uint64_t t = now(), sum = 0;
-	int i;
+	int i, status, bad = 0;
 
 	memset(shared, 0, sizeof(*shared));
 	for (i = 0; i < n; i++) {
 		if (!fork())
-			process(i);
+			worker(loop, i);
 	}
 	sleep(SECONDS);
 	__atomic_store_n(&shared->stop, 1, __ATOMIC_RELAXED);
-	while (wait(NULL) > 0)
-		;
+	while (wait(&status) > 0)
+		bad |= status;
+	check("worker", bad ? -EIO : 0);
 	t = now() - t;
 	for (i = 0; i < n; i++)
-		sum += shared->reads[i];
+		sum += shared->done[i];
 	return (double)sum * 1e9 / (double)t;
+}
+
+/* How many times as much two processes do as one, the best of some rounds. */
+static void show_scaling(const char *name, void (*loop)(const struct ctx *c))
+{
+	double one = 0, two = 0, rate;
+	int k;
+
+	for (k = 0; k < 3; k++) {
+		rate = per_second(loop, 1);
+		if (rate > one)
+			one = rate;
+		rate = per_second(loop, 2);
+		if (rate > two)
+			two = rate;
+	}
+	printf("%-46s %9.2f %9.2f %6.2f\n", name, one / 1e6, two / 1e6,
+	       two / one);
 }
 
 /* Threads that have a slot, and sleep. */
@@ -375,24 +375,20 @@ static void reclaim_delay(void)
 static int smp(void)
 {
 	static const unsigned int readers[] = { 0, 10, 1000 };
-	double one, two, machine;
 	size_t i;
 
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	check("mmap", shared == MAP_FAILED ? -errno : 0);
 	set_up("bench-smp");
-	one = per_second(counter, 1);
-	two = per_second(counter, 2);
-	machine = two / one;
-	printf("counting: %.0f million/s by 1 process, %.0f by 2: %.2f times\n",
-	       one / 1e6, two / 1e6, machine);
-	one = per_second(reader, 1);
-	two = per_second(reader, 2);
-	printf("pin + get + unpin: %.2f million/s by 1 process, %.2f by 2: %.2f times,\n",
-	       one / 1e6, two / 1e6, two / one);
-	printf("  which is %.2f of what it is for counting\n",
-	       two / one / machine);
+	puts("million/s by 1 and by 2 processes, and how many times as much");
+	show_scaling("counting", loop_nothing);
+	show_scaling("slabshm pin + get + unpin", loop_pin);
+	show_scaling("liburcu-memb lock + seqlock pointer + unlock",
+		     loop_urcu_pointer);
+	show_scaling("slabshm read, 256 bytes", loop_read);
+	show_scaling("seqlock copy, 256 bytes", loop_copy);
+	show_scaling("memcpy, 256 bytes", loop_memcpy);
 	for (i = 0; i < sizeof(readers) / sizeof(*readers); i++)
 		printf("assign of 256 bytes with %u registered readers: %.1f us\n",
 		       readers[i], publish_us(readers[i]));
