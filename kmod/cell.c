@@ -30,7 +30,7 @@
  * @node: in slabshm_cells.names, while in use
  * @link: in slabshm_cells.free, when removed
  * @index: constant, its place in the cell table
- * @busy: named by the publish in progress
+ * @busy: named by the publish in progress, of more cells than one
  * @generation: how often the place was given to another cell, from 1: with the
  *	index, the handle
  * @name: NULL while not in use

@@ -1206,7 +1206,7 @@ static __poll_t slabshm_poll(struct file *file, poll_table *table)
 	poll_wait(file, &client->watches.wait, table);
 	/*
 	 * Who waits, and then the look; pairs with client_waits().  poll_wait()
-	 * has this barrier itself since 6.14
+	 * has this barrier itself since 6.14, and in later stable kernels
 	 */
 	smp_mb();
 	/* Its end wakes who polls; then EVENTS is -ENXIO */

@@ -169,7 +169,7 @@ static void reclaim_batch(struct slabshm_slab *slab,
 
 	if (!n)
 		return;
-	for (record = batch; READ_ONCE(poison) && record;
+	for (record = READ_ONCE(poison) ? batch : NULL; record;
 	     record = record->next) {
 		u64 offset = slabshm_record_offset(record);
 

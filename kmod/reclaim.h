@@ -72,9 +72,9 @@ enum slabshm_record_kind {
  * block: 40 bytes and 8 for the pointer to it.  Some that are not in use are
  * kept, in slabshm_reclaim.spare.
  *
- * Protected by slabshm_cells.lock until it is taken into a batch.  @place and
- * the union of one that the allocator still knows change under the arena's
- * lock too, as slabshm_cell_publish() finds retired ones there.
+ * Protected by slabshm_cells.lock until it is taken into a batch.  @place, and
+ * @object or @retired, of one that the allocator still knows change under the
+ * arena's lock too, as slabshm_cell_publish() finds retired ones there.
  */
 struct slabshm_record {
 	union {
@@ -203,7 +203,6 @@ void slabshm_reclaim_destroy(struct slabshm_slab *slab);
 struct slabshm_object *slabshm_object_create(void);
 void slabshm_object_destroy(struct slabshm_object *object);
 int slabshm_records_add(struct slabshm_slab *slab, unsigned int n);
-
 
 void slabshm_reclaim_queue(struct slabshm_slab *slab);
 bool slabshm_reclaim_now(struct slabshm_slab *slab, u64 least);

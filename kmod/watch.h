@@ -4,9 +4,10 @@
  *
  * A watcher stands in the queue of a cell, and a commit of that cell takes it out
  * (all of them at once, in constant time).  Before it drops the lock, the publisher
- * wakes those whose thread sleeps in WAIT, and gives the others to their clients,
- * whose pollers a work item wakes.  It does that for 64 of them; a work item does
- * the rest, so that no number of watchers holds up a publisher.  A publish that
+ * wakes those whose thread sleeps in WAIT, and gives the others to their clients;
+ * where one is polled, or has an eventfd, a work item wakes who polls.  It does that
+ * for 64 of them; a work item does the rest, so that no number of watchers holds up
+ * a publisher.  A publish that
  * nobody waits for looks at one list head for each cell; and a watcher that has
  * something to tell is in no queue any more, and costs the following publishes
  * nothing.
@@ -85,7 +86,8 @@ struct slabshm_watcher {
  * @wait: poll(2), and EVENTS
  * @wake: wakes those, and signals @eventfd; holds the client while it is queued
  * @ended: who sleeps in WAIT, to be woken when the client ends
- * @eventfd: to be signalled, too; or NULL. Replaced under @lock, used under RCU
+ * @eventfd: to be signalled, too; or NULL. Replaced under @lock, used under RCU;
+ *	whether there is one is looked at without
  *
  * From @watchers to @taken protected by slabshm_cells.lock.
  */

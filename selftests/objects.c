@@ -546,6 +546,12 @@ TEST_F(parts, fresh_in_vain)
 	cell.generation--;
 	cell.flags = 0;
 	cell.expected = 0;
+	/* More than fits */
+	cell.length = 128 * KIB + 1;
+	EXPECT_EQ(-1, ioctl(slabshm_fd(p->s), SLABSHM_IOC_PUBLISH, &arg));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(0, arg.failed);
+	cell.length = 0;
 	/* No part of that object */
 	part.block = cell.block;
 	arg.parts = (uintptr_t)&part;

@@ -255,7 +255,7 @@ static int knock(void *arg)
 		cursor = 0;
 		ret = slabshm_list_slabs(&st, 1, &cursor);
 		must(ret >= 0 || ret == -ENODEV);
-		usleep((useconds_t)(2000 + 1000 * (now_ms() - came)));
+		sleep_ms(2 + now_ms() - came);
 	}
 	return 0;
 }
