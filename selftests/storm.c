@@ -70,21 +70,6 @@ static int consume(void *arg)
 	return 0;
 }
 
-/* Bytes of the kernel's own memory that cannot be taken from it. */
-static __u64 kernel_memory(void)
-{
-	FILE *f = fopen("/proc/meminfo", "re");
-	unsigned long long kib = 0;
-	char line[128];
-
-	while (f && fgets(line, sizeof(line), f) &&
-	       sscanf(line, "SUnreclaim: %llu", &kib) != 1)
-		;
-	if (f)
-		fclose(f);
-	return kib * KIB;
-}
-
 /* 64 cells in a step, so that many events come in a short time. */
 static int change_some(const struct client *c,
 		       const struct slabshm_cell_open *cell, unsigned int from)

@@ -623,6 +623,33 @@ TEST_F(wait, one_cell_many_times)
 	}
 }
 
+#define WAITED_FOR	(512 * CELLS)
+
+/*
+ * The queue of a cell is there for those who wait only: of 32,768 cells they would
+ * be 2 MiB.
+ */
+TEST_F_TIMEOUT(wait, nothing_is_left, 240)
+{
+	struct slabshm_cell_open *cell = calloc(WAITED_FOR, sizeof(*cell));
+	struct slabshm_wait_cell cells[CELLS];
+	__u64 memory, left;
+	unsigned int i;
+
+	ASSERT_NE(NULL, cell);
+	ASSERT_EQ(0, make_cells(&self->c, cell, WAITED_FOR));
+	memory = kernel_memory();
+	for (i = 0; i < WAITED_FOR; i += CELLS) {
+		fill_cells(&self->c, &cell[i], cells);
+		ASSERT_EQ(-ETIMEDOUT, wait_cells(&self->c, cells, CELLS,
+						 deadline_in(1), NULL));
+	}
+	left = kernel_memory() - memory;
+	EXPECT_GT((long long)MIB, (long long)left);
+	TH_LOG("%lld KiB", (long long)left / 1024);
+	free(cell);
+}
+
 /* Changes its own cell when the other's has changed; the first one begins. */
 struct player {
 	int fd;

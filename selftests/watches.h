@@ -132,6 +132,21 @@ static inline __s64 change(const struct client *c,
 	return err ? err : (__s64)commit;
 }
 
+/* Bytes of the kernel's own memory that cannot be taken from it. */
+static inline __u64 kernel_memory(void)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	unsigned long long kib = 0;
+	char line[128];
+
+	while (f && fgets(line, sizeof(line), f) &&
+	       sscanf(line, "SUnreclaim: %llu", &kib) != 1)
+		;
+	if (f)
+		fclose(f);
+	return kib * KIB;
+}
+
 /* Cells "cell-0" and so on. */
 static inline int make_cells(const struct client *c,
 			     struct slabshm_cell_open *handle, unsigned int n)
