@@ -592,7 +592,7 @@ static int pin_until_killed(void *arg)
 	return 1;
 }
 
-TEST_F(patient, many_killed)
+TEST_F_TIMEOUT(patient, many_killed, 240)
 {
 	struct slabshm *s = self->s;
 	struct process p = { s, self->ref, self->shared };
