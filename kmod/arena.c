@@ -63,7 +63,7 @@ static const u8 run_kib[SLABSHM_NCLASSES] = {
 };
 
 /* Which part of what an owner has a new run may be, unless it is very short */
-#define RUN_SHARE	64
+#define RUN_SHARE	512
 
 /* So many free extents are looked at for one that is aligned as it should be */
 #define ALIGN_TRIES	16
