@@ -38,7 +38,7 @@ extern "C" {
 #define READ		"read 256 B"
 #define PIPE		"publish 256 B, taken by another process"
 #define RW(reads, cells) "read or publish 256 B, " reads ", " cells " cells"
-#define UNIT		"unit"
+#define UNIT		"nothing, to compare with"
 
 /**
  * struct row - one workload done by one implementation
