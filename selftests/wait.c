@@ -623,11 +623,11 @@ TEST_F(wait, one_cell_many_times)
 	}
 }
 
-#define WAITED_FOR	(512 * CELLS)
+#define WAITED_FOR	(128 * CELLS)
 
 /*
- * The queue of a cell is there for those who wait only: of 32,768 cells they would
- * be 2 MiB.
+ * The queue of a cell is there for those who wait only: of 8,192 cells they would
+ * be 512 KiB.
  */
 TEST_F_TIMEOUT(wait, nothing_is_left, 240)
 {
@@ -645,7 +645,7 @@ TEST_F_TIMEOUT(wait, nothing_is_left, 240)
 						 deadline_in(1), NULL));
 	}
 	left = kernel_memory() - memory;
-	EXPECT_GT((long long)MIB, (long long)left);
+	EXPECT_GT(256 * (long long)KIB, (long long)left);
 	TH_LOG("%lld KiB", (long long)left / 1024);
 	free(cell);
 }
