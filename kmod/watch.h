@@ -7,10 +7,9 @@
  * wakes those whose thread sleeps in WAIT, and gives the others to their clients;
  * where one is polled, or has an eventfd, a work item wakes who polls.  It does that
  * for 64 of them; a work item does the rest, so that no number of watchers holds up
- * a publisher.  A publish that
- * nobody waits for looks at one list head for each cell; and a watcher that has
- * something to tell is in no queue any more, and costs the following publishes
- * nothing.
+ * a publisher.  A publish that nobody waits for looks at one list head for each
+ * cell; and a watcher that has something to tell is in no queue any more, and costs
+ * the following publishes nothing.
  *
  * A client's watcher goes round, and is always in one of these lists:
  *

@@ -645,21 +645,27 @@ static bool kernel_keeps_freed(void)
  */
 TEST_F_TIMEOUT(wait, nothing_is_left, 240)
 {
-	struct slabshm_cell_open *cell = calloc(WAITED_FOR, sizeof(*cell));
 	struct slabshm_wait_cell cells[CELLS];
+	struct slabshm_cell_open *cell;
+	unsigned int i, slept = 0;
 	__u64 memory, left;
-	unsigned int i;
+	long long began;
 
 	if (kernel_keeps_freed())
 		SKIP(return, "the kernel keeps freed memory");
+	cell = calloc(WAITED_FOR, sizeof(*cell));
 	ASSERT_NE(NULL, cell);
 	ASSERT_EQ(0, make_cells(&self->c, cell, WAITED_FOR));
 	memory = kernel_memory();
 	for (i = 0; i < WAITED_FOR; i += CELLS) {
 		fill_cells(&self->c, &cell[i], cells);
+		began = now_ms();
 		ASSERT_EQ(-ETIMEDOUT, wait_cells(&self->c, cells, CELLS,
-						 deadline_in(1), NULL));
+						 deadline_in(20), NULL));
+		slept += now_ms() - began >= 19;
 	}
+	/* There were queues */
+	EXPECT_EQ(WAITED_FOR / CELLS, slept);
 	left = kernel_memory() - memory;
 	EXPECT_GT(256 * (long long)KIB, (long long)left);
 	TH_LOG("%lld KiB", (long long)left / 1024);
