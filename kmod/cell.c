@@ -33,6 +33,7 @@
  * @busy: named by the publish in progress, of more cells than one
  * @generation: how often the place was given to another cell, from 1: with the
  *	index, the handle
+ * @removed: the commit that removed the last cell of before
  * @name: NULL while not in use
  * @object: what it holds; NULL while not in use
  * @spare: an empty object; there when @object has parts
@@ -46,6 +47,7 @@ struct cell {
 	u32 index;
 	bool busy;
 	u64 generation;
+	u64 removed;
 	char *name;
 	struct slabshm_object *object;
 	struct slabshm_object *spare;
@@ -390,6 +392,7 @@ int slabshm_cell_remove(struct slabshm_slab *slab, struct slabshm_client *client
 	cell->generation++;
 	slabshm_cell_write(cells, cell, 0, 0);
 	commit_done(slab);
+	cell->removed = cells->commit;
 
 	name = cell->name;
 	object = cell->object;
@@ -1024,11 +1027,41 @@ unsigned int slabshm_cell_list(struct slabshm_slab *slab, u64 *cursor,
 	return i;
 }
 
+/* Was a cell removed from this place since a commit?  The last one, if several. */
+static bool cell_removed(const struct cell *cell, u64 since,
+			 struct slabshm_event *event)
+{
+	if (cell->removed <= since)
+		return false;
+	event->cell = cell->index;
+	event->flags = SLABSHM_EVENT_REMOVED;
+	/* The removal has raised it */
+	event->generation = cell->generation - 1;
+	event->version = 0;
+	return true;
+}
+
+/* Has the cell that is there now changed? */
+static bool cell_changed(struct slabshm_cells *cells, const struct cell *cell,
+			 u64 since, struct slabshm_event *event)
+{
+	u64 version = cell_newest(cells, cell)->commit;
+
+	if (!cell->name || version <= since)
+		return false;
+	event->cell = cell->index;
+	event->flags = 0;
+	event->generation = cell->generation;
+	event->version = version;
+	return true;
+}
+
 /**
  * slabshm_cells_changed() - some of the cells that have changed since a commit
  * @slab: whose
  * @since: the commit
- * @cursor: index of the next cell to look at; moved on
+ * @cursor: where to go on, from 0: twice the index of a cell, and one more when
+ *	what was removed from its place has been told; moved on
  * @event: room for @n
  * @n: how many at most
  *
@@ -1036,44 +1069,34 @@ unsigned int slabshm_cell_list(struct slabshm_slab *slab, u64 *cursor,
  * Return: how many there were; fewer than @n at the end.
  */
 unsigned int slabshm_cells_changed(struct slabshm_slab *slab, u64 since,
-				   u32 *cursor, struct slabshm_event *event,
+				   u64 *cursor, struct slabshm_event *event,
 				   unsigned int n)
 {
 	struct slabshm_cells *cells = &slab->cells;
 	unsigned int i = 0, looked = 0;
 
 	/* Pairs with the release in slabshm_cell_open(): the page is there */
-	while (i < n && *cursor < smp_load_acquire(&cells->next)) {
+	while (i < n && *cursor / 2 < smp_load_acquire(&cells->next)) {
+		u32 index = *cursor / 2;
+		u32 end = round_down(index, CELLS_PER_PAGE) + CELLS_PER_PAGE;
 		struct cell_page *page =
-			READ_ONCE(cells->pages[*cursor / CELLS_PER_PAGE]);
-		u32 end = round_down(*cursor, CELLS_PER_PAGE) + CELLS_PER_PAGE;
+			READ_ONCE(cells->pages[index / CELLS_PER_PAGE]);
 
 		if (!(++looked % 1024))
 			cond_resched();
 		/* What the caller knows of the clock, it knows from the lock */
 		if (READ_ONCE(page->commit) <= since) {
-			*cursor = end;
+			*cursor = 2 * (u64)end;
 			continue;
 		}
 		spin_lock(&cells->lock);
-		for (end = min(end, cells->next); i < n && *cursor < end;
-		     ++*cursor) {
-			struct cell *cell = cell_at(cells, *cursor);
-			u64 version = cell_newest(cells, cell)->commit;
+		end = min(end, cells->next);
+		for (; i < n && *cursor < 2 * (u64)end; ++*cursor) {
+			struct cell *cell = cell_at(cells, *cursor / 2);
 
-			if (version <= since)
-				continue;
-			event[i].cell = cell->index;
-			event[i].flags = 0;
-			event[i].generation = cell->generation;
-			event[i].version = version;
-			if (!cell->name) {
-				/* Its removal has raised the generation */
-				event[i].flags = SLABSHM_EVENT_REMOVED;
-				event[i].generation--;
-				event[i].version = 0;
-			}
-			i++;
+			i += *cursor % 2 ?
+			     cell_changed(cells, cell, since, &event[i]) :
+			     cell_removed(cell, since, &event[i]);
 		}
 		spin_unlock(&cells->lock);
 		cond_resched();

@@ -157,7 +157,7 @@ unsigned int slabshm_cell_list(struct slabshm_slab *slab, u64 *cursor,
 			       struct slabshm_cell_entry *entry,
 			       unsigned int n);
 unsigned int slabshm_cells_changed(struct slabshm_slab *slab, u64 since,
-				   u32 *cursor, struct slabshm_event *event,
+				   u64 *cursor, struct slabshm_event *event,
 				   unsigned int n);
 
 int slabshm_cell_queue_get(struct slabshm_cells *cells, u32 index,

@@ -52,7 +52,7 @@ struct task_struct;
  * @told: version that was told last; of all cells: what changed up to this
  *	commit has been told
  * @target: of all cells: what @told will be when all cells were looked at
- * @cursor: of all cells: the first one not told yet
+ * @cursor: of all cells: what was not told yet, as slabshm_cells_changed() counts
  * @next: of all cells: what @cursor will be when the events are copied out
  *
  * Protected by slabshm_cells.lock; from @removed on by slabshm_watches.lock.
@@ -67,8 +67,8 @@ struct slabshm_watcher {
 	bool removed;
 	u64 told;
 	u64 target;
-	u32 cursor;
-	u32 next;
+	u64 cursor;
+	u64 next;
 };
 
 #define SLABSHM_ALL_CELLS	U32_MAX

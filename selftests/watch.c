@@ -508,6 +508,128 @@ TEST_F(watch, changes_while_all_are_read)
 			TH_LOG("cell %u", i);
 }
 
+/* A place gets another cell before the removal of the last one was told. */
+TEST_F(watch, places_used_again)
+{
+	struct slabshm_cell_open cell, next;
+	struct slabshm_event *event = self->event;
+
+	ASSERT_EQ(0, cell_open(&self->other, "a", CREATE, &cell));
+	ASSERT_EQ(0, watch(&self->c, NULL, 0, NULL));
+	EXPECT_EQ(0, cell_remove(&self->other, &cell));
+	ASSERT_EQ(0, cell_open(&self->other, "b", CREATE, &next));
+	ASSERT_EQ(cell.cell, next.cell);
+	EXPECT_EQ(2, events(&self->c, event, ROOM, 0));
+	EXPECT_EVENT(&event[0], &cell, 0);
+	EXPECT_EVENT(&event[1], &next, version_of(&self->c, &next));
+	EXPECT_NO_EVENT(&self->c);
+
+	/* Told in two calls; and two cells have come and gone in between */
+	cell = next;
+	EXPECT_EQ(0, cell_remove(&self->other, &cell));
+	ASSERT_EQ(0, cell_open(&self->other, "a", CREATE, &cell));
+	EXPECT_EQ(0, cell_remove(&self->other, &cell));
+	ASSERT_EQ(0, cell_open(&self->other, "b", CREATE, &next));
+	EXPECT_EQ(1, events(&self->c, event, 1, 0));
+	EXPECT_EVENT(&event[0], &cell, 0);
+	EXPECT_EQ(POLLIN, polled(self->c.fd));
+	EXPECT_EQ(1, events(&self->c, event, 1, 0));
+	EXPECT_EVENT(&event[0], &next, version_of(&self->c, &next));
+	EXPECT_EQ(-ETIMEDOUT, events(&self->c, event, ROOM, 0));
+	EXPECT_NO_EVENT(&self->c);
+
+	/* A removal that was told is not told again with the next cell */
+	EXPECT_EQ(0, cell_remove(&self->other, &next));
+	EXPECT_EQ(1, events(&self->c, event, ROOM, 0));
+	EXPECT_EVENT(&event[0], &next, 0);
+	ASSERT_EQ(0, cell_open(&self->other, "a", CREATE, &cell));
+	ASSERT_EQ(next.cell, cell.cell);
+	EXPECT_EQ(1, events(&self->c, event, ROOM, 0));
+	EXPECT_EVENT(&event[0], &cell, version_of(&self->c, &cell));
+	EXPECT_NO_EVENT(&self->c);
+}
+
+/* What a watch of all has told of the cells with one index. */
+struct known {
+	__u64 generation;
+	__u64 version;		/* 0: of none */
+	__u64 removed;		/* the last that was removed */
+};
+
+static void learn(struct known *known, const struct slabshm_event *event,
+		  unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		struct known *k = &known[event[i].cell];
+
+		if (event[i].flags & SLABSHM_EVENT_REMOVED &&
+		    event[i].generation > k->removed)
+			k->removed = event[i].generation;
+		if (event[i].generation < k->generation)
+			continue;
+		k->generation = event[i].generation;
+		k->version = event[i].version;
+	}
+}
+
+/* Who follows a watch of all knows what there is, whatever comes and goes. */
+TEST_F(watch, cells_come_and_go)
+{
+	static struct known known[CELLS];
+	uint64_t seed = any_seed(1);
+	unsigned int i, round, gone = 0;
+	bool there[CELLS];
+	char name[16];
+	int n;
+
+	for (i = 0; i < CELLS; i++) {
+		there[i] = true;
+		known[i].generation = self->cell[i].generation;
+		known[i].version = version_of(&self->c, &self->cell[i]);
+	}
+	ASSERT_EQ(0, watch(&self->c, NULL, 0, NULL));
+	for (round = 0; round < 3000; round++) {
+		for (n = any(&seed) % 40; n; n--) {
+			i = any(&seed) % CELLS;
+			if (there[i]) {
+				ASSERT_EQ(0, cell_remove(&self->other,
+							 &self->cell[i]));
+				gone++;
+			} else {
+				snprintf(name, sizeof(name), "again %u", i);
+				ASSERT_EQ(0, cell_open(&self->other, name,
+						       CREATE, &self->cell[i]));
+			}
+			there[i] = !there[i];
+		}
+		n = events(&self->c, self->event, 1 + any(&seed) % ROOM, 0);
+		if (n > 0)
+			learn(known, self->event, n);
+	}
+	EXPECT_LT(1000, gone);
+	while ((n = events(&self->c, self->event, 7, 0)) > 0)
+		learn(known, self->event, n);
+	EXPECT_EQ(-ETIMEDOUT, n);
+	for (i = 0; i < CELLS; i++) {
+		struct known *k = &known[self->cell[i].cell];
+
+		/* Two of these numbers may have had the same place in turn */
+		if (there[i]) {
+			EXPECT_EQ(self->cell[i].generation, k->generation);
+			EXPECT_EQ(version_of(&self->c, &self->cell[i]),
+				  k->version);
+			EXPECT_EQ(k->generation - 1, k->removed);
+			k->version = 0;
+		}
+	}
+	/* And of nothing else */
+	for (i = 0; i < CELLS; i++)
+		EXPECT_EQ(0, known[i].version)
+			TH_LOG("cell %u", i);
+}
+
 /*
  * ---------------- Sleeping in EVENTS ----------------
  */

@@ -841,6 +841,10 @@ struct slabshm_unwatch {
  * @flags: SLABSHM_EVENT_*
  * @generation: its generation
  * @version: its newest version; 0 with REMOVED
+ *
+ * REMOVED from a watch of ALL stands for all cells that were removed from that
+ * place since its last event, of which it names the last: forget whatever has this
+ * index and this generation or a lower one.
  */
 struct slabshm_event {
 	__u32 cell;
