@@ -1013,4 +1013,65 @@ TEST_F_TIMEOUT(wait, held_up_publisher, 240)
 	EXPECT_GT(8, h->missed);
 }
 
+/*
+ * A cell that one call names 64 times has one sleeper in its queue: the publisher,
+ * who tells 64 at a time, still gets to the watcher after it.  Nothing else can:
+ * the processors belong to two that no work item gets ahead of.
+ */
+struct alone {
+	int fd, watcher;
+	const struct slabshm_cell_open *cell;
+	bool spins;
+	bool over;
+};
+
+static int spin(void *arg)
+{
+	long long until = now_ms() + 500;
+	struct alone *a = arg;
+
+	CHECK(!with_policy(SCHED_FIFO, 1));
+	__atomic_store_n(&a->spins, true, __ATOMIC_RELAXED);
+	while (!__atomic_load_n(&a->over, __ATOMIC_RELAXED) && now_ms() < until)
+		;
+	return 0;
+}
+
+static int change_and_look(void *arg)
+{
+	struct alone *a = arg;
+	struct client c;
+	pid_t pid;
+
+	CHECK(!client_open_fd(&c, a->fd, 0));
+	CHECK(!with_policy(SCHED_FIFO, 0));
+	pid = start_child(spin, a);
+	CHECK(pid > 0);
+	CHECK(wait_until(__atomic_load_n(&a->spins, __ATOMIC_RELAXED), PATIENCE));
+	CHECK(change(&c, a->cell) > 0);
+	CHECK(polled(a->watcher) == POLLIN);
+	__atomic_store_n(&a->over, true, __ATOMIC_RELAXED);
+	CHECK(!end_child(pid));
+	return 0;
+}
+
+TEST_F(wait, once_in_each_queue)
+{
+	struct alone *a = shared_memory(sizeof(*a));
+	struct sleeper *s = &self->sleeper;
+	unsigned int i;
+
+	sleeper_for(s, &self->c, &self->cell[0]);
+	for (i = 1; i < CELLS; i++)
+		s->cell[i] = s->cell[0];
+	s->n = CELLS;
+	ASSERT_TRUE(sleeper_sleeps(s));
+	ASSERT_EQ(0, watch(&self->other, &self->cell[0], 0, NULL));
+	a->fd = self->c.fd;
+	a->watcher = self->other.fd;
+	a->cell = &self->cell[0];
+	EXPECT_EQ(0, in_child(change_and_look, a));
+	EXPECT_EQ(0, sleeper_end(s));
+}
+
 TEST_HARNESS_MAIN
