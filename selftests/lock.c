@@ -307,7 +307,10 @@ TEST_F(lock, first_come_first_served)
 	EXPECT_EQ(WAITERS, b->updates);
 }
 
-#define SHARE	2000
+static unsigned int share(void)
+{
+	return long_run() ? 2000 : 500;
+}
 
 static int take_share(void *arg)
 {
@@ -318,12 +321,12 @@ static int take_share(void *arg)
 
 	come(b);
 	until_go(b);
-	for (i = 0; i < SHARE; i++) {
+	for (i = 0; i < share(); i++) {
 		CHECK(!lock_one(&c, &b->a, -1));
 		update(b);
 		b->count[one->n]++;
 		/* The first to be done sees how far the others are */
-		if (b->count[one->n] == SHARE && !b->turn++)
+		if (b->count[one->n] == share() && !b->turn++)
 			memcpy(b->counted, b->count, sizeof(b->count));
 		CHECK(!unlock_one(&c, &b->a, 0));
 	}
@@ -334,7 +337,7 @@ TEST_F_TIMEOUT(lock, fair_shares, 120)
 {
 	struct board *b = self->b;
 	struct one one = { .b = b };
-	unsigned int least = SHARE;
+	unsigned int least = share();
 	pid_t pid[WAITERS];
 
 	for (one.n = 0; one.n < WAITERS; one.n++)
@@ -347,9 +350,9 @@ TEST_F_TIMEOUT(lock, fair_shares, 120)
 			least = b->counted[one.n];
 	}
 	TH_LOG("when the first of %u had its %u locks, the last had %u",
-	       WAITERS, SHARE, least);
-	EXPECT_LT(SHARE / 2, least);
-	EXPECT_EQ(WAITERS * SHARE, b->updates);
+	       WAITERS, share(), least);
+	EXPECT_LT(share() / 2, least);
+	EXPECT_EQ(WAITERS * share(), b->updates);
 }
 
 static void *wait_in_thread(void *arg)
@@ -405,7 +408,10 @@ TEST_F_TIMEOUT(lock, a_thousand_waiters, 120)
 	EXPECT_TRUE(lockers_are(b, 0));
 }
 
-#define ROUNDS	10000
+static unsigned int rounds(void)
+{
+	return long_run() ? 10000 : 2000;
+}
 
 static int lock_both(void *arg)
 {
@@ -418,7 +424,7 @@ static int lock_both(void *arg)
 
 	come(b);
 	until_go(b);
-	for (i = 0; i < ROUNDS; i++) {
+	for (i = 0; i < rounds(); i++) {
 		struct slabshm_lock_cell items[2] = {
 			{ .cell = first->cell, .generation = first->generation },
 			{ .cell = second->cell,
@@ -446,7 +452,7 @@ TEST_F_TIMEOUT(lock, opposite_orders, 120)
 	set(&b->go, 1);
 	EXPECT_EQ(0, end_child(pid[0]));
 	EXPECT_EQ(0, end_child(pid[1]));
-	EXPECT_EQ(2 * ROUNDS, b->updates);
+	EXPECT_EQ(2 * rounds(), b->updates);
 }
 
 static void *update_on_cpu(void *arg)
@@ -462,7 +468,7 @@ static void *update_on_cpu(void *arg)
 	come(b);
 	while (look(&b->ready) < 2)
 		sched_yield();
-	for (i = 0; i < ROUNDS && !b->result[one->n]; i++) {
+	for (i = 0; i < rounds() && !b->result[one->n]; i++) {
 		b->result[one->n] = lock_one(one->c, &b->a, -1);
 		if (!b->result[one->n]) {
 			update(b);
@@ -485,7 +491,7 @@ TEST_F_TIMEOUT(lock, two_cpus, 120)
 		ASSERT_EQ(0, pthread_join(one[i].thread, NULL));
 		EXPECT_EQ(0, b->result[i]);
 	}
-	EXPECT_EQ(2 * ROUNDS, b->updates);
+	EXPECT_EQ(2 * rounds(), b->updates);
 }
 
 /*
