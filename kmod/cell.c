@@ -33,7 +33,6 @@
  * @busy: named by the publish in progress, of more cells than one
  * @generation: how often the place was given to another cell, from 1: with the
  *	index, the handle
- * @removed: the commit that removed the last cell of before
  * @name: NULL while not in use
  * @object: what it holds; NULL while not in use
  * @spare: an empty object; there when @object has parts
@@ -47,7 +46,6 @@ struct cell {
 	u32 index;
 	bool busy;
 	u64 generation;
-	u64 removed;
 	char *name;
 	struct slabshm_object *object;
 	struct slabshm_object *spare;
@@ -61,11 +59,13 @@ struct cell {
  * @line: that page
  * @commit: the newest version of these cells. Read without a lock
  * @cell: the kernel's side
+ * @removed: by cell: the commit that removed the last one of before; 0 if none was
  */
 struct cell_page {
 	struct slabshm_cell *line;
 	u64 commit;
 	struct cell cell[CELLS_PER_PAGE];
+	u64 removed[CELLS_PER_PAGE];
 };
 
 static struct kmem_cache *room_cache;
@@ -392,7 +392,8 @@ int slabshm_cell_remove(struct slabshm_slab *slab, struct slabshm_client *client
 	cell->generation++;
 	slabshm_cell_write(cells, cell, 0, 0);
 	commit_done(slab);
-	cell->removed = cells->commit;
+	cells->pages[index / CELLS_PER_PAGE]->removed[index % CELLS_PER_PAGE] =
+		cells->commit;
 
 	name = cell->name;
 	object = cell->object;
@@ -1028,10 +1029,12 @@ unsigned int slabshm_cell_list(struct slabshm_slab *slab, u64 *cursor,
 }
 
 /* Was a cell removed from this place since a commit?  The last one, if several. */
-static bool cell_removed(const struct cell *cell, u64 since,
+static bool cell_removed(const struct cell_page *page, unsigned int k, u64 since,
 			 struct slabshm_event *event)
 {
-	if (cell->removed <= since)
+	const struct cell *cell = &page->cell[k];
+
+	if (page->removed[k] <= since)
 		return false;
 	event->cell = cell->index;
 	event->flags = SLABSHM_EVENT_REMOVED;
@@ -1042,9 +1045,11 @@ static bool cell_removed(const struct cell *cell, u64 since,
 }
 
 /* Has the cell that is there now changed? */
-static bool cell_changed(struct slabshm_cells *cells, const struct cell *cell,
-			 u64 since, struct slabshm_event *event)
+static bool cell_changed(struct slabshm_cells *cells,
+			 const struct cell_page *page, unsigned int k, u64 since,
+			 struct slabshm_event *event)
 {
+	const struct cell *cell = &page->cell[k];
 	u64 version = cell_newest(cells, cell)->commit;
 
 	if (!cell->name || version <= since)
@@ -1092,11 +1097,11 @@ unsigned int slabshm_cells_changed(struct slabshm_slab *slab, u64 since,
 		spin_lock(&cells->lock);
 		end = min(end, cells->next);
 		for (; i < n && *cursor < 2 * (u64)end; ++*cursor) {
-			struct cell *cell = cell_at(cells, *cursor / 2);
+			unsigned int k = *cursor / 2 % CELLS_PER_PAGE;
 
 			i += *cursor % 2 ?
-			     cell_changed(cells, cell, since, &event[i]) :
-			     cell_removed(cell, since, &event[i]);
+			     cell_changed(cells, page, k, since, &event[i]) :
+			     cell_removed(page, k, since, &event[i]);
 		}
 		spin_unlock(&cells->lock);
 		cond_resched();
