@@ -38,13 +38,14 @@
 #define RUN_BLOCKS	(PAGE_SIZE / SLABSHM_GRANULE > 256 ? \
 			 PAGE_SIZE / SLABSHM_GRANULE : 256)
 
+/* Four to a doubling, and two for what is 1 KiB or a page with a header */
 const u32 slabshm_class_size[SLABSHM_NCLASSES] = {
 	64, 128, 192, 256,
 	320, 384, 448, 512,
 	640, 768, 896, 1024,
-	1280, 1536, 1792, 2048,
+	1152, 1280, 1536, 1792, 2048,
 	2560, 3072, 3584, 4096,
-	5120, 6144, 7168, 8192,
+	4608, 5120, 6144, 7168, 8192,
 	10240, 12288, 14336, 16384,
 };
 
@@ -56,9 +57,9 @@ static const u8 run_kib[SLABSHM_NCLASSES] = {
 	16, 16, 16, 16,
 	16, 16, 16, 16,
 	16, 16, 16, 16,
-	20, 20, 16, 16,
+	16, 20, 20, 16, 16,
 	20, 24, 28, 32,
-	40, 48, 56, 64,
+	36, 40, 48, 56, 64,
 	40, 48, 56, 64,
 };
 
@@ -541,7 +542,8 @@ static unsigned int size_class(u64 size)
 		return (size - 1) / SLABSHM_GRANULE;
 	/* 2^order < size: the quarter of the doubling that it lies in */
 	order = ilog2(size - 1);
-	return 4 * (order - 8) + ((size - 1) >> (order - 2));
+	return 4 * (order - 8) + ((size - 1) >> (order - 2)) +
+	       (size > 1152) + (size > 4608);
 }
 
 static bool is_small(u64 size, u64 align)
@@ -553,7 +555,7 @@ static bool is_small(u64 size, u64 align)
 static u64 usable_size(u64 size, u64 align)
 {
 	size = ALIGN(size, align);
-	/* Rounding up keeps it a multiple: classes are 4 to a doubling */
+	/* Its class is a multiple of @align, too: test_size_class() tries all */
 	if (is_small(size, align))
 		return slabshm_class_size[size_class(size)];
 	return ALIGN(size, PAGE_SIZE);

@@ -31,8 +31,8 @@
  */
 #define STOCK_MAX	(4UL * 1024 * 1024)
 #define SLAB_SHARE	256
-#define SIZE_SHARE	20
-#define STOCK_MIN	(256UL * 1024)
+#define SIZE_SHARE	24
+#define STOCK_MIN	(192UL * 1024)
 /* A block is cached if so many of them may be */
 #define BLOCKS_MIN	4
 
