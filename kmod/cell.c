@@ -392,8 +392,8 @@ int slabshm_cell_remove(struct slabshm_slab *slab, struct slabshm_client *client
 	cell->generation++;
 	slabshm_cell_write(cells, cell, 0, 0);
 	commit_done(slab);
-	cells->pages[index / CELLS_PER_PAGE]->removed[index % CELLS_PER_PAGE] =
-		cells->commit;
+	cells->pages[cell->index / CELLS_PER_PAGE]
+		->removed[cell->index % CELLS_PER_PAGE] = cells->commit;
 
 	name = cell->name;
 	object = cell->object;

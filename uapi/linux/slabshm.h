@@ -843,8 +843,8 @@ struct slabshm_unwatch {
  * @version: its newest version; 0 with REMOVED
  *
  * REMOVED from a watch of ALL stands for all cells that were removed from that
- * place since its last event, of which it names the last: forget whatever has this
- * index and this generation or a lower one.
+ * place, of which it names the last: forget whatever has this index and this
+ * generation or a lower one.  It may be told twice, and after the next cell there.
  */
 struct slabshm_event {
 	__u32 cell;
