@@ -38,7 +38,7 @@
 #define RUN_BLOCKS	(PAGE_SIZE / SLABSHM_GRANULE > 256 ? \
 			 PAGE_SIZE / SLABSHM_GRANULE : 256)
 
-/* Four to a doubling, and two for what is 1 KiB or a page with a header */
+/* Four to a doubling, and three for what is 1, 4 or 8 KiB with a header */
 const u32 slabshm_class_size[SLABSHM_NCLASSES] = {
 	64, 128, 192, 256,
 	320, 384, 448, 512,
@@ -46,7 +46,7 @@ const u32 slabshm_class_size[SLABSHM_NCLASSES] = {
 	1152, 1280, 1536, 1792, 2048,
 	2560, 3072, 3584, 4096,
 	4608, 5120, 6144, 7168, 8192,
-	10240, 12288, 14336, 16384,
+	9216, 10240, 12288, 14336, 16384,
 };
 
 /*
@@ -60,7 +60,7 @@ static const u8 run_kib[SLABSHM_NCLASSES] = {
 	16, 20, 20, 16, 16,
 	20, 24, 28, 32,
 	36, 40, 48, 56, 64,
-	40, 48, 56, 64,
+	36, 40, 48, 56, 64,
 };
 
 /* Which part of what an owner has a new run may be, unless it is very short */
@@ -543,7 +543,7 @@ static unsigned int size_class(u64 size)
 	/* 2^order < size: the quarter of the doubling that it lies in */
 	order = ilog2(size - 1);
 	return 4 * (order - 8) + ((size - 1) >> (order - 2)) +
-	       (size > 1152) + (size > 4608);
+	       (size > 1152) + (size > 4608) + (size > 9216);
 }
 
 static bool is_small(u64 size, u64 align)

@@ -39,7 +39,7 @@
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
-#define SLABSHM_NCLASSES	30
+#define SLABSHM_NCLASSES	31
 #define SLABSHM_CHUNK_SHIFT	21	/* page descriptors come 2 MiB at a time */
 #define SLABSHM_RUN_PAGES	32	/* a run is not longer, and may be shorter */
 

@@ -26,14 +26,16 @@
 #include "handle.h"
 
 /*
- * What the blocks in a cache sum up to at most: bytes, share of the slab as large as
- * it may become, and as it is; but the latter allows for so many bytes
+ * What the blocks in a cache sum up to at most: bytes; share of the slab as large as
+ * it may become; and as the slab is: so much while it is small, and a share of what
+ * is beyond
  */
 #define STOCK_MAX	(4UL * 1024 * 1024)
 #define SLAB_SHARE	256
-#define SIZE_SHARE	24
-#define STOCK_MIN	(192UL * 1024)
-/* A block is cached if so many of them may be */
+#define STOCK_MIN	(128UL * 1024)
+#define SMALL_SLAB	(8UL * 1024 * 1024)
+#define SIZE_SHARE	20
+/* A block is cached if so many of them may be, once the slab is large */
 #define BLOCKS_MIN	4
 
 #define NO_CLASS	UINT32_MAX
@@ -310,11 +312,11 @@ static struct cache *cache_find(const struct slabshm *s)
 /* The slab may have grown. */
 static void cache_grow(struct cache *c, const struct handle *h)
 {
-	uint64_t limit = __atomic_load_n(&h->s.header->size, __ATOMIC_RELAXED) /
-			 SIZE_SHARE;
+	uint64_t size = __atomic_load_n(&h->s.header->size, __ATOMIC_RELAXED);
+	uint64_t limit = STOCK_MIN;
 
-	if (limit < STOCK_MIN)
-		limit = STOCK_MIN;
+	if (size > SMALL_SLAB)
+		limit += (size - SMALL_SLAB) / SIZE_SHARE;
 	if (limit > h->stock_limit)
 		limit = h->stock_limit;
 	/* It never shrinks, but for growth that could not be finished */

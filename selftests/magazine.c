@@ -177,7 +177,7 @@ TEST_F(magazine, begins_small)
 TEST_F(magazine, bounded)
 {
 	static int64_t block[2000];
-	uint64_t seed = any_seed(1), most = 0, live;
+	uint64_t seed = any_seed(1), most = 0, live, bound;
 	unsigned int i, k;
 
 	for (k = 0; k < 20; k++) {
@@ -191,7 +191,12 @@ TEST_F(magazine, bounded)
 		for (i = 0; i < ARRAY_LEN(block); i++)
 			ASSERT_EQ(0, slabshm_free(self->s, (uint64_t)block[i]));
 		live = live_bytes(self->s);
-		EXPECT_LE(live, THREAD_MOST);
+		bound = self->s->header->size;
+		bound = bound < 8 * MIB ? 0 : (bound - 8 * MIB) / 20;
+		bound += 128 * KIB;
+		if (bound > THREAD_MOST)
+			bound = THREAD_MOST;
+		EXPECT_LE(live, bound);
 		if (live > most)
 			most = live;
 	}
