@@ -602,6 +602,20 @@ static inline int in_child(int (*fn)(void *), void *arg)
 	return pid < 0 ? -1000 : end_child(pid);
 }
 
+/* With it objects take more memory, and keep it for a while when they are freed. */
+static inline bool kernel_has_kasan(void)
+{
+	FILE *f = fopen("/proc/kallsyms", "re");
+	char line[256];
+	bool found = false;
+
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = strstr(line, " kasan_quarantine_put");
+	if (f)
+		fclose(f);
+	return found;
+}
+
 /* In a child, where the harness's macros do not work: says what failed. */
 #define CHECK(cond) \
 	((cond) ? (void)0 : check_failed(__FILE__, __LINE__, #cond))

@@ -382,7 +382,7 @@ static int start_thread(struct one *one, void *(*fn)(void *arg))
 	return err;
 }
 
-TEST_F_TIMEOUT(lock, a_thousand_waiters, 120)
+TEST_F_TIMEOUT(lock, a_thousand_waiters, 240)
 {
 	static struct slabshm_lock_entry entry[MANY + 1];
 	static struct one one[MANY];
