@@ -310,7 +310,7 @@ TEST_F(magazine, own_before_update_fails)
 	ASSERT_EQ(0, slabshm_cell_open(self->s, "cell", SLABSHM_CELL_CREATE,
 				       &ref));
 	offset = (uint64_t)slabshm_alloc(self->s, PAGE);
-	ASSERT_EQ(0, stock_up(self->s, PAGE, 32));
+	ASSERT_EQ(0, stock_up(self->s, PAGE, 16));
 	ASSERT_EQ(-ENOSPC, fill_pages(&self->c));
 	before = calls;
 	ASSERT_GT(slabshm_update(self->s, &ref, &offset, 1), 0);
