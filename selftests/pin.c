@@ -562,7 +562,7 @@ static int read_in_child(void *arg)
 	return 0;
 }
 
-TEST_F(pin, fork_among_threads)
+TEST_F_TIMEOUT(pin, fork_among_threads, 120)
 {
 	struct forked f = { .s = self->s };
 	pthread_t thread[3];
