@@ -436,7 +436,7 @@ static void *reg_to_the_limit(void *arg)
 	return NULL;
 }
 
-TEST_F(readers, slots_of_a_client)
+TEST_F_TIMEOUT(readers, slots_of_a_client, 120)
 {
 	struct client *c = &self->c;
 	pthread_t thread;
