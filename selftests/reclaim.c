@@ -523,7 +523,7 @@ TEST_F_TIMEOUT(slab, a_thousand_threads, 300)
 	EXPECT_TRUE(wait_until(__atomic_load_n(&crowd.there, __ATOMIC_RELAXED)
 			       == 1000, 60000));
 	EXPECT_EQ(1000, stat_of(self->s).readers);
-	/* As many as there is time for, and beside two reads for each thread */
+	/* As many as there is time for, and until there were 2,000 reads in all */
 	end = now_ms() + (long_run() ? 200000 : 60000);
 	for (i = 0; (i < n || reads_of(&crowd) < 2000) && now_ms() < end; i += 20) {
 		publish_many(self->s, &crowd.ref, 20);

@@ -1059,10 +1059,10 @@ TEST_F(wait, once_in_each_queue)
 	a->fd = self->c.fd;
 	a->watcher = self->other.fd;
 	a->cell = &self->cell[0];
-	EXPECT_EQ(0, in_child(change_and_look, a));
+	ASSERT_EQ(0, in_child(change_and_look, a));
+	ASSERT_EQ(0, sleeper_end(s));
 	if (!a->alone)
-		TH_LOG("not shown: it took too long");
-	EXPECT_EQ(0, sleeper_end(s));
+		SKIP(return, "it took too long: a work item may have run");
 }
 
 TEST_HARNESS_MAIN
