@@ -30,7 +30,7 @@
  * @node: in slabshm_cells.names, while in use
  * @link: in slabshm_cells.free, when removed
  * @index: constant, its place in the cell table
- * @busy: named by the publish in progress, of more cells than one
+ * @named: the last publish of more cells than one that named it, by its number
  * @generation: how often the place was given to another cell, from 1: with the
  *	index, the handle
  * @name: NULL while not in use
@@ -44,7 +44,7 @@ struct cell {
 		struct list_head link;
 	};
 	u32 index;
-	bool busy;
+	u64 named;
 	u64 generation;
 	char *name;
 	struct slabshm_object *object;
@@ -587,6 +587,7 @@ static __always_inline int publish_find_cells(struct publish *p)
 {
 	const struct slabshm_claim *claim = p->claim;
 	struct slabshm_cells *cells = &p->slab->cells;
+	u64 number = p->ncells > 1 ? ++cells->publishes : 0;
 	int err = 0;
 	unsigned int i;
 
@@ -599,7 +600,7 @@ static __always_inline int publish_find_cells(struct publish *p)
 		if (err)
 			break;
 		err = -EINVAL;
-		if (p->ncells > 1 && cell->busy)
+		if (number && cell->named == number)
 			break;
 		if (item->block && item->length > (claim++)->size)
 			break;
@@ -612,13 +613,11 @@ static __always_inline int publish_find_cells(struct publish *p)
 				break;
 		}
 		p->cell[i] = cell;
-		if (p->ncells > 1)
-			cell->busy = true;
+		if (number)
+			cell->named = number;
 	}
 	if (err)
 		p->call->failed = i;
-	while (p->ncells > 1 && i--)
-		p->cell[i]->busy = false;
 	return err;
 }
 

@@ -56,6 +56,7 @@ struct slabshm_queue {
  * @names: cells in use, by name
  * @pages: constant table; an entry is set once (cmpxchg) and stays
  * @commit: the clock, as slabshm_header.commit shows it
+ * @publishes: number of the last publish of more cells than one, done or refused
  * @lockers: slabshm_locker.node, all who hold locks or wait for them, by id
  * @last_locker: last id given
  * @watch_all: slabshm_watcher.link, of those to be told when any cell changes
@@ -72,6 +73,7 @@ struct slabshm_cells {
 	struct rb_root names;
 	struct cell_page **pages;
 	u64 commit;
+	u64 publishes;
 	struct rb_root lockers;
 	u64 last_locker;
 	struct list_head watch_all;
