@@ -3,7 +3,8 @@
  * libslabshm: allocating and freeing, and the cache of blocks
  *
  * Each thread has, for each handle that it allocates from, a cache: a magazine,
- * which is a stack of blocks, for each size class.  To the kernel these blocks
+ * which is a stack of blocks, for each size class.  Classes have the numbers that
+ * the page map shows, from 1.  To the kernel these blocks
  * are the client's like any others, so they are free again when it ends, however
  * that comes about, and any thread of the client may put any block into its own
  * cache.  Magazines are filled and emptied by half of their room in one call.
@@ -38,8 +39,6 @@
 /* A block is cached if so many of them may be, once the slab is large */
 #define BLOCKS_MIN	4
 
-#define NO_CLASS	UINT32_MAX
-
 /**
  * struct magazine - the blocks of one class in a cache
  * @count: how many there are
@@ -60,7 +59,8 @@ struct magazine {
  * @budget: bytes that it may take yet
  * @of_handle: next one of the handle, protected by @lock
  * @of_thread: next one of the thread
- * @magazine: one for each class
+ * @magazine: one for each number in the page map; those of no class, and of classes
+ *	that are not cached, never have room
  * @block: their blocks
  *
  * All but @of_handle is the thread's alone; but slabshm_close() clears @s.
@@ -72,12 +72,13 @@ struct cache {
 	uint64_t budget;
 	struct cache *of_handle;
 	struct cache *of_thread;
-	struct magazine magazine[SLABSHM_CLASSES_MAX];
+	struct magazine magazine[UINT8_MAX + 1];
 	uint64_t block[][SLABSHM_BATCH_MAX];
 };
 
 #define CACHE_SIZE	(sizeof(struct cache) + \
-			 SLABSHM_CLASSES_MAX * sizeof(uint64_t[SLABSHM_BATCH_MAX]))
+			 (SLABSHM_CLASSES_MAX + 1) * \
+			 sizeof(uint64_t[SLABSHM_BATCH_MAX]))
 
 /* Protects the lists of handles. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -193,7 +194,7 @@ static void cache_trim(struct cache *c, uint64_t need)
 	while (c->budget < need) {
 		most = 0;
 		max = 0;
-		for (i = 0; i < h->nclasses; i++) {
+		for (i = 1; i <= h->nclasses; i++) {
 			bytes = (uint64_t)c->magazine[i].count *
 				c->magazine[i].size;
 			if (bytes > max) {
@@ -214,7 +215,7 @@ static void cache_drain(struct cache *c)
 
 	/* First: what comes after this is for the next call */
 	c->pressure = __atomic_load_n(&h->s.header->pressure, __ATOMIC_RELAXED);
-	for (i = 0; i < h->nclasses; i++) {
+	for (i = 1; i <= h->nclasses; i++) {
 		struct magazine *m = &c->magazine[i];
 
 		while (m->count) {
@@ -342,9 +343,9 @@ static struct cache *cache_get(struct slabshm *s)
 			c = cache_new();
 		if (!c)
 			return NULL;
-		for (i = 0; i < h->nclasses; i++)
+		for (i = 1; i <= h->nclasses; i++)
 			c->magazine[i] = (struct magazine){
-				.size = s->header->classes[i],
+				.size = s->header->classes[i - 1],
 			};
 		c->limit = 0;
 		c->budget = 0;
@@ -366,7 +367,7 @@ void caches_open(struct handle *h, bool rdonly)
 {
 	const struct slabshm_header *header = h->s.header;
 	const char *check = secure_getenv("SLABSHM_CHECK");
-	unsigned int class = 0;
+	unsigned int class = 1;
 	size_t i;
 
 	h->page_map = (const uint8_t *)header + header->map_offset;
@@ -382,10 +383,10 @@ void caches_open(struct handle *h, bool rdonly)
 	       header->classes[h->nclasses] <= h->stock_limit / BLOCKS_MIN)
 		h->nclasses++;
 	for (i = 0; i < STOCK_SIZE_MAX / SLABSHM_GRANULE; i++) {
-		if (class < h->nclasses &&
-		    i * SLABSHM_GRANULE >= header->classes[class])
+		if (class <= h->nclasses &&
+		    i * SLABSHM_GRANULE >= header->classes[class - 1])
 			class++;
-		if (class == h->nclasses)
+		if (class > h->nclasses)
 			break;
 		h->class_of[i] = (uint8_t)class;
 	}
@@ -526,7 +527,7 @@ int64_t slabshm_alloc_zeroed(struct slabshm *s, size_t size)
 	class = h->class_of[(size - 1) / SLABSHM_GRANULE];
 	offset = slabshm_alloc(s, size);
 	if (offset > 0)
-		memset(s->data + offset, 0, s->header->classes[class]);
+		memset(s->data + offset, 0, s->header->classes[class - 1]);
 	return offset;
 }
 
@@ -545,38 +546,36 @@ int slabshm_free_batch(struct slabshm *s, const uint64_t *offsets,
 	return call(slabshm_fd(s), SLABSHM_IOC_FREE, &arg);
 }
 
-/* The class of the block at an offset, if it looks like one that has one. */
+/* May a block be at this offset?  Beyond the size, the page map may have no memory. */
+static inline bool block_possible(const struct handle *h, uint64_t offset)
+{
+	return !(offset % SLABSHM_GRANULE) &&
+	       offset < __atomic_load_n(&h->s.header->size, __ATOMIC_RELAXED);
+}
+
+/* The class of the block there; or a number whose magazine has no room. */
 static inline unsigned int block_class(const struct handle *h, uint64_t offset)
 {
-	unsigned int class;
-
-	/* Beyond the size, the page map may have no memory yet */
-	if (unlikely(offset % SLABSHM_GRANULE ||
-		     offset >= __atomic_load_n(&h->s.header->size,
-					       __ATOMIC_RELAXED)))
-		return NO_CLASS;
-	class = __atomic_load_n(&h->page_map[offset >> h->page_shift],
-				__ATOMIC_RELAXED) - 1U;
-	/* SLABSHM_PAGE_NONE and SLABSHM_PAGE_EXTENT are above all classes now */
-	return class < h->nclasses ? class : NO_CLASS;
+	return __atomic_load_n(&h->page_map[offset >> h->page_shift],
+			       __ATOMIC_RELAXED);
 }
 
 /* What only the kernel can judge, or a magazine that is full. */
 __attribute__((noinline))
 static int free_slow(struct slabshm *s, uint64_t offset)
 {
+	const struct handle *h = (const struct handle *)s;
 	struct cache *c = cache_get(s);
 	struct magazine *m;
-	unsigned int class;
+	unsigned int class = SLABSHM_PAGE_NONE;
 
 	if (!c)
 		return slabshm_free_batch(s, &offset, 1);
-	if (under_pressure(c, s)) {
+	if (under_pressure(c, s))
 		cache_drain(c);
-		return slabshm_free_batch(s, &offset, 1);
-	}
-	class = block_class((struct handle *)s, offset);
-	if (class == NO_CLASS)
+	else if (block_possible(h, offset))
+		class = block_class(h, offset);
+	if (class == SLABSHM_PAGE_NONE || class > h->nclasses)
 		return slabshm_free_batch(s, &offset, 1);
 	m = &c->magazine[class];
 	if (m->count >= m->room && !magazine_grow(m))
@@ -593,11 +592,10 @@ int slabshm_free(struct slabshm *s, uint64_t offset)
 	struct magazine *m;
 	unsigned int class;
 
-	if (unlikely(cache_handle(c) != s || under_pressure(c, s)))
+	if (unlikely(cache_handle(c) != s || under_pressure(c, s) ||
+		     !block_possible(h, offset)))
 		return free_slow(s, offset);
 	class = block_class(h, offset);
-	if (unlikely(class == NO_CLASS))
-		return free_slow(s, offset);
 	m = &c->magazine[class];
 	if (unlikely(m->count >= m->room || c->budget < m->size))
 		return free_slow(s, offset);
