@@ -170,6 +170,7 @@ bench:
 ifndef NATIVE
 	selftests/vm/run --icount -- build/bench/read insn
 	selftests/vm/run --icount --timeout 1800 -- build/bench/kernel $(if $(BENCH_LONG),long)
+	selftests/vm/run --icount -- build/bench/kernel memory
 	selftests/vm/run --icount -- build/bench/wait insn
 	selftests/vm/run -- build/bench/wait smp
 	selftests/vm/run --icount -- build/bench/lock

@@ -204,7 +204,7 @@ TEST_F_TIMEOUT(scale, blocks, 3600)
 	TH_LOG("%u blocks of 64 bytes: %.2f bytes each, %.1f %%", n * 64,
 	       (double)bytes / n / 64, (double)bytes / n / 64 / 64 * 100);
 	EXPECT_LT(-NOISE, bytes);
-	EXPECT_LT(bytes, n * 64LL * 64 / 10 + NOISE);
+	EXPECT_LT(bytes, n * 64LL * 64 * 8 / 100 + NOISE);
 
 	/* Here and there, so that all runs have gaps; and fill these */
 	for (i = 0; i < n; i += 2)
