@@ -17,8 +17,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define RECORDS		(1UL << 17)
-#define RECORDS_LONG	(1UL << 20)	/* with BENCH_LONG */
+/* More than the programs do that bench/traces runs; the file has holes until then */
+#define RECORDS		(1UL << 24)
 
 struct record {
 	uint64_t address;
@@ -33,7 +33,7 @@ void *__libc_memalign(size_t align, size_t size);
 void __libc_free(void *p);
 
 static struct record *records;
-static unsigned long count, count_max;
+static unsigned long count;
 static int file = -1;
 static pid_t owner;
 
@@ -45,7 +45,7 @@ static void record(const void *p, size_t size)
 	if (!records || !p || getpid() != owner)
 		return;
 	i = __atomic_fetch_add(&count, 1, __ATOMIC_RELAXED);
-	if (i < count_max) {
+	if (i < RECORDS) {
 		records[i].address = (uintptr_t)p;
 		records[i].size = size;
 	}
@@ -55,15 +55,13 @@ static void record(const void *p, size_t size)
 __attribute__((constructor)) static void begin(void)
 {
 	const char *dir = getenv("BENCH_RECORD");
-	size_t size;
+	const size_t size = RECORDS * sizeof(struct record);
 	char path[4096];
 	void *p;
 
 	if (!dir)
 		return;
 	owner = getpid();
-	count_max = getenv("BENCH_LONG") ? RECORDS_LONG : RECORDS;
-	size = count_max * sizeof(struct record);
 	snprintf(path, sizeof(path), "%s/%d", dir, owner);
 	file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (file < 0 || ftruncate(file, (off_t)size))
@@ -75,12 +73,12 @@ __attribute__((constructor)) static void begin(void)
 
 __attribute__((destructor)) static void end(void)
 {
-	unsigned long n = count < count_max ? count : count_max;
-
 	if (!records || getpid() != owner)
 		return;
 	records = NULL;
-	if (ftruncate(file, (off_t)(n * sizeof(struct record))))
+	/* One that is cut off would be of another program */
+	if (count > RECORDS ||
+	    ftruncate(file, (off_t)(count * sizeof(struct record))))
 		abort();
 }
 
