@@ -46,9 +46,9 @@
  * @size: bytes of each
  */
 struct magazine {
-	uint32_t count;
-	uint32_t room;
-	uint32_t size;
+	size_t count;
+	size_t room;
+	size_t size;
 };
 
 /**
@@ -180,7 +180,7 @@ static void magazine_flush(struct cache *c, unsigned int class)
 
 	give_back((struct handle *)(uintptr_t)c->s, block, n);
 	m->count -= n;
-	c->budget += (uint64_t)n * m->size;
+	c->budget += n * m->size;
 	memmove(block, block + n, m->count * sizeof(*block));
 }
 
@@ -195,8 +195,7 @@ static void cache_trim(struct cache *c, uint64_t need)
 		most = 0;
 		max = 0;
 		for (i = 1; i <= h->nclasses; i++) {
-			bytes = (uint64_t)c->magazine[i].count *
-				c->magazine[i].size;
+			bytes = c->magazine[i].count * c->magazine[i].size;
 			if (bytes > max) {
 				max = bytes;
 				most = i;
@@ -478,7 +477,7 @@ static int64_t alloc_slow(struct slabshm *s, size_t size)
 
 	magazine_grow(m);
 	n = m->room > 1 ? m->room / 2 : 1;
-	if ((n - 1) * (uint64_t)m->size > c->budget)
+	if ((n - 1) * m->size > c->budget)
 		n = (unsigned int)(c->budget / m->size) + 1;
 	for (i = 0; i < n; i++)
 		block[i].size = m->size;
@@ -500,15 +499,19 @@ int64_t slabshm_alloc(struct slabshm *s, size_t size)
 {
 	const struct handle *h = (const struct handle *)s;
 	struct cache *c = last;
-	unsigned int class;
+	struct magazine *m;
+	size_t class, count;
 
 	if (unlikely(cache_handle(c) != s || size - 1 >= h->stock_max ||
 		     under_pressure(c, s)))
 		return alloc_slow(s, size);
 	class = h->class_of[(size - 1) / SLABSHM_GRANULE];
-	if (unlikely(!c->magazine[class].count))
+	m = &c->magazine[class];
+	if (unlikely(__builtin_sub_overflow(m->count, 1, &count)))
 		return alloc_slow(s, size);
-	return (int64_t)magazine_pop(c, class);
+	m->count = count;
+	c->budget += m->size;
+	return (int64_t)c->block[class][count];
 }
 
 int64_t slabshm_alloc_aligned(struct slabshm *s, size_t size, size_t align)
@@ -554,7 +557,7 @@ static inline bool block_possible(const struct handle *h, uint64_t offset)
 }
 
 /* The class of the block there; or a number whose magazine has no room. */
-static inline unsigned int block_class(const struct handle *h, uint64_t offset)
+static inline size_t block_class(const struct handle *h, uint64_t offset)
 {
 	return __atomic_load_n(&h->page_map[offset >> h->page_shift],
 			       __ATOMIC_RELAXED);
@@ -590,15 +593,18 @@ int slabshm_free(struct slabshm *s, uint64_t offset)
 	const struct handle *h = (const struct handle *)s;
 	struct cache *c = last;
 	struct magazine *m;
-	unsigned int class;
+	uint64_t budget;
+	size_t class;
 
 	if (unlikely(cache_handle(c) != s || under_pressure(c, s) ||
 		     !block_possible(h, offset)))
 		return free_slow(s, offset);
 	class = block_class(h, offset);
 	m = &c->magazine[class];
-	if (unlikely(m->count >= m->room || c->budget < m->size))
+	if (unlikely(m->count >= m->room ||
+		     __builtin_sub_overflow(c->budget, m->size, &budget)))
 		return free_slow(s, offset);
-	magazine_push(c, class, offset);
+	c->block[class][m->count++] = offset;
+	c->budget = budget;
 	return 0;
 }
