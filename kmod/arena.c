@@ -1207,28 +1207,54 @@ void slabshm_arena_put(struct slabshm_arena *arena,
  * Blocks of an owner
  */
 
-/**
- * slabshm_arena_alloc() - allocate blocks, all or none
- * @arena: where
- * @owner: who will own them
- * @req: sizes in, offsets out.  The sizes are rounded up to what may be used,
- *	also if the call fails, which does not change what a second try gives
- * @n: how many, at most %SLABSHM_BATCH_MAX
- * @align: 0, or a power of two up to %SLABSHM_ALIGN_MAX
- * @claim: NULL; or @n claims to fill in: then the blocks stay claimed
- * @need: on -ENOSPC set to the pages in a row that were not to be found;
- *	ULONG_MAX if it can never be
- *
- * Context: may sleep; takes the arena's lock, and drops it for a while if
- * memory is needed.
- * Return: 0; -EINVAL a size of 0, or a bad alignment; -EDQUOT the owner's
- * limit; -ENOSPC; -ENOMEM.
+/*
+ * Drop the lock to make the descriptors that block @i of @req takes.  Nobody shall
+ * free what was not handed out yet: the blocks before it become claimed, from @kept on.
  */
-int slabshm_arena_alloc(struct slabshm_arena *arena,
-			struct slabshm_owner *owner,
-			struct slabshm_request *req, unsigned int n,
-			u64 align, struct slabshm_claim *claim,
-			unsigned long *need)
+static noinline int alloc_refill(struct slabshm_arena *arena,
+				 const struct slabshm_request *req,
+				 unsigned int *kept, unsigned int i, u64 align,
+				 struct spares *spares)
+{
+	struct block_ref ref;
+	int err;
+
+	for (; *kept < i; ++*kept)
+		if (block_at(arena, req[*kept].offset, &ref))
+			block_mark(&ref, BLOCK_CLAIMED);
+	spin_unlock(&arena->lock);
+	err = spares_fill(spares, req[i].size, align);
+	spin_lock(&arena->lock);
+	return err;
+}
+
+/* All are there: the first @n need not be claimed any more. */
+static noinline void alloc_refilled(struct slabshm_arena *arena,
+				    const struct slabshm_request *req, unsigned int n)
+{
+	struct block_ref ref;
+
+	while (n--)
+		if (block_at(arena, req[n].offset, &ref))
+			block_mark(&ref, BLOCK_OWNED);
+}
+
+/* There are not all: the first @n go. */
+static noinline void alloc_undo(struct slabshm_arena *arena,
+				const struct slabshm_request *req, unsigned int n)
+{
+	struct block_ref ref;
+
+	while (n--)
+		if (block_at(arena, req[n].offset, &ref))
+			block_free(arena, &ref);
+}
+
+/* slabshm_arena_alloc(), for a number of blocks that the compiler may know */
+static __always_inline int
+alloc_blocks(struct slabshm_arena *arena, struct slabshm_owner *owner,
+	     struct slabshm_request *req, unsigned int n, u64 align,
+	     struct slabshm_claim *claim, unsigned long *need)
 {
 	struct spares spares = { .want = n };
 	struct block_ref ref;
@@ -1275,13 +1301,7 @@ int slabshm_arena_alloc(struct slabshm_arena *arena,
 		err = block_alloc(arena, owner, req[i].size, class, align,
 				  &spares, need, &req[i].offset);
 		if (err == -EAGAIN) {
-			/* Nobody shall free what was not handed out yet */
-			for (; kept < i; kept++)
-				if (block_at(arena, req[kept].offset, &ref))
-					block_mark(&ref, BLOCK_CLAIMED);
-			spin_unlock(&arena->lock);
-			err = spares_fill(&spares, req[i].size, align);
-			spin_lock(&arena->lock);
+			err = alloc_refill(arena, req, &kept, i, align, &spares);
 			/* Others may have allocated for the owner meanwhile */
 			if (!err && owner->bytes + todo > owner->limit)
 				err = -EDQUOT;
@@ -1293,24 +1313,57 @@ int slabshm_arena_alloc(struct slabshm_arena *arena,
 		todo -= req[i].size;
 		i++;
 	}
-	if (err) {
-		while (i--)
-			if (block_at(arena, req[i].offset, &ref))
-				block_free(arena, &ref);
-	} else {
-		while (kept--)
-			if (block_at(arena, req[kept].offset, &ref))
-				block_mark(&ref, BLOCK_OWNED);
-		for (i = 0; claim && i < n; i++) {
-			claim[i].offset = req[i].offset;
-			if (block_at(arena, req[i].offset, &ref))
-				claim_set(&claim[i], &ref);
-		}
+	if (err)
+		alloc_undo(arena, req, i);
+	else if (kept)
+		alloc_refilled(arena, req, kept);
+	for (i = 0; claim && !err && i < n; i++) {
+		claim[i].offset = req[i].offset;
+		if (block_at(arena, req[i].offset, &ref))
+			claim_set(&claim[i], &ref);
 	}
 	spin_unlock(&arena->lock);
 	if (spares.run || spares.extent[0] || spares.extent[1])
 		spares_drop(&spares);
 	return err;
+}
+
+static noinline int alloc_many(struct slabshm_arena *arena,
+			       struct slabshm_owner *owner,
+			       struct slabshm_request *req, unsigned int n,
+			       u64 align, struct slabshm_claim *claim,
+			       unsigned long *need)
+{
+	return alloc_blocks(arena, owner, req, n, align, claim, need);
+}
+
+/**
+ * slabshm_arena_alloc() - allocate blocks, all or none
+ * @arena: where
+ * @owner: who will own them
+ * @req: sizes in, offsets out.  The sizes are rounded up to what may be used,
+ *	also if the call fails, which does not change what a second try gives
+ * @n: how many, at most %SLABSHM_BATCH_MAX
+ * @align: 0, or a power of two up to %SLABSHM_ALIGN_MAX
+ * @claim: NULL; or @n claims to fill in: then the blocks stay claimed
+ * @need: on -ENOSPC set to the pages in a row that were not to be found;
+ *	ULONG_MAX if it can never be
+ *
+ * Context: may sleep; takes the arena's lock, and drops it for a while if
+ * memory is needed.
+ * Return: 0; -EINVAL a size of 0, or a bad alignment; -EDQUOT the owner's
+ * limit; -ENOSPC; -ENOMEM.
+ */
+int slabshm_arena_alloc(struct slabshm_arena *arena,
+			struct slabshm_owner *owner,
+			struct slabshm_request *req, unsigned int n,
+			u64 align, struct slabshm_claim *claim,
+			unsigned long *need)
+{
+	/* One block, as most calls want, need not pay for the room of many */
+	if (n == 1)
+		return alloc_blocks(arena, owner, req, 1, align, claim, need);
+	return alloc_many(arena, owner, req, n, align, claim, need);
 }
 
 /**
