@@ -767,6 +767,9 @@ static void let_run(struct __test_metadata *_metadata, struct board *b,
 	struct holdings h;
 
 	sleep_ms(ms);
+	/* On a slow kernel, until something has been done */
+	EXPECT_TRUE(wait_until(__atomic_load_n(&b->publishes, __ATOMIC_RELAXED) > 100 &&
+			       __atomic_load_n(&b->pins, __ATOMIC_RELAXED) > 100, 60000));
 	__atomic_store_n(&b->stop, 1, __ATOMIC_RELAXED);
 	while (b->npids)
 		EXPECT_EQ(0, end_child(b->pid[--b->npids]));
@@ -778,8 +781,6 @@ static void let_run(struct __test_metadata *_metadata, struct board *b,
 	       (unsigned long long)b->publishes, (unsigned long long)b->pins,
 	       (unsigned long long)b->views, (unsigned long long)b->news,
 	       (unsigned long long)b->again);
-	EXPECT_LT(100, b->publishes);
-	EXPECT_LT(100, b->pins);
 }
 
 static int write_cells(void *arg)
