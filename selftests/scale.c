@@ -208,9 +208,9 @@ TEST_F_TIMEOUT(scale, blocks, 3600)
 
 	/* Here and there, so that all runs have gaps; and fill these */
 	for (i = 0; i < n; i += 2)
-		ASSERT_EQ(0, timed(&put, free_blocks(&c, all[i * 2654435761U % n
-							     / 2 * 2 % n],
-						     1, NULL) * 0));
+		ASSERT_EQ(0, timed(&put,
+				   free_blocks(&c, all[i * 2654435761ULL % n], 1,
+					       NULL)));
 	for (i = 0; i < n / 64; i++) {
 		for (k = 0; k < 64; k++)
 			blocks[k].size = 64;
