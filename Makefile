@@ -153,8 +153,10 @@ build/bench/lmdb: private LDLIBS := -llmdb
 build/bench/iceoryx: private LDLIBS := -liceoryx_binding_c
 build/bench/bare build/bench/read: private LDLIBS := -lurcu-memb
 
-build/bench/%: build/bench/%.o build/bench/bench.o $(STATIC)
-	$(CC) -pthread $(LDFLAGS) -o $@ $^ $(LDLIBS) -lm
+# With the shared library, as programs are
+build/bench/%: build/bench/%.o build/bench/bench.o $(SHARED)
+	$(CC) -pthread $(LDFLAGS) -Wl,-rpath,$(CURDIR)/$(dir $(SHARED)) -o $@ \
+		$(filter %.o,$^) $(SHARED) $(LDLIBS) -lm
 
 build/bench/record.so: bench/record.c
 	@mkdir -p $(@D)
@@ -167,14 +169,6 @@ bench:
 	@scripts/deps bench
 	@$(MAKE) -s $(BENCHES)
 	bench/run $(if $(NATIVE),--native)
-ifndef NATIVE
-	selftests/vm/run --icount -- build/bench/read insn
-	selftests/vm/run --icount --timeout 1800 -- build/bench/kernel $(if $(BENCH_LONG),long)
-	selftests/vm/run --icount -- build/bench/kernel memory
-	selftests/vm/run --icount -- build/bench/wait insn
-	selftests/vm/run -- build/bench/wait smp
-	selftests/vm/run --icount -- build/bench/lock
-endif
 
 build/model: model/model.c
 	@mkdir -p $(@D)

@@ -103,7 +103,6 @@ static void run_robust_publish(unsigned long n)
 		robust_write(&guarded[row_worker]);
 }
 
-static uint64_t random_state;
 static unsigned int writes_percent;
 
 static void prepare_rw_1(void)
@@ -124,8 +123,8 @@ static void run_rw(unsigned long n)
 	unsigned long i;
 
 	for (i = 0; i < n; i++) {
-		g = &guarded[next_random(&random_state) % row_arg];
-		if (next_random(&random_state) % 100 < writes_percent)
+		g = &guarded[next_random(&row_random) % row_arg];
+		if (next_random(&row_random) % 100 < writes_percent)
 			robust_write(g);
 		else
 			robust_read(g);

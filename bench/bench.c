@@ -6,7 +6,8 @@
  *			In a virtual machine with -icount a nanosecond is an
  *			instruction.
  *	PROGRAM rate	operations a second by 1, 2 and 100 processes, and how long
- *			single ones take beside another process
+ *			single ones take beside another process; and by two that
+ *			work together
  *
  * A line for each result, fields separated by tabs:
  *
@@ -14,6 +15,9 @@
  *	tail  WORKLOAD NAME P50 P99 P99.9 MAX
  *	space WORKLOAD NAME WANTED USED
  *	rate  WORKLOAD NAME BY-1 BY-2 BY-100
+ *	busy  WORKLOAD NAME P50 P99 P99.9 MAX
+ *	pair  WORKLOAD NAME BY-BOTH
+ *	figure GROUP UNIT NAME VALUE
  *
  * With BENCH_LONG in the environment all takes ten times as long, and the long
  * rows are run too.  With BENCH_ONLY, only rows whose workload contains it.
@@ -35,6 +39,8 @@
 #define SAMPLES		5000
 #define SKIPPED		77
 #define WINDOW_MS	200
+#define TURNS		7
+#define TURNS_100	3
 #define CHUNK		64
 #define WORKERS_MAX	100
 
@@ -42,6 +48,7 @@ unsigned long row_arg;
 unsigned long row_n;
 char row_id[32];
 unsigned int row_worker;
+uint64_t row_random;
 struct helper row_helper;
 struct space row_space;
 size_t object_size = OBJECT_MAX;
@@ -95,12 +102,18 @@ void *shared_memory(size_t size)
 	return memory(size, MAP_SHARED);
 }
 
-static uint64_t now(void)
+uint64_t now(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+void figure(const char *group, const char *unit, const char *name, double value)
+{
+	printf("figure\t%s\t%s\t%s\t%.2f\n", group, unit ? unit : "", name, value);
+	fflush(stdout);
 }
 
 /*
@@ -357,6 +370,23 @@ static void measure_space(const struct row *row)
 	shared->space = row_space;
 }
 
+/*
+ * Waits until the only processor has nothing to do: what the row before has left to
+ * the kernel, which may have 10^5 cells to free, is no cost of the next one.
+ */
+static void settle(void)
+{
+	const uint64_t ns = 50000000;
+	uint64_t before;
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
+		return;
+	do {
+		before = idle();
+		usleep(ns / 1000);
+	} while (idle() - before < ns / 10 * 9);
+}
+
 /* Runs @what with @row in a process of its own, and cleans up after it. */
 static int in_child(const struct row *row, void (*what)(const struct row *row))
 {
@@ -385,11 +415,12 @@ static const char *name_of(const struct row *row)
 	return row->name ? row->name : default_name;
 }
 
-static void show_tail(const struct row *row)
+static void show_tail(const char *kind, const struct row *row)
 {
 	if (row->flags & ROW_TAIL)
-		printf("tail\t%s\t%s\t%llu\t%llu\t%llu\t%llu\n", row->workload,
-		       name_of(row), (unsigned long long)shared->tail[0],
+		printf("%s\t%s\t%s\t%llu\t%llu\t%llu\t%llu\n", kind,
+		       row->workload, name_of(row),
+		       (unsigned long long)shared->tail[0],
 		       (unsigned long long)shared->tail[1],
 		       (unsigned long long)shared->tail[2],
 		       (unsigned long long)shared->tail[3]);
@@ -408,6 +439,7 @@ static int cost(const struct row *row)
 			       (unsigned long long)shared->space.used);
 		return ret;
 	}
+	settle();
 	ret = in_child(row, measure);
 	if (!ret && row->flags & (ROW_HELPED | ROW_THREADS))
 		ret = in_child(row, count_calls);
@@ -416,7 +448,7 @@ static int cost(const struct row *row)
 	printf("cost\t%s\t%s\t%.1f\t", row->workload, name_of(row),
 	       shared->cost);
 	printf(shared->calls < 0 ? "-\n" : "%.3f\n", shared->calls);
-	show_tail(row);
+	show_tail("tail", row);
 	return 0;
 }
 
@@ -428,6 +460,7 @@ static void work(const struct row *row, unsigned int i)
 	uint64_t ops = 0;
 
 	row_worker = i;
+	row_random = i;
 	begin(row);
 	row->run(CHUNK);
 	__atomic_fetch_add(&shared->ready, 1, __ATOMIC_RELEASE);
@@ -479,7 +512,8 @@ static void rate_round(const struct row *row)
 	if (sampling)
 		ret = end(pid[0]);
 	else
-		usleep((is_long ? 10 : 1) * WINDOW_MS * 1000);
+		/* Of 100, each has a processor now and then only */
+		usleep((is_long ? 10 : 1) * (workers > 2 ? 5 : 1) * WINDOW_MS * 1000);
 	t = now() - t;
 	set(&shared->stop, 1);
 	for (i = sampling; i < workers; i++) {
@@ -491,45 +525,60 @@ static void rate_round(const struct row *row)
 		_exit(1);
 }
 
-static int rate_by(const struct row *row, unsigned int n, double *best)
+static int rate_by(const struct row *row, unsigned int n)
 {
-	int ret;
-
 	workers = n;
 	shared->ready = 0;
 	shared->go = 0;
 	shared->stop = 0;
-	ret = in_child(row, rate_round);
-	if (shared->rate > *best)
-		*best = shared->rate;
-	return ret;
+	return in_child(row, rate_round);
 }
 
-/* By turns, and the best of some, as a machine has busier and idler moments. */
+static int compare_rates(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* By turns, and the median, as a machine has busier and idler moments. */
 static int rate(const struct row *row)
 {
-	double by_1 = 0, by_2 = 0, by_100 = 0;
-	int i, ret = 0;
+	static const unsigned int by[] = { 1, 2, WORKERS_MAX };
+	double rates[COUNT(by)][TURNS];
+	unsigned int turns, i, k;
+	int ret = 0;
 
 	if (row->flags & ROW_RATE) {
 		sampling = false;
-		for (i = 0; i < 5 && !ret; i++) {
-			ret = rate_by(row, 1, &by_1);
-			if (!ret)
-				ret = rate_by(row, 2, &by_2);
-		}
-		if (!ret)
-			ret = rate_by(row, 100, &by_100);
+		for (i = 0; i < TURNS; i++)
+			for (k = 0; k < COUNT(by) && !ret; k++) {
+				if (by[k] == WORKERS_MAX && i >= TURNS_100)
+					continue;
+				ret = rate_by(row, by[k]);
+				rates[k][i] = shared->rate;
+			}
 		if (ret)
 			return ret;
-		printf("rate\t%s\t%s\t%.0f\t%.0f\t%.0f\n", row->workload,
-		       name_of(row), by_1, by_2, by_100);
+		printf("rate\t%s\t%s", row->workload, name_of(row));
+		for (k = 0; k < COUNT(by); k++) {
+			turns = by[k] == WORKERS_MAX ? TURNS_100 : TURNS;
+			qsort(rates[k], turns, sizeof(rates[k][0]), compare_rates);
+			printf("\t%.0f", rates[k][turns / 2]);
+		}
+		putchar('\n');
 	}
 	if (row->flags & ROW_TAIL) {
 		sampling = true;
-		ret = rate_by(row, 2, &by_2);
+		ret = rate_by(row, 2);
 		if (!ret)
-			show_tail(row);
+			show_tail("busy", row);
+	}
+	if (row->flags & (ROW_HELPED | ROW_THREADS)) {
+		ret = in_child(row, measure);
+		if (!ret)
+			printf("pair\t%s\t%s\t%.0f\n", row->workload,
+			       name_of(row), 1e9 / shared->cost);
 	}
 	return ret;
 }

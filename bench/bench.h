@@ -84,6 +84,9 @@ extern char row_id[32];
 /* In ROW_RATE rows, which of the workers this is: 0, 1 ... */
 extern unsigned int row_worker;
 
+/* For next_random(); each worker begins with another one */
+extern uint64_t row_random;
+
 /* In ROW_HELPED rows: whether this is the other process, and what that does */
 struct helper {
 	bool is_this;
@@ -119,6 +122,15 @@ void *own_memory(size_t size);
 
 /* The same, shared with the processes that the row forks. */
 void *shared_memory(size_t size);
+
+/* Nanoseconds; with -icount and one processor that is busy, instructions */
+uint64_t now(void);
+
+/*
+ * Prints a figure that is no row of a table, one of a group: in @unit, or if that is
+ * NULL in what costs are in.
+ */
+void figure(const char *group, const char *unit, const char *name, double value);
 
 /* Returns when the other process has done what it does. */
 void handoff(void);

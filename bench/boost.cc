@@ -181,7 +181,6 @@ static void run_read(unsigned long n)
 		read_into_buf(&cells[0]);
 }
 
-static uint64_t random_state;
 static unsigned int writes_percent;
 
 static void prepare_rw_1(void)
@@ -202,8 +201,8 @@ static void run_rw(unsigned long n)
 	unsigned long i;
 
 	for (i = 0; i < n; i++) {
-		cell = &cells[next_random(&random_state) % row_arg];
-		if (next_random(&random_state) % 100 < writes_percent)
+		cell = &cells[next_random(&row_random) % row_arg];
+		if (next_random(&row_random) % 100 < writes_percent)
 			publish(cell);
 		else
 			read_into_buf(cell);

@@ -3,9 +3,9 @@
  * What the module's calls cost, in instructions: under QEMU's -icount, with one
  * CPU, where a nanosecond is an instruction.
  *
- *	kernel			all of it
- *	kernel quick		without a million blocks
- *	kernel long		ten million of the mixed operations, for their worst
+ *	kernel			all of it: on several CPUs without what reclaim costs,
+ *				and in nanoseconds
+ *	kernel quick		with less mixed operations, and no million blocks
  *	kernel memory		the memory that blocks take, and not what calls cost
  *	kernel alloc COUNT	only so many of one operation, for a profiler:
  *	kernel batch COUNT	alloc and free, of one block or of 64 in a call;
@@ -29,9 +29,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "slabshm.h"
 
-#define BATCH		SLABSHM_BATCH_MAX
+#define MANY		SLABSHM_BATCH_MAX
 #define ROUNDS		5
 #define LOOPS		2000
 #define SIZE		64
@@ -40,17 +41,9 @@
 static struct slabshm *slab;
 static int fd;
 
-static void check(const char *what, long ret)
+static void show(const char *name, double cost)
 {
-	if (ret >= 0)
-		return;
-	fprintf(stderr, "bench/kernel: %s: %s\n", what, strerror((int)-ret));
-	exit(1);
-}
-
-static void show(const char *name, double instructions)
-{
-	printf("%-54s %9.1f\n", name, instructions);
+	figure("Calls without the library", NULL, name, cost);
 }
 
 static uint64_t clock_now(clockid_t clock)
@@ -59,11 +52,6 @@ static uint64_t clock_now(clockid_t clock)
 
 	clock_gettime(clock, &t);
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-static uint64_t now(void)
-{
-	return clock_now(CLOCK_MONOTONIC);
 }
 
 /* The calls, as plain as they can be. */
@@ -93,8 +81,8 @@ static void free_blocks(const uint64_t *offset, unsigned int n)
 /* Both calls, and in between no more than it takes. */
 static void alloc_free(unsigned int n, uint64_t size, unsigned int times)
 {
-	struct slabshm_block block[BATCH];
-	uint64_t offset[BATCH];
+	struct slabshm_block block[MANY];
+	uint64_t offset[MANY];
 	struct slabshm_alloc alloc_arg = {
 		.blocks = (uintptr_t)block,
 		.count = n,
@@ -178,7 +166,7 @@ static void start_idle(void)
 /* Instructions of all but the idle thread, since the machine began. */
 static uint64_t busy(void)
 {
-	return now() - clock_now(idle_clock);
+	return now() - (idle_clock ? clock_now(idle_clock) : 0);
 }
 
 static void wait_reclaimed(void)
@@ -192,7 +180,7 @@ static void wait_reclaimed(void)
 }
 
 /* Items for all cells; only the blocks change from call to call. */
-static struct slabshm_publish_cell item[BATCH];
+static struct slabshm_publish_cell item[MANY];
 
 static void publish(const uint64_t *block, unsigned int n)
 {
@@ -217,14 +205,14 @@ static struct cost measure_publish(unsigned int n)
 	static uint64_t offset[PUBLISHES];
 	struct cost best = { .call = 1e18, .all = 1e18 };
 	unsigned int i, j, k, calls = PUBLISHES / n;
-	struct slabshm_block block[BATCH];
+	struct slabshm_block block[MANY];
 	uint64_t t, b, idle_wait;
 	double cost;
 
 	for (k = 0; k < ROUNDS; k++) {
-		for (i = 0; i < PUBLISHES; i += BATCH) {
-			alloc(block, BATCH, SIZE);
-			for (j = 0; j < BATCH; j++)
+		for (i = 0; i < PUBLISHES; i += MANY) {
+			alloc(block, MANY, SIZE);
+			for (j = 0; j < MANY; j++)
 				offset[i + j] = block[j].offset;
 		}
 		wait_reclaimed();
@@ -304,13 +292,12 @@ static uint64_t random_number(void)
 	return seed;
 }
 
-/* 16 bytes to 64 KiB, each doubling as often as another. */
-static uint64_t random_size(uint64_t most)
+/* From 16 bytes to 2^@most, each doubling as often as another. */
+static uint64_t random_size(unsigned int most)
 {
-	uint64_t size = 16ULL << random_number() % 12;
+	uint64_t size = 16ULL << random_number() % (most - 4);
 
-	size += random_number() % size;
-	return size < most ? size : most;
+	return size + random_number() % size;
 }
 
 /* The worst calls: of those that grew the slab, and of all others */
@@ -342,7 +329,7 @@ static void note_worst(struct worst *worst, uint64_t t, uint64_t *size)
 }
 
 /* Frees a block and allocates another; what it cost, and the worst calls. */
-static double measure_mixed(unsigned int live, uint64_t most, unsigned int ops,
+static double measure_mixed(unsigned int live, unsigned int most, unsigned int ops,
 			    struct worst *worst)
 {
 	uint64_t *offset = calloc(live, sizeof(*offset));
@@ -377,18 +364,22 @@ static double measure_mixed(unsigned int live, uint64_t most, unsigned int ops,
 	return (double)sum / ops;
 }
 
-static double measure_live(unsigned int live, uint64_t most, unsigned int ops)
+static double measure_live(unsigned int live, unsigned int most, unsigned int ops)
 {
-	char name[64];
 	struct worst worst = {};
 	double cost = measure_mixed(live, most, ops, &worst);
+	char name[64], part[96];
 
-	snprintf(name, sizeof(name), "alloc + free, up to %llu bytes, %u live",
-		 (unsigned long long)most, live);
+	snprintf(name, sizeof(name), "alloc + free, 16 B to %u %s, %u live",
+		 most < 10 ? 1U << most : 1U << (most - 10), most < 10 ? "B" : "KiB",
+		 live);
 	show(name, cost);
-	show("  the worst call of these that did not grow the slab",
-	     (double)worst.other);
-	show("  the worst that did", (double)worst.grew);
+	snprintf(part, sizeof(part), "%s, the worst of %u calls", name, 2 * ops);
+	show(part, (double)worst.other);
+	if (worst.grew) {
+		snprintf(part, sizeof(part), "%s, the worst that grew the slab", name);
+		show(part, (double)worst.grew);
+	}
 	return cost;
 }
 
@@ -416,7 +407,7 @@ static double memory_now(void)
 /* Of blocks that are allocated; then parts of one object. */
 static void measure_memory(const char *name, uint64_t size, unsigned int n)
 {
-	struct slabshm_publish_part part[BATCH];
+	struct slabshm_publish_part part[MANY];
 	struct slabshm_publish_cell keep = {
 		.cell = item[0].cell,
 		.generation = item[0].generation,
@@ -426,23 +417,24 @@ static void measure_memory(const char *name, uint64_t size, unsigned int n)
 		.cells = (uintptr_t)&keep,
 		.ncells = 1,
 		.parts = (uintptr_t)part,
-		.nparts = BATCH,
+		.nparts = MANY,
 	};
-	struct slabshm_block block[BATCH];
+	struct slabshm_block block[MANY];
 	uint64_t *offset = malloc(n * sizeof(*offset));
 	double before, owned, published;
+	char text[64];
 	unsigned int i, k;
 
 	check("memory", offset ? 0 : -ENOMEM);
 	before = memory_now();
-	for (i = 0; i < n; i += BATCH) {
-		alloc(block, BATCH, size);
-		for (k = 0; k < BATCH; k++)
+	for (i = 0; i < n; i += MANY) {
+		alloc(block, MANY, size);
+		for (k = 0; k < MANY; k++)
 			offset[i + k] = block[k].offset;
 	}
 	owned = (memory_now() - before) / n;
-	for (i = 0; i < n; i += BATCH) {
-		for (k = 0; k < BATCH; k++)
+	for (i = 0; i < n; i += MANY) {
+		for (k = 0; k < MANY; k++)
 			part[k] = (struct slabshm_publish_part){
 				.op = SLABSHM_PART_ATTACH,
 				.block = offset[i + k],
@@ -450,31 +442,32 @@ static void measure_memory(const char *name, uint64_t size, unsigned int n)
 		check("publish", ioctl(fd, SLABSHM_IOC_PUBLISH, &arg) ? -errno : 0);
 	}
 	published = (memory_now() - before) / n;
-	printf("%-54s %9.2f\n", name, owned);
-	printf("%-54s %9.2f\n", "  percent of its size", 100 * owned / (double)size);
-	printf("%-54s %9.2f\n", "  more when it is published", published - owned);
+	snprintf(text, sizeof(text), "block of %s", name);
+	figure("Kernel memory", "bytes", text, owned);
+	snprintf(text, sizeof(text), "block of %s, more when it is published", name);
+	figure("Kernel memory", "bytes", text, published - owned);
 	free(offset);
 }
 
 static int profile(const char *what, unsigned int count)
 {
-	struct slabshm_block block[BATCH];
+	struct slabshm_block block[MANY];
 	unsigned int i, j;
 
 	for (i = 0; i < count; i++) {
 		if (!strcmp(what, "publish")) {
-			alloc(block, BATCH, SIZE);
-			for (j = 0; j < BATCH; j++)
+			alloc(block, MANY, SIZE);
+			for (j = 0; j < MANY; j++)
 				publish((uint64_t *)&block[j].offset, 1);
 		} else if (!strcmp(what, "cells")) {
-			uint64_t offset[BATCH];
+			uint64_t offset[MANY];
 
-			alloc(block, BATCH, SIZE);
-			for (j = 0; j < BATCH; j++)
+			alloc(block, MANY, SIZE);
+			for (j = 0; j < MANY; j++)
 				offset[j] = block[j].offset;
-			publish(offset, BATCH);
+			publish(offset, MANY);
 		} else {
-			alloc_free(!strcmp(what, "batch") ? BATCH : 1, SIZE, 1);
+			alloc_free(!strcmp(what, "batch") ? MANY : 1, SIZE, 1);
 		}
 	}
 	wait_reclaimed();
@@ -484,19 +477,18 @@ static int profile(const char *what, unsigned int count)
 int main(int argc, char **argv)
 {
 	struct slabshm_options opt = { .max_size = 1ULL << 32 };
-	bool quick = argc > 1 && !strcmp(argv[1], "quick");
-	bool thorough = argc > 1 && !strcmp(argv[1], "long");
+	const unsigned int many_ops = argc > 1 ? 100000 : 1000000;
+	bool one_cpu = sysconf(_SC_NPROCESSORS_ONLN) == 1;
 	struct slabshm_ref ref;
 	struct cost one, many, update;
 	char name[8];
 	double few;
 	int i;
 
-	setbuf(stdout, NULL);
 	check("open", slabshm_open(&slab, NULL, SLABSHM_ATTACH_CREATE, &opt));
 	check("grow", slabshm_grow(slab, 16 << 20));
 	fd = slabshm_fd(slab);
-	for (i = 0; i < BATCH; i++) {
+	for (i = 0; i < MANY; i++) {
 		snprintf(name, sizeof(name), "%d", i);
 		check("cell", slabshm_cell_open(slab, name, SLABSHM_CELL_CREATE,
 						&ref));
@@ -508,37 +500,41 @@ int main(int argc, char **argv)
 	if (argc == 3)
 		return profile(argv[1], (unsigned int)atoi(argv[2]));
 	if (argc == 2 && !strcmp(argv[1], "memory")) {
-		puts("bytes of kernel memory");
-		measure_memory("block of 64 bytes", 64, 1 << 20);
-		measure_memory("block of 4 KiB", 4096, 1 << 15);
+		measure_memory("64 B", 64, 1 << 20);
+		measure_memory("4 KiB", 4096, 1 << 15);
 		return 0;
 	}
 
-	puts("instructions");
 	show("a call that is refused", measure_nothing());
 	show("alloc + free of 64 bytes", measure_alloc_free(1, 64));
 	show("alloc + free of 64 bytes, a block of 64 in a call",
-	     measure_alloc_free(BATCH, 64));
+	     measure_alloc_free(MANY, 64));
 	show("alloc + free of 4 KiB", measure_alloc_free(1, 4096));
 	show("alloc + free of 64 KiB", measure_alloc_free(1, 65536));
 
-	few = measure_live(1000, 16384, thorough ? 10000000 : 100000);
-	if (!quick)
-		printf("  1000000 live against 1000: %.3f times\n",
-		       measure_live(1000000, 1024,
-				    thorough ? 10000000 : 1000000) / few);
+	few = measure_live(1000, 10, many_ops);
+	measure_live(1000, 16, many_ops);
+	if (argc == 1) {
+		figure("Calls without the library", "times", "10^6 live against 10^3",
+		       measure_live(1000000, 10, 10000000) / few);
+		measure_live(100000, 16, many_ops);
+	}
 
-	start_idle();
+	if (one_cpu)
+		start_idle();
 	one = measure_publish(1);
-	show("publish of 1 cell, the call", one.call);
-	show("publish of 1 cell, with the reclaim of the old block", one.all);
 	update = measure_update();
+	many = measure_publish(MANY);
+	show("publish of 1 cell, the call", one.call);
 	show("update of 1 cell, with a fresh block, the call", update.call);
-	show("update of 1 cell, with all that follows", update.all);
-	many = measure_publish(BATCH);
 	show("publish of 64 cells, the call", many.call);
-	show("publish of 64 cells, with reclaim", many.all);
-	printf("  64 cells against one: %.2f times\n", many.all / one.all);
+	if (one_cpu) {
+		show("publish of 1 cell, with the reclaim of the old block", one.all);
+		show("update of 1 cell, with all that follows", update.all);
+		show("publish of 64 cells, with reclaim", many.all);
+		figure("Calls without the library", "times", "64 cells against one",
+		       many.all / one.all);
+	}
 	slabshm_close(slab);
 	return 0;
 }

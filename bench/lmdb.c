@@ -153,7 +153,6 @@ static void run_read_renew(unsigned long n)
 		read_renew(0, true);
 }
 
-static uint64_t random_state;
 static unsigned int writes_percent;
 
 static void prepare_rw_1(void)
@@ -174,8 +173,8 @@ static void run_rw(unsigned long n)
 	uint32_t key;
 
 	for (i = 0; i < n; i++) {
-		key = next_random(&random_state) % (uint32_t)row_arg;
-		if (next_random(&random_state) % 100 < writes_percent)
+		key = next_random(&row_random) % (uint32_t)row_arg;
+		if (next_random(&row_random) % 100 < writes_percent)
 			publish(key);
 		else
 			read_renew(key, true);

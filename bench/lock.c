@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "slabshm.h"
 
 #define ROUNDS		5
@@ -24,22 +25,6 @@ static struct slabshm_ref ref;
 static struct slabshm_lock_cell cells[8];
 static pthread_mutex_t mutex, robust;
 static int file;
-
-static void check(const char *what, long ret)
-{
-	if (ret >= 0)
-		return;
-	fprintf(stderr, "bench/lock: %s: %s\n", what, strerror((int)-ret));
-	exit(1);
-}
-
-static uint64_t now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 static void op_nothing(void)
 {
@@ -152,8 +137,8 @@ int main(void)
 
 	set_up();
 	loop = measure(op_nothing);
-	printf("instructions of lock + unlock, less %.1f of the loop\n", loop);
-	for (i = 0; i < sizeof(row) / sizeof(row[0]); i++)
-		printf("%-46s %7.1f\n", row[i].name, measure(row[i].op) - loop);
+	for (i = 0; i < COUNT(row); i++)
+		figure("Lock + unlock, less the loop", NULL, row[i].name,
+		       measure(row[i].op) - loop);
 	return 0;
 }

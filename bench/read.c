@@ -21,6 +21,7 @@
 #define _LGPL_SOURCE
 #include <urcu/urcu-memb.h>
 
+#include "bench.h"
 #include "slabshm.h"
 
 #define SIZE		256
@@ -28,26 +29,11 @@
 #define LOOPS		10000
 #define SECONDS		1
 #define SAMPLES		20000
+#define READERS		"Readers, on several processors"
 
 static struct slabshm *slab;
 static struct slabshm_ref ref;
 static char buf[SIZE];
-
-static void check(const char *what, long ret)
-{
-	if (ret >= 0)
-		return;
-	fprintf(stderr, "bench/read: %s: %s\n", what, strerror((int)-ret));
-	exit(1);
-}
-
-static uint64_t now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
 
 static void set_up(const char *name)
 {
@@ -81,12 +67,6 @@ static bool seq_retry(unsigned int seq)
 {
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
 	return __atomic_load_n(&seqlock.seq, __ATOMIC_RELAXED) != seq;
-}
-
-/* So that the compiler takes @p for used. */
-static void use(const void *p)
-{
-	__asm__ volatile("" :: "r"(p) : "memory");
 }
 
 /* What an operation works on; its own copy for each loop, in registers. */
@@ -199,9 +179,9 @@ static double measure(void (*loop)(const struct ctx *c), const struct ctx *c)
 	return (double)best / LOOPS;
 }
 
-static void show(const char *name, double instructions)
+static void show(const char *name, double cost)
 {
-	printf("%-46s %7.1f\n", name, instructions);
+	figure("Reading, less the loop", NULL, name, cost);
 }
 
 static int insn(void)
@@ -215,7 +195,6 @@ static int insn(void)
 	c.s = slab;
 	urcu_memb_register_thread();
 	loop = measure(loop_nothing, &c);
-	printf("instructions an operation, less %.1f of the loop\n", loop);
 	show("slabshm pin + get + unpin", measure(loop_pin, &c) - loop);
 	show("seqlock pointer", measure(loop_pointer, &c) - loop);
 	show("liburcu-memb lock + unlock", measure(loop_urcu, &c) - loop);
@@ -277,6 +256,7 @@ static double per_second(void (*loop)(const struct ctx *c), int n)
 static void show_scaling(const char *name, void (*loop)(const struct ctx *c))
 {
 	double one = 0, two = 0, rate;
+	char text[96];
 	int k;
 
 	for (k = 0; k < 3; k++) {
@@ -287,8 +267,8 @@ static void show_scaling(const char *name, void (*loop)(const struct ctx *c))
 		if (rate > two)
 			two = rate;
 	}
-	printf("%-46s %9.2f %9.2f %6.2f\n", name, one / 1e6, two / 1e6,
-	       two / one);
+	snprintf(text, sizeof(text), "%s, by 2 for one by 1", name);
+	figure(READERS, "times", text, two / one);
 }
 
 /* Threads that have a slot, and sleep. */
@@ -363,25 +343,24 @@ static void reclaim_delay(void)
 	}
 	qsort(publishes, SAMPLES, sizeof(*publishes), compare);
 	qsort(ns, SAMPLES, sizeof(*ns), compare);
-	puts("oldest object that waits for reclaim:");
-	printf("  median %llu publishes, %.1f ms\n",
-	       (unsigned long long)publishes[SAMPLES / 2],
-	       (double)ns[SAMPLES / 2] / 1e6);
-	printf("  worst %llu publishes, %.1f ms\n",
-	       (unsigned long long)publishes[SAMPLES - 1],
-	       (double)ns[SAMPLES - 1] / 1e6);
+	figure(READERS, "publishes", "the oldest object that waits for reclaim, median",
+	       (double)publishes[SAMPLES / 2]);
+	figure(READERS, "publishes", "the oldest object that waits for reclaim, worst",
+	       (double)publishes[SAMPLES - 1]);
+	figure(READERS, "ms", "the same, median", (double)ns[SAMPLES / 2] / 1e6);
+	figure(READERS, "ms", "the same, worst", (double)ns[SAMPLES - 1] / 1e6);
 }
 
 static int smp(void)
 {
 	static const unsigned int readers[] = { 0, 10, 1000 };
+	char text[96];
 	size_t i;
 
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	check("mmap", shared == MAP_FAILED ? -errno : 0);
 	set_up("bench-smp");
-	puts("million/s by 1 and by 2 processes, and how many times as much");
 	show_scaling("counting", loop_nothing);
 	show_scaling("slabshm pin + get + unpin", loop_pin);
 	show_scaling("liburcu-memb lock + seqlock pointer + unlock",
@@ -389,16 +368,17 @@ static int smp(void)
 	show_scaling("slabshm read, 256 bytes", loop_read);
 	show_scaling("seqlock copy, 256 bytes", loop_copy);
 	show_scaling("memcpy, 256 bytes", loop_memcpy);
-	for (i = 0; i < sizeof(readers) / sizeof(*readers); i++)
-		printf("assign of 256 bytes with %u registered readers: %.1f us\n",
-		       readers[i], publish_us(readers[i]));
+	for (i = 0; i < COUNT(readers); i++) {
+		snprintf(text, sizeof(text),
+			 "publish of 256 bytes beside %u registered readers", readers[i]);
+		figure(READERS, "us", text, publish_us(readers[i]));
+	}
 	reclaim_delay();
 	return 0;
 }
 
 int main(int argc, char **argv)
 {
-	setbuf(stdout, NULL);
 	if (argc == 2 && !strcmp(argv[1], "insn"))
 		return insn();
 	if (argc == 2 && !strcmp(argv[1], "smp"))

@@ -152,6 +152,21 @@ static void run_assign(unsigned long n)
 		assign(&refs[0]);
 }
 
+/* Each publish brings the next block: one call, in which the bytes are the caller's. */
+static void run_update(unsigned long n)
+{
+	int64_t offset = slabshm_alloc(slab, object_size);
+	uint64_t block = (uint64_t)offset;
+	unsigned long i;
+
+	check("alloc", offset);
+	for (i = 0; i < n; i++) {
+		memcpy(slabshm_ptr(slab, block), buf, object_size);
+		check("update", slabshm_update(slab, &refs[0], &block, object_size));
+	}
+	check("free", slabshm_free(slab, block));
+}
+
 static uint64_t *ready;
 
 static void make_ready(unsigned long n)
@@ -271,7 +286,6 @@ static void run_read(unsigned long n)
  * ---------------- Both ----------------
  */
 
-static uint64_t random_state;
 static unsigned int writes_percent;
 
 static void prepare_rw_1(void)
@@ -292,8 +306,8 @@ static void run_rw(unsigned long n)
 	unsigned long i;
 
 	for (i = 0; i < n; i++) {
-		ref = &refs[next_random(&random_state) % row_arg];
-		if (next_random(&random_state) % 100 < writes_percent)
+		ref = &refs[next_random(&row_random) % row_arg];
+		if (next_random(&row_random) % 100 < writes_percent)
 			assign(ref);
 		else
 			read_into_buf(ref);
@@ -350,6 +364,8 @@ static const struct row rows[] = {
 	  prepare_batch_calls, NULL, run_batch_calls, 0 },
 	{ PUBLISH, NULL, 1, 10000, prepare_own_cells, NULL, run_assign,
 	  ROW_RATE | ROW_TAIL },
+	{ PUBLISH, NAME ", update", 1, 10000, prepare_own_cells, NULL, run_update,
+	  0 },
 	{ PUBLISH_READY, NULL, 1, 10000, prepare_own_cells, make_ready, run_put,
 	  0 },
 	{ PUBLISH_64, NULL, 64, 200, prepare_own_cells, NULL, run_assign_64, 0 },

@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "slabshm.h"
 
 #define ROUNDS	5
@@ -30,25 +31,10 @@ static struct slabshm *slab;
 static struct slabshm_ref ref[2];
 static bool pin_cpus;
 
-static void must(const char *what, int64_t ret)
+static void show(const char *name, double cost)
 {
-	if (ret >= 0)
-		return;
-	fprintf(stderr, "bench/wait: %s: %s\n", what, strerror((int)-ret));
-	exit(1);
-}
-
-static uint64_t now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
-static void show(const char *name, double figure)
-{
-	printf("%-54s %9.1f\n", name, figure);
+	figure(pin_cpus ? "Waiting, on two processors" : "Waiting",
+	       pin_cpus ? "ns" : NULL, name, cost);
 }
 
 /* Without an object: what is measured is the step itself. */
@@ -60,7 +46,7 @@ static uint64_t publish(const struct slabshm_ref *cell)
 	};
 	int64_t commit = slabshm_publish(slab, &item, 1, NULL, 0, NULL);
 
-	must("publish", commit);
+	check("publish", commit);
 	return (uint64_t)commit;
 }
 
@@ -75,7 +61,7 @@ static double publishes(bool take)
 		for (i = 0; i < LOOPS; i++) {
 			publish(&ref[0]);
 			if (take)
-				must("events", slabshm_events(slab, &event, 1, 0));
+				check("events", slabshm_events(slab, &event, 1, 0));
 		}
 		t = now() - t;
 		if (t < best)
@@ -89,15 +75,15 @@ static void insn_publish(void)
 	struct slabshm_event event;
 
 	show("publish, nobody ever watched", publishes(false));
-	must("watch", slabshm_watch(slab, &ref[0], 0, 0));
-	must("unwatch", slabshm_unwatch(slab, &ref[0]));
+	check("watch", slabshm_watch(slab, &ref[0], 0, 0));
+	check("unwatch", slabshm_unwatch(slab, &ref[0]));
 	show("publish, somebody did once", publishes(false));
-	must("watch", slabshm_watch(slab, &ref[0], 0, 0));
+	check("watch", slabshm_watch(slab, &ref[0], 0, 0));
 	publish(&ref[0]);
 	show("publish, a watcher that has not taken its event", publishes(false));
-	must("events", slabshm_events(slab, &event, 1, 0));
+	check("events", slabshm_events(slab, &event, 1, 0));
 	show("publish, and take the event", publishes(true));
-	must("unwatch", slabshm_unwatch(slab, &ref[0]));
+	check("unwatch", slabshm_unwatch(slab, &ref[0]));
 }
 
 /*
@@ -123,7 +109,7 @@ static uint64_t known;
 static void cells_prepare(int me)
 {
 	if (me)
-		must("open", slabshm_open(&slab, "bench-wait", 0, NULL));
+		check("open", slabshm_open(&slab, "bench-wait", 0, NULL));
 }
 
 static void cells_wake(int me)
@@ -135,7 +121,7 @@ static void cells_sleep(int me)
 {
 	int64_t version = slabshm_wait(slab, &ref[!me], known, -1);
 
-	must("wait", version);
+	check("wait", version);
 	known = (uint64_t)version;
 }
 
@@ -157,14 +143,14 @@ static int efd[2];
 
 static void eventfd_wake(int me)
 {
-	must("eventfd_write", eventfd_write(efd[me], 1));
+	check("eventfd_write", eventfd_write(efd[me], 1));
 }
 
 static void eventfd_sleep(int me)
 {
 	eventfd_t count;
 
-	must("eventfd_read", eventfd_read(efd[!me], &count));
+	check("eventfd_read", eventfd_read(efd[!me], &count));
 }
 
 static const struct game games[] = {
@@ -196,7 +182,7 @@ static double round_trip(const struct game *g)
 		versions[i] = publish(&ref[i]);
 	fflush(NULL);
 	pid = fork();
-	must("fork", pid);
+	check("fork", pid);
 	on_cpu(!pid);
 	known = versions[!!pid];
 	if (g->prepare)
@@ -221,7 +207,7 @@ static double round_trip(const struct game *g)
 			best = t;
 	}
 	waitpid(pid, &status, 0);
-	must("the other process", status ? -EIO : 0);
+	check("the other process", status ? -EIO : 0);
 	return (double)best / LOOPS;
 }
 
@@ -235,20 +221,18 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: wait insn|smp\n");
 		return 2;
 	}
-	setbuf(stdout, NULL);
 	pin_cpus = smp;
-	must("open", slabshm_open(&slab, "bench-wait", SLABSHM_ATTACH_CREATE,
+	check("open", slabshm_open(&slab, "bench-wait", SLABSHM_ATTACH_CREATE,
 				  NULL));
-	must("cell", slabshm_cell_open(slab, "a", SLABSHM_CELL_CREATE, &ref[0]));
-	must("cell", slabshm_cell_open(slab, "b", SLABSHM_CELL_CREATE, &ref[1]));
+	check("cell", slabshm_cell_open(slab, "a", SLABSHM_CELL_CREATE, &ref[0]));
+	check("cell", slabshm_cell_open(slab, "b", SLABSHM_CELL_CREATE, &ref[1]));
 	turn = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	must("mmap", turn == MAP_FAILED ? -errno : 0);
+	check("mmap", turn == MAP_FAILED ? -errno : 0);
 	for (i = 0; i < 2; i++) {
 		efd[i] = eventfd(0, 0);
-		must("eventfd", efd[i]);
+		check("eventfd", efd[i]);
 	}
-	printf("%s an operation\n", smp ? "nanoseconds" : "instructions");
 	if (!smp)
 		insn_publish();
 	for (i = 0; i < sizeof(games) / sizeof(*games); i++) {
