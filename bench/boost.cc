@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Boost.Interprocess: managed_shared_memory. An object is published by a swap of
- * pointers under its mutex, which readers share; what was there is freed after
- * it, as no reader has it any more.
+ * pointers under its mutex; what was there is freed after it, as no reader has it
+ * any more. Readers share the mutex, or it is a cheaper one that lets in one of
+ * them at a time.
  */
 #include <boost/interprocess/managed_shared_memory.hpp>
 #include <boost/interprocess/offset_ptr.hpp>
+#include <boost/interprocess/sync/interprocess_mutex.hpp>
 #include <boost/interprocess/sync/interprocess_sharable_mutex.hpp>
 #include <boost/interprocess/sync/scoped_lock.hpp>
 #include <boost/interprocess/sync/sharable_lock.hpp>
@@ -61,13 +63,28 @@ static void heap_prepare(void)
 
 static char buf[OBJECT_MAX];
 
+/* What follows is for either kind of mutex. */
+struct shared {
+	typedef ipc::interprocess_sharable_mutex mutex;
+	typedef ipc::scoped_lock<mutex> write_lock;
+	typedef ipc::sharable_lock<mutex> read_lock;
+};
+
+struct plain {
+	typedef ipc::interprocess_mutex mutex;
+	typedef ipc::scoped_lock<mutex> write_lock;
+	typedef write_lock read_lock;
+};
+
+template <class Kind>
 struct cell {
-	ipc::interprocess_sharable_mutex mutex;
+	typename Kind::mutex mutex;
 	ipc::offset_ptr<char> object;
 };
 
 /* All cells in one array, each found by name once: row_arg is their number. */
-static struct cell *cells;
+template <class Kind>
+static struct cell<Kind> *cells;
 
 static inline char *new_object(void)
 {
@@ -77,12 +94,13 @@ static inline char *new_object(void)
 	return object;
 }
 
-static inline void publish(struct cell *cell)
+template <class Kind>
+static inline void publish(struct cell<Kind> *cell)
 {
 	char *object = new_object();
 
 	{
-		ipc::scoped_lock<ipc::interprocess_sharable_mutex> lock(cell->mutex);
+		typename Kind::write_lock lock(cell->mutex);
 		char *old = cell->object.get();
 
 		cell->object = object;
@@ -92,34 +110,38 @@ static inline void publish(struct cell *cell)
 		segment->deallocate(object);
 }
 
+template <class Kind>
 static void prepare_cells(void)
 {
 	unsigned long i;
 
 	heap_prepare();
-	cells = segment->find_or_construct<struct cell>("cells")[row_arg]();
+	cells<Kind> = segment->find_or_construct<struct cell<Kind>>("cells")[row_arg]();
 	for (i = 0; i < row_arg; i++)
-		publish(&cells[i]);
+		publish(&cells<Kind>[i]);
 }
 
+template <class Kind>
 static void prepare_own_cells(void)
 {
 	row_arg = 100;
-	prepare_cells();
-	cells += row_worker;
+	prepare_cells<Kind>();
+	cells<Kind> += row_worker;
 }
 
+template <class Kind>
 static void run_publish(unsigned long n)
 {
 	unsigned long i;
 
 	for (i = 0; i < n; i++)
-		publish(&cells[0]);
+		publish(&cells<Kind>[0]);
 }
 
 /* One mutex for all that is to change in one step */
 static void run_publish_64(unsigned long n)
 {
+	struct cell<shared> *cell = cells<shared>;
 	char *object[64];
 	unsigned long i, k;
 
@@ -127,13 +149,12 @@ static void run_publish_64(unsigned long n)
 		for (k = 0; k < COUNT(object); k++)
 			object[k] = new_object();
 		{
-			ipc::scoped_lock<ipc::interprocess_sharable_mutex>
-				lock(cells[0].mutex);
+			shared::write_lock lock(cell[0].mutex);
 
 			for (k = 0; k < COUNT(object); k++) {
-				char *old = cells[k].object.get();
+				char *old = cell[k].object.get();
 
-				cells[k].object = object[k];
+				cell[k].object = object[k];
 				object[k] = old;
 			}
 		}
@@ -142,27 +163,30 @@ static void run_publish_64(unsigned long n)
 	}
 }
 
-static inline void look_at(struct cell *cell)
+template <class Kind>
+static inline void look_at(struct cell<Kind> *cell)
 {
-	ipc::sharable_lock<ipc::interprocess_sharable_mutex> lock(cell->mutex);
+	typename Kind::read_lock lock(cell->mutex);
 
 	use(cell->object.get());
 }
 
-static inline void read_into_buf(struct cell *cell)
+template <class Kind>
+static inline void read_into_buf(struct cell<Kind> *cell)
 {
-	ipc::sharable_lock<ipc::interprocess_sharable_mutex> lock(cell->mutex);
+	typename Kind::read_lock lock(cell->mutex);
 
 	memcpy(buf, cell->object.get(), object_size);
 	use(buf);
 }
 
+template <class Kind>
 static void run_look(unsigned long n)
 {
 	unsigned long i;
 
 	for (i = 0; i < n; i++)
-		look_at(&cells[0]);
+		look_at(&cells<Kind>[0]);
 }
 
 static void run_look_named(unsigned long n)
@@ -170,38 +194,42 @@ static void run_look_named(unsigned long n)
 	unsigned long i;
 
 	for (i = 0; i < n; i++)
-		look_at(segment->find<struct cell>("cells").first);
+		look_at(segment->find<struct cell<shared>>("cells").first);
 }
 
+template <class Kind>
 static void run_read(unsigned long n)
 {
 	unsigned long i;
 
 	for (i = 0; i < n; i++)
-		read_into_buf(&cells[0]);
+		read_into_buf(&cells<Kind>[0]);
 }
 
 static unsigned int writes_percent;
 
+template <class Kind>
 static void prepare_rw_1(void)
 {
 	writes_percent = 1;
-	prepare_cells();
+	prepare_cells<Kind>();
 }
 
+template <class Kind>
 static void prepare_rw_50(void)
 {
 	writes_percent = 50;
-	prepare_cells();
+	prepare_cells<Kind>();
 }
 
+template <class Kind>
 static void run_rw(unsigned long n)
 {
-	struct cell *cell;
+	struct cell<Kind> *cell;
 	unsigned long i;
 
 	for (i = 0; i < n; i++) {
-		cell = &cells[next_random(&row_random) % row_arg];
+		cell = &cells<Kind>[next_random(&row_random) % row_arg];
 		if (next_random(&row_random) % 100 < writes_percent)
 			publish(cell);
 		else
@@ -209,19 +237,21 @@ static void run_rw(unsigned long n)
 	}
 }
 
+template <class Kind>
 static void consume(void)
 {
+	struct cell<Kind> *cell;
 	unsigned int i;
 
 	for (i = 0; i < HANDOFF; i++) {
 		char *object;
 
+		cell = &cells<Kind>[i];
 		{
-			ipc::scoped_lock<ipc::interprocess_sharable_mutex>
-				lock(cells[i].mutex);
+			typename Kind::write_lock lock(cell->mutex);
 
-			object = cells[i].object.get();
-			cells[i].object = nullptr;
+			object = cell->object.get();
+			cell->object = nullptr;
 		}
 		memcpy(buf, object, object_size);
 		use(buf);
@@ -229,39 +259,58 @@ static void consume(void)
 	}
 }
 
+template <class Kind>
 static void prepare_pipe(void)
 {
-	prepare_cells();
-	row_helper.help = consume;
+	prepare_cells<Kind>();
+	row_helper.help = consume<Kind>;
 }
 
+template <class Kind>
 static void run_pipe(unsigned long n)
 {
 	unsigned long i, k;
 
 	for (i = 0; i < n; i += HANDOFF) {
 		for (k = 0; k < HANDOFF; k++)
-			publish(&cells[k]);
+			publish(&cells<Kind>[k]);
 		handoff();
 	}
 }
 
 static const struct row rows[] = {
-	{ PUBLISH, NULL, 100, 4000, prepare_own_cells, NULL, run_publish,
-	  ROW_RATE | ROW_TAIL },
-	{ PUBLISH_64, NULL, 64, 200, prepare_cells, NULL, run_publish_64, 0 },
-	{ LOOK, NULL, 1, 20000, prepare_cells, NULL, run_look, ROW_RATE },
-	{ LOOK_NAMED, NULL, 1, 20000, prepare_cells, NULL, run_look_named, 0 },
-	{ READ, NULL, 1, 20000, prepare_cells, NULL, run_read,
-	  ROW_RATE | ROW_TAIL },
-	{ RW("99:1", "10^2"), NULL, 100, 20000, prepare_rw_1, NULL, run_rw,
+	{ PUBLISH, NULL, 100, 4000, prepare_own_cells<shared>, NULL,
+	  run_publish<shared>, ROW_RATE | ROW_TAIL },
+	{ PUBLISH, NAME ", mutex", 100, 4000, prepare_own_cells<plain>, NULL,
+	  run_publish<plain>, ROW_RATE | ROW_TAIL },
+	{ PUBLISH_64, NULL, 64, 200, prepare_cells<shared>, NULL,
+	  run_publish_64, 0 },
+	{ LOOK, NULL, 1, 20000, prepare_cells<shared>, NULL, run_look<shared>,
 	  ROW_RATE },
-	{ RW("99:1", "10^5"), NULL, 100000, 20000, prepare_rw_1, NULL, run_rw, 0 },
-	{ RW("50:50", "10^2"), NULL, 100, 10000, prepare_rw_50, NULL, run_rw,
-	  ROW_RATE },
-	{ RW("50:50", "10^5"), NULL, 100000, 10000, prepare_rw_50, NULL, run_rw,
-	  0 },
-	{ PIPE, NULL, HANDOFF, 6400, prepare_pipe, NULL, run_pipe, ROW_HELPED },
+	{ LOOK, NAME ", mutex", 1, 20000, prepare_cells<plain>, NULL,
+	  run_look<plain>, ROW_RATE },
+	{ LOOK_NAMED, NULL, 1, 20000, prepare_cells<shared>, NULL,
+	  run_look_named, 0 },
+	{ READ, NULL, 1, 20000, prepare_cells<shared>, NULL, run_read<shared>,
+	  ROW_RATE | ROW_TAIL },
+	{ READ, NAME ", mutex", 1, 20000, prepare_cells<plain>, NULL,
+	  run_read<plain>, ROW_RATE | ROW_TAIL },
+	{ RW("99:1", "10^2"), NULL, 100, 20000, prepare_rw_1<shared>, NULL,
+	  run_rw<shared>, ROW_RATE },
+	{ RW("99:1", "10^2"), NAME ", mutex", 100, 20000, prepare_rw_1<plain>,
+	  NULL, run_rw<plain>, ROW_RATE },
+	{ RW("99:1", "10^5"), NULL, 100000, 20000, prepare_rw_1<shared>, NULL,
+	  run_rw<shared>, 0 },
+	{ RW("50:50", "10^2"), NULL, 100, 10000, prepare_rw_50<shared>, NULL,
+	  run_rw<shared>, ROW_RATE },
+	{ RW("50:50", "10^2"), NAME ", mutex", 100, 10000, prepare_rw_50<plain>,
+	  NULL, run_rw<plain>, ROW_RATE },
+	{ RW("50:50", "10^5"), NULL, 100000, 10000, prepare_rw_50<shared>, NULL,
+	  run_rw<shared>, 0 },
+	{ PIPE, NULL, HANDOFF, 6400, prepare_pipe<shared>, NULL,
+	  run_pipe<shared>, ROW_HELPED },
+	{ PIPE, NAME ", mutex", HANDOFF, 6400, prepare_pipe<plain>, NULL,
+	  run_pipe<plain>, ROW_HELPED },
 	{}
 };
 
