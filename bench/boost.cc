@@ -63,6 +63,66 @@ static void heap_prepare(void)
 
 static char buf[OBJECT_MAX];
 
+/*
+ * Several in one call: they come and go in a list, whose links are in the blocks
+ * and so are gone once something is stored there. To make it again for
+ * deallocate_many() takes more than that saves.
+ */
+typedef ipc::managed_shared_memory::multiallocation_chain block_list;
+
+static inline void alloc_many(char **block, size_t size)
+{
+	block_list::iterator it;
+	block_list list;
+	unsigned int k;
+
+	segment->allocate_many(size, BATCH_BLOCKS, list);
+	for (k = 0, it = list.begin(); k < BATCH_BLOCKS; k++, ++it)
+		block[k] = (char *)&*it;
+}
+
+static inline void free_each(char **block)
+{
+	unsigned int k;
+
+	for (k = 0; k < BATCH_BLOCKS; k++)
+		segment->deallocate(block[k]);
+}
+
+static inline void free_many(char **block)
+{
+	block_list list;
+	unsigned int k;
+
+	for (k = 0; k < BATCH_BLOCKS; k++)
+		list.push_back(block[k]);
+	segment->deallocate_many(list);
+}
+
+static void run_alloc_many(unsigned long n)
+{
+	char *block[BATCH_BLOCKS];
+	unsigned long i;
+
+	for (i = 0; i < n; i += BATCH_BLOCKS) {
+		alloc_many(block, row_arg);
+		use(block);
+		free_each(block);
+	}
+}
+
+static void run_free_many(unsigned long n)
+{
+	char *block[BATCH_BLOCKS];
+	unsigned long i;
+
+	for (i = 0; i < n; i += BATCH_BLOCKS) {
+		alloc_many(block, row_arg);
+		use(block);
+		free_many(block);
+	}
+}
+
 /* What follows is for either kind of mutex. */
 struct shared {
 	typedef ipc::interprocess_sharable_mutex mutex;
@@ -138,28 +198,45 @@ static void run_publish(unsigned long n)
 		publish(&cells<Kind>[0]);
 }
 
-/* One mutex for all that is to change in one step */
-static void run_publish_64(unsigned long n)
+/* One mutex for all that is to change in one step; @object is what was there then. */
+static inline void swap_all(char **object)
 {
 	struct cell<shared> *cell = cells<shared>;
-	char *object[64];
+	shared::write_lock lock(cell[0].mutex);
+	unsigned int k;
+
+	for (k = 0; k < BATCH_BLOCKS; k++) {
+		char *old = cell[k].object.get();
+
+		cell[k].object = object[k];
+		object[k] = old;
+	}
+}
+
+static void run_publish_64(unsigned long n)
+{
+	char *object[BATCH_BLOCKS];
 	unsigned long i, k;
 
 	for (i = 0; i < n; i++) {
 		for (k = 0; k < COUNT(object); k++)
 			object[k] = new_object();
-		{
-			shared::write_lock lock(cell[0].mutex);
+		swap_all(object);
+		free_each(object);
+	}
+}
 
-			for (k = 0; k < COUNT(object); k++) {
-				char *old = cell[k].object.get();
+static void run_publish_64_many(unsigned long n)
+{
+	char *object[BATCH_BLOCKS];
+	unsigned long i, k;
 
-				cell[k].object = object[k];
-				object[k] = old;
-			}
-		}
+	for (i = 0; i < n; i++) {
+		alloc_many(object, object_size);
 		for (k = 0; k < COUNT(object); k++)
-			segment->deallocate(object[k]);
+			memcpy(object[k], buf, object_size);
+		swap_all(object);
+		free_each(object);
 	}
 }
 
@@ -279,12 +356,24 @@ static void run_pipe(unsigned long n)
 }
 
 static const struct row rows[] = {
+	{ BATCH("64 B"), NAME ", allocate_many", 64, 4096, heap_prepare, NULL,
+	  run_alloc_many, 0 },
+	{ BATCH("64 B"), NAME ", deallocate_many", 64, 4096, heap_prepare,
+	  NULL, run_free_many, 0 },
+	{ BATCH("256 B"), NAME ", allocate_many", 256, 4096, heap_prepare, NULL,
+	  run_alloc_many, 0 },
+	{ BATCH("4 KiB"), NAME ", allocate_many", 4096, 4096, heap_prepare, NULL,
+	  run_alloc_many, 0 },
+	{ BATCH("64 KiB"), NAME ", allocate_many", 65536, 4096, heap_prepare, NULL,
+	  run_alloc_many, 0 },
 	{ PUBLISH, NULL, 100, 4000, prepare_own_cells<shared>, NULL,
 	  run_publish<shared>, ROW_RATE | ROW_TAIL },
 	{ PUBLISH, NAME ", mutex", 100, 4000, prepare_own_cells<plain>, NULL,
 	  run_publish<plain>, ROW_RATE | ROW_TAIL },
 	{ PUBLISH_64, NULL, 64, 200, prepare_cells<shared>, NULL,
 	  run_publish_64, 0 },
+	{ PUBLISH_64, NAME ", allocate_many", 64, 200, prepare_cells<shared>,
+	  NULL, run_publish_64_many, 0 },
 	{ LOOK, NULL, 1, 20000, prepare_cells<shared>, NULL, run_look<shared>,
 	  ROW_RATE },
 	{ LOOK, NAME ", mutex", 1, 20000, prepare_cells<plain>, NULL,
