@@ -102,6 +102,16 @@ void *shared_memory(size_t size)
 	return memory(size, MAP_SHARED);
 }
 
+struct cell_name *make_cell_names(unsigned long count)
+{
+	struct cell_name *names = own_memory(count * sizeof(*names));
+	unsigned long i;
+
+	for (i = 0; i < count; i++)
+		snprintf(names[i].text, sizeof(names[i].text), "cell-%lu", i);
+	return names;
+}
+
 uint64_t now(void)
 {
 	struct timespec t;

@@ -34,7 +34,7 @@ extern "C" {
 #define PUBLISH_READY	"publish a block that is ready"
 #define PUBLISH_64	"publish 64 cells of 256 B in one step"
 #define LOOK		"look at 256 B in place"
-#define LOOK_NAMED	"look at 256 B in place, found by name"
+#define LOOK_NAMED	"look at 256 B in place, found by name among 10^5"
 #define READ		"read 256 B"
 #define PIPE		"publish 256 B, taken by another process"
 #define RW(reads, cells) "read or publish 256 B, " reads ", " cells " cells"
@@ -131,6 +131,13 @@ uint64_t now(void);
  * NULL in what costs are in.
  */
 void figure(const char *group, const char *unit, const char *name, double value);
+
+/* "cell-0", "cell-1" ... in memory of the row's own */
+struct cell_name {
+	char text[32];
+};
+
+struct cell_name *make_cell_names(unsigned long count);
 
 /* Returns when the other process has done what it does. */
 void handoff(void);

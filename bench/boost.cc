@@ -142,7 +142,7 @@ struct cell {
 	ipc::offset_ptr<char> object;
 };
 
-/* All cells in one array, each found by name once: row_arg is their number. */
+/* All cells in one array, found by name once: row_arg is their number. */
 template <class Kind>
 static struct cell<Kind> *cells;
 
@@ -266,12 +266,30 @@ static void run_look(unsigned long n)
 		look_at(&cells<Kind>[0]);
 }
 
-static void run_look_named(unsigned long n)
+static struct cell_name *names;
+
+/* Here each has its own name. */
+template <class Kind>
+static void prepare_names(void)
 {
 	unsigned long i;
 
-	for (i = 0; i < n; i++)
-		look_at(segment->find<struct cell<shared>>("cells").first);
+	heap_prepare();
+	names = make_cell_names(row_arg);
+	for (i = 0; i < row_arg; i++)
+		publish(segment->find_or_construct<struct cell<Kind>>(names[i].text)());
+}
+
+template <class Kind>
+static void run_look_named(unsigned long n)
+{
+	const char *name;
+	unsigned long i;
+
+	for (i = 0; i < n; i++) {
+		name = names[next_random(&row_random) % row_arg].text;
+		look_at(segment->find<struct cell<Kind>>(name).first);
+	}
 }
 
 template <class Kind>
@@ -378,8 +396,10 @@ static const struct row rows[] = {
 	  ROW_RATE },
 	{ LOOK, NAME ", mutex", 1, 20000, prepare_cells<plain>, NULL,
 	  run_look<plain>, ROW_RATE },
-	{ LOOK_NAMED, NULL, 1, 20000, prepare_cells<shared>, NULL,
-	  run_look_named, 0 },
+	{ LOOK_NAMED, NULL, 100000, 20000, prepare_names<shared>, NULL,
+	  run_look_named<shared>, 0 },
+	{ LOOK_NAMED, NAME ", mutex", 100000, 20000, prepare_names<plain>, NULL,
+	  run_look_named<plain>, 0 },
 	{ READ, NULL, 1, 20000, prepare_cells<shared>, NULL, run_read<shared>,
 	  ROW_RATE | ROW_TAIL },
 	{ READ, NAME ", mutex", 1, 20000, prepare_cells<plain>, NULL,

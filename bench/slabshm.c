@@ -255,13 +255,23 @@ static void run_look(unsigned long n)
 		look_at(&refs[0]);
 }
 
+static struct cell_name *names;
+
+static void prepare_names(void)
+{
+	prepare_cells();
+	names = make_cell_names(row_arg);
+}
+
 static void run_look_named(unsigned long n)
 {
 	struct slabshm_ref ref;
+	const char *name;
 	unsigned long i;
 
 	for (i = 0; i < n; i++) {
-		if (slabshm_cell_open(slab, "cell-0", 0, &ref))
+		name = names[next_random(&row_random) % row_arg].text;
+		if (slabshm_cell_open(slab, name, 0, &ref))
 			abort();
 		look_at(&ref);
 	}
@@ -372,7 +382,8 @@ static const struct row rows[] = {
 	{ PUBLISH_64, NAME ", blocks ready", 64, 200, prepare_own_cells,
 	  make_ready_64, run_put_64, 0 },
 	{ LOOK, NULL, 1, 20000, prepare_cells, NULL, run_look, ROW_RATE },
-	{ LOOK_NAMED, NULL, 1, 20000, prepare_cells, NULL, run_look_named, 0 },
+	{ LOOK_NAMED, NULL, 100000, 20000, prepare_names, NULL, run_look_named,
+	  0 },
 	{ READ, NULL, 1, 20000, prepare_cells, NULL, run_read,
 	  ROW_RATE | ROW_TAIL },
 	{ RW("99:1", "10^2"), NULL, 100, 20000, prepare_rw_1, NULL, run_rw,
