@@ -5,6 +5,7 @@
  * any more. Readers share the mutex, or it is a cheaper one that lets in one of
  * them at a time.
  */
+#include <boost/interprocess/indexes/iunordered_set_index.hpp>
 #include <boost/interprocess/managed_shared_memory.hpp>
 #include <boost/interprocess/offset_ptr.hpp>
 #include <boost/interprocess/sync/interprocess_mutex.hpp>
@@ -49,16 +50,22 @@ static uint64_t heap_used(void)
 #define SEGMENT_SIZE	(256UL << 20)
 #define SEGMENT_LARGE	(12UL << 30)	/* for 10^6 blocks */
 
-static void heap_prepare(void)
+template <class Memory>
+static Memory *open_memory(void)
 {
 	size_t size = row_arg < 1000000 ? SEGMENT_SIZE : SEGMENT_LARGE;
 
 	try {
-		segment = new ipc::managed_shared_memory(ipc::open_or_create,
-							 row_id, size);
+		return new Memory(ipc::open_or_create, row_id, size);
 	} catch (const ipc::interprocess_exception &e) {
 		check(e.what(), -EIO);
 	}
+	return nullptr;
+}
+
+static void heap_prepare(void)
+{
+	segment = open_memory<ipc::managed_shared_memory>();
 }
 
 static char buf[OBJECT_MAX];
@@ -268,19 +275,32 @@ static void run_look(unsigned long n)
 
 static struct cell_name *names;
 
-/* Here each has its own name. */
-template <class Kind>
+/* The names are in a tree, unless one asks for a hash table. */
+typedef ipc::managed_shared_memory tree;
+typedef ipc::basic_managed_shared_memory<char, ipc::rbtree_best_fit<ipc::mutex_family>,
+					 ipc::iunordered_set_index> hashed;
+
+template <class Memory>
+static Memory *named;
+
+/* Here each cell has its own name. */
+template <class Memory, class Kind>
 static void prepare_names(void)
 {
+	Memory *memory = open_memory<Memory>();
+	struct cell<Kind> *cell;
 	unsigned long i;
 
-	heap_prepare();
+	named<Memory> = memory;
 	names = make_cell_names(row_arg);
-	for (i = 0; i < row_arg; i++)
-		publish(segment->find_or_construct<struct cell<Kind>>(names[i].text)());
+	for (i = 0; i < row_arg; i++) {
+		cell = memory->template find_or_construct<struct cell<Kind>>(names[i].text)();
+		cell->object = (char *)memory->allocate(object_size);
+		memcpy(cell->object.get(), buf, object_size);
+	}
 }
 
-template <class Kind>
+template <class Memory, class Kind>
 static void run_look_named(unsigned long n)
 {
 	const char *name;
@@ -288,7 +308,7 @@ static void run_look_named(unsigned long n)
 
 	for (i = 0; i < n; i++) {
 		name = names[next_random(&row_random) % row_arg].text;
-		look_at(segment->find<struct cell<Kind>>(name).first);
+		look_at(named<Memory>->template find<struct cell<Kind>>(name).first);
 	}
 }
 
@@ -396,10 +416,12 @@ static const struct row rows[] = {
 	  ROW_RATE },
 	{ LOOK, NAME ", mutex", 1, 20000, prepare_cells<plain>, NULL,
 	  run_look<plain>, ROW_RATE },
-	{ LOOK_NAMED, NULL, 100000, 20000, prepare_names<shared>, NULL,
-	  run_look_named<shared>, 0 },
-	{ LOOK_NAMED, NAME ", mutex", 100000, 20000, prepare_names<plain>, NULL,
-	  run_look_named<plain>, 0 },
+	{ LOOK_NAMED, NULL, 100000, 20000, prepare_names<tree, shared>, NULL,
+	  run_look_named<tree, shared>, 0 },
+	{ LOOK_NAMED, NAME ", mutex", 100000, 20000, prepare_names<tree, plain>,
+	  NULL, run_look_named<tree, plain>, 0 },
+	{ LOOK_NAMED, NAME ", mutex, hashed", 100000, 20000,
+	  prepare_names<hashed, plain>, NULL, run_look_named<hashed, plain>, 0 },
 	{ READ, NULL, 1, 20000, prepare_cells<shared>, NULL, run_read<shared>,
 	  ROW_RATE | ROW_TAIL },
 	{ READ, NAME ", mutex", 1, 20000, prepare_cells<plain>, NULL,
