@@ -16,6 +16,7 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/stringhash.h>
 
 #include "cell.h"
 #include "client.h"
@@ -30,6 +31,8 @@
  * @node: in slabshm_cells.names, while in use
  * @link: in slabshm_cells.free, when removed
  * @index: constant, its place in the cell table
+ * @hash: of @name, which cells are sorted by before their names: a number is compared
+ *	in fewer instructions
  * @named: the last publish of more cells than one that named it, by its number
  * @generation: how often the place was given to another cell, from 1: with the
  *	index, the handle
@@ -44,6 +47,7 @@ struct cell {
 		struct list_head link;
 	};
 	u32 index;
+	u32 hash;
 	u64 named;
 	u64 generation;
 	char *name;
@@ -251,15 +255,19 @@ static __always_inline void retire_root(struct slabshm_slab *slab,
 }
 
 /* Look a name up; where it would be if it is not there. */
-static struct cell *name_find(struct slabshm_cells *cells, const char *name,
+static struct cell *name_find(struct slabshm_cells *cells, const char *name, u32 hash,
 			      struct rb_node **parent, struct rb_node ***link)
 {
 	*parent = NULL;
 	*link = &cells->names.rb_node;
 	while (**link) {
 		struct cell *cell = rb_entry(**link, struct cell, node);
-		int cmp = strcmp(name, cell->name);
+		int cmp;
 
+		if (hash != cell->hash)
+			cmp = hash < cell->hash ? -1 : 1;
+		else
+			cmp = strcmp(name, cell->name);
 		if (!cmp)
 			return cell;
 		*parent = **link;
@@ -282,6 +290,7 @@ int slabshm_cell_open(struct slabshm_slab *slab, bool may_create,
 		      struct slabshm_cell_open *arg, bool *created)
 {
 	struct slabshm_cells *cells = &slab->cells;
+	u32 hash = full_name_hash(cells, arg->name, strlen(arg->name));
 	bool create = arg->flags & SLABSHM_CELL_CREATE;
 	struct rb_node *parent, **link;
 	struct slabshm_object *object = NULL;
@@ -293,7 +302,7 @@ int slabshm_cell_open(struct slabshm_slab *slab, bool may_create,
 	*created = false;
 again:
 	spin_lock(&cells->lock);
-	cell = name_find(cells, arg->name, &parent, &link);
+	cell = name_find(cells, arg->name, hash, &parent, &link);
 	if (cell) {
 		err = arg->flags & SLABSHM_CELL_EXCL ? -EEXIST : 0;
 		goto unlock;
@@ -335,6 +344,7 @@ again:
 	}
 	cells->used++;
 	swap(cell->name, name);
+	cell->hash = hash;
 	swap(cell->object, object);
 	rb_link_node(&cell->node, parent, link);
 	rb_insert_color(&cell->node, &cells->names);

@@ -53,7 +53,7 @@ struct slabshm_queue {
  * @used: how many there are
  * @next: cells from here on were never used
  * @free: cells that were removed
- * @names: cells in use, by name
+ * @names: cells in use, by the hash of their name, then by name
  * @pages: constant table; an entry is set once (cmpxchg) and stays
  * @commit: the clock, as slabshm_header.commit shows it
  * @publishes: number of the last publish of more cells than one, done or refused
