@@ -584,7 +584,7 @@ static int rate(const struct row *row)
 		if (!ret)
 			show_tail("busy", row);
 	}
-	if (row->flags & (ROW_HELPED | ROW_THREADS)) {
+	if (row->flags & (ROW_HELPED | ROW_PAIR)) {
 		ret = in_child(row, measure);
 		if (!ret)
 			printf("pair\t%s\t%s\t%.0f\n", row->workload,

@@ -76,6 +76,7 @@ struct row {
  * handoff().
  */
 #define ROW_HELPED	(1U << 7)
+#define ROW_PAIR	(1U << 8)	/* its two threads, like ROW_HELPED, in pairs */
 
 extern unsigned long row_arg;
 extern unsigned long row_n;

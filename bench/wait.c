@@ -222,8 +222,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	pin_cpus = smp;
-	check("open", slabshm_open(&slab, "bench-wait", SLABSHM_ATTACH_CREATE,
-				  NULL));
+	check("open", slabshm_open(&slab, "bench-wait", SLABSHM_ATTACH_CREATE, NULL));
 	check("cell", slabshm_cell_open(slab, "a", SLABSHM_CELL_CREATE, &ref[0]));
 	check("cell", slabshm_cell_open(slab, "b", SLABSHM_CELL_CREATE, &ref[1]));
 	turn = mmap(NULL, 4096, PROT_READ | PROT_WRITE,

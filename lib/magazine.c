@@ -146,7 +146,7 @@ static void give_back(struct handle *h, uint64_t *offsets, unsigned int n)
  * ---------------- Caches ----------------
  */
 
-static void magazine_push(struct cache *c, unsigned int class, uint64_t offset)
+static void magazine_push(struct cache *c, size_t class, uint64_t offset)
 {
 	struct magazine *m = &c->magazine[class];
 
@@ -154,7 +154,7 @@ static void magazine_push(struct cache *c, unsigned int class, uint64_t offset)
 	c->budget -= m->size;
 }
 
-static uint64_t magazine_pop(struct cache *c, unsigned int class)
+static uint64_t magazine_pop(struct cache *c, size_t class)
 {
 	struct magazine *m = &c->magazine[class];
 
@@ -172,10 +172,10 @@ static bool magazine_grow(struct magazine *m)
 }
 
 /* Half of it goes back: the oldest, which the CPU's caches have forgotten. */
-static void magazine_flush(struct cache *c, unsigned int class)
+static void magazine_flush(struct cache *c, size_t class)
 {
 	struct magazine *m = &c->magazine[class];
-	unsigned int n = (m->count + 1) / 2;
+	unsigned int n = (unsigned int)(m->count + 1) / 2;
 	uint64_t *block = c->block[class];
 
 	give_back((struct handle *)(uintptr_t)c->s, block, n);
@@ -476,7 +476,7 @@ static int64_t alloc_slow(struct slabshm *s, size_t size)
 		return (int64_t)magazine_pop(c, class);
 
 	magazine_grow(m);
-	n = m->room > 1 ? m->room / 2 : 1;
+	n = m->room > 1 ? (unsigned int)m->room / 2 : 1;
 	if ((n - 1) * m->size > c->budget)
 		n = (unsigned int)(c->budget / m->size) + 1;
 	for (i = 0; i < n; i++)
@@ -570,7 +570,7 @@ static int free_slow(struct slabshm *s, uint64_t offset)
 	const struct handle *h = (const struct handle *)s;
 	struct cache *c = cache_get(s);
 	struct magazine *m;
-	unsigned int class = SLABSHM_PAGE_NONE;
+	size_t class = SLABSHM_PAGE_NONE;
 
 	if (!c)
 		return slabshm_free_batch(s, &offset, 1);
@@ -601,8 +601,9 @@ int slabshm_free(struct slabshm *s, uint64_t offset)
 		return free_slow(s, offset);
 	class = block_class(h, offset);
 	m = &c->magazine[class];
-	if (unlikely(m->count >= m->room ||
-		     __builtin_sub_overflow(c->budget, m->size, &budget)))
+	if (unlikely(m->count >= m->room))
+		return free_slow(s, offset);
+	if (unlikely(__builtin_sub_overflow(c->budget, m->size, &budget)))
 		return free_slow(s, offset);
 	c->block[class][m->count++] = offset;
 	c->budget = budget;
