@@ -342,6 +342,8 @@ static struct cache *cache_get(struct slabshm *s)
 			c = cache_new();
 		if (!c)
 			return NULL;
+		/* It may have been of a handle with more classes */
+		memset(c->magazine, 0, sizeof(c->magazine));
 		for (i = 1; i <= h->nclasses; i++)
 			c->magazine[i] = (struct magazine){
 				.size = s->header->classes[i - 1],

@@ -547,6 +547,35 @@ static void *outlive(void *arg)
 }
 
 /* A handle is closed by another thread; the next may lie where that was. */
+/*
+ * A thread's cache goes to the next handle, whose slab may be too small for blocks
+ * that were cached before.
+ */
+TEST_F(magazine, next_handle_has_fewer_classes)
+{
+	const size_t size = 8192;
+	struct slabshm *s;
+	uint64_t before;
+	int64_t block;
+
+	ASSERT_EQ(0, stock_up(self->s, size, 4));
+	ASSERT_LT(0, slabshm_alloc(self->s, size));
+	slabshm_close(self->s);
+	ASSERT_EQ(0, slab_open(&s, 4 * MIB, MIB));
+	self->s = s;
+	ASSERT_EQ(0, stock_up(s, 64, 1));
+	before = live_blocks(s);
+
+	block = slabshm_alloc(s, size);
+	ASSERT_LT(0, block);
+	EXPECT_EQ(before + 1, live_blocks(s));
+	EXPECT_EQ(0, slabshm_free(s, (uint64_t)block));
+	EXPECT_EQ(before, live_blocks(s));
+	EXPECT_EQ(-EINVAL, slabshm_free(s, (uint64_t)block));
+	/* The budget is as it was, too */
+	EXPECT_EQ(0, stock_up(s, 64, 64));
+}
+
 TEST(closed_by_another_thread)
 {
 	struct turns t = { 0 };
