@@ -1215,9 +1215,12 @@ static noinline int alloc_refill(struct slabshm_arena *arena,
 				 const struct slabshm_request *req,
 				 unsigned int *kept, unsigned int i, u64 align,
 				 struct spares *spares)
+	__releases(&arena->lock) __acquires(&arena->lock)
 {
 	struct block_ref ref;
 	int err;
+
+	lockdep_assert_held(&arena->lock);
 
 	for (; *kept < i; ++*kept)
 		if (block_at(arena, req[*kept].offset, &ref))
@@ -1234,6 +1237,8 @@ static noinline void alloc_refilled(struct slabshm_arena *arena,
 {
 	struct block_ref ref;
 
+	lockdep_assert_held(&arena->lock);
+
 	while (n--)
 		if (block_at(arena, req[n].offset, &ref))
 			block_mark(&ref, BLOCK_OWNED);
@@ -1244,6 +1249,8 @@ static noinline void alloc_undo(struct slabshm_arena *arena,
 				const struct slabshm_request *req, unsigned int n)
 {
 	struct block_ref ref;
+
+	lockdep_assert_held(&arena->lock);
 
 	while (n--)
 		if (block_at(arena, req[n].offset, &ref))
