@@ -382,11 +382,13 @@ static void measure_space(const struct row *row)
 
 /*
  * Waits until the only processor has nothing to do: what the row before has left to
- * the kernel, which may have 10^5 cells to free, is no cost of the next one.
+ * the kernel, which may have 10^5 cells to free, is no cost of the next one. After
+ * five seconds it gives up: something else keeps that processor busy.
  */
 static void settle(void)
 {
 	const uint64_t ns = 50000000;
+	unsigned int tries = 100;
 	uint64_t before;
 
 	if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
@@ -394,7 +396,9 @@ static void settle(void)
 	do {
 		before = idle();
 		usleep(ns / 1000);
-	} while (idle() - before < ns / 10 * 9);
+	} while (idle() - before < ns / 10 * 9 && --tries);
+	if (!tries)
+		fputs("bench: this processor is never idle\n", stderr);
 }
 
 /* Runs @what with @row in a process of its own, and cleans up after it. */
@@ -544,19 +548,12 @@ static int rate_by(const struct row *row, unsigned int n)
 	return in_child(row, rate_round);
 }
 
-static int compare_rates(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-/* By turns, and the median, as a machine has busier and idler moments. */
+/* By turns, and the best of each: what else a host does only takes away. */
 static int rate(const struct row *row)
 {
 	static const unsigned int by[] = { 1, 2, WORKERS_MAX };
-	double rates[COUNT(by)][TURNS];
-	unsigned int turns, i, k;
+	double best[COUNT(by)] = { 0 };
+	unsigned int i, k;
 	int ret = 0;
 
 	if (row->flags & ROW_RATE) {
@@ -566,17 +563,13 @@ static int rate(const struct row *row)
 				if (by[k] == WORKERS_MAX && i >= TURNS_100)
 					continue;
 				ret = rate_by(row, by[k]);
-				rates[k][i] = shared->rate;
+				if (shared->rate > best[k])
+					best[k] = shared->rate;
 			}
 		if (ret)
 			return ret;
-		printf("rate\t%s\t%s", row->workload, name_of(row));
-		for (k = 0; k < COUNT(by); k++) {
-			turns = by[k] == WORKERS_MAX ? TURNS_100 : TURNS;
-			qsort(rates[k], turns, sizeof(rates[k][0]), compare_rates);
-			printf("\t%.0f", rates[k][turns / 2]);
-		}
-		putchar('\n');
+		printf("rate\t%s\t%s\t%.0f\t%.0f\t%.0f\n", row->workload,
+		       name_of(row), best[0], best[1], best[2]);
 	}
 	if (row->flags & ROW_TAIL) {
 		sampling = true;

@@ -47,7 +47,7 @@ static uint64_t heap_used(void)
 #define NAME		"Boost.Interprocess"
 
 /* It cannot grow while it is in use, so it has its size from the start. */
-#define SEGMENT_SIZE	(256UL << 20)
+#define SEGMENT_SIZE	(1UL << 30)
 #define SEGMENT_LARGE	(12UL << 30)	/* for 10^6 blocks */
 
 template <class Memory>
