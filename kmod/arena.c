@@ -1211,10 +1211,10 @@ void slabshm_arena_put(struct slabshm_arena *arena,
  * Drop the lock to make the descriptors that block @i of @req takes.  Nobody shall
  * free what was not handed out yet: the blocks before it become claimed, from @kept on.
  */
-static noinline int alloc_refill(struct slabshm_arena *arena,
-				 const struct slabshm_request *req,
-				 unsigned int *kept, unsigned int i, u64 align,
-				 struct spares *spares)
+static noinline int blocks_refill(struct slabshm_arena *arena,
+				  const struct slabshm_request *req,
+				  unsigned int *kept, unsigned int i, u64 align,
+				  struct spares *spares)
 	__releases(&arena->lock) __acquires(&arena->lock)
 {
 	struct block_ref ref;
@@ -1232,8 +1232,8 @@ static noinline int alloc_refill(struct slabshm_arena *arena,
 }
 
 /* All are there: the first @n need not be claimed any more. */
-static noinline void alloc_refilled(struct slabshm_arena *arena,
-				    const struct slabshm_request *req, unsigned int n)
+static noinline void blocks_refilled(struct slabshm_arena *arena,
+				     const struct slabshm_request *req, unsigned int n)
 {
 	struct block_ref ref;
 
@@ -1245,8 +1245,8 @@ static noinline void alloc_refilled(struct slabshm_arena *arena,
 }
 
 /* There are not all: the first @n go. */
-static noinline void alloc_undo(struct slabshm_arena *arena,
-				const struct slabshm_request *req, unsigned int n)
+static noinline void blocks_undo(struct slabshm_arena *arena,
+				 const struct slabshm_request *req, unsigned int n)
 {
 	struct block_ref ref;
 
@@ -1259,7 +1259,7 @@ static noinline void alloc_undo(struct slabshm_arena *arena,
 
 /* slabshm_arena_alloc(), for a number of blocks that the compiler may know */
 static __always_inline int
-alloc_blocks(struct slabshm_arena *arena, struct slabshm_owner *owner,
+blocks_alloc(struct slabshm_arena *arena, struct slabshm_owner *owner,
 	     struct slabshm_request *req, unsigned int n, u64 align,
 	     struct slabshm_claim *claim, unsigned long *need)
 {
@@ -1308,7 +1308,7 @@ alloc_blocks(struct slabshm_arena *arena, struct slabshm_owner *owner,
 		err = block_alloc(arena, owner, req[i].size, class, align,
 				  &spares, need, &req[i].offset);
 		if (err == -EAGAIN) {
-			err = alloc_refill(arena, req, &kept, i, align, &spares);
+			err = blocks_refill(arena, req, &kept, i, align, &spares);
 			/* Others may have allocated for the owner meanwhile */
 			if (!err && owner->bytes + todo > owner->limit)
 				err = -EDQUOT;
@@ -1321,9 +1321,9 @@ alloc_blocks(struct slabshm_arena *arena, struct slabshm_owner *owner,
 		i++;
 	}
 	if (err)
-		alloc_undo(arena, req, i);
+		blocks_undo(arena, req, i);
 	else if (kept)
-		alloc_refilled(arena, req, kept);
+		blocks_refilled(arena, req, kept);
 	for (i = 0; claim && !err && i < n; i++) {
 		claim[i].offset = req[i].offset;
 		if (block_at(arena, req[i].offset, &ref))
@@ -1335,13 +1335,13 @@ alloc_blocks(struct slabshm_arena *arena, struct slabshm_owner *owner,
 	return err;
 }
 
-static noinline int alloc_many(struct slabshm_arena *arena,
-			       struct slabshm_owner *owner,
-			       struct slabshm_request *req, unsigned int n,
-			       u64 align, struct slabshm_claim *claim,
-			       unsigned long *need)
+static noinline int blocks_alloc_many(struct slabshm_arena *arena,
+				      struct slabshm_owner *owner,
+				      struct slabshm_request *req, unsigned int n,
+				      u64 align, struct slabshm_claim *claim,
+				      unsigned long *need)
 {
-	return alloc_blocks(arena, owner, req, n, align, claim, need);
+	return blocks_alloc(arena, owner, req, n, align, claim, need);
 }
 
 /**
@@ -1369,8 +1369,8 @@ int slabshm_arena_alloc(struct slabshm_arena *arena,
 {
 	/* One block, as most calls want, need not pay for the room of many */
 	if (n == 1)
-		return alloc_blocks(arena, owner, req, 1, align, claim, need);
-	return alloc_many(arena, owner, req, n, align, claim, need);
+		return blocks_alloc(arena, owner, req, 1, align, claim, need);
+	return blocks_alloc_many(arena, owner, req, n, align, claim, need);
 }
 
 /**

@@ -546,7 +546,6 @@ static void *outlive(void *arg)
 	return NULL;
 }
 
-/* A handle is closed by another thread; the next may lie where that was. */
 /*
  * A thread's cache goes to the next handle, whose slab may be too small for blocks
  * that were cached before.
@@ -576,6 +575,7 @@ TEST_F(magazine, next_handle_has_fewer_classes)
 	EXPECT_EQ(0, stock_up(s, 64, 64));
 }
 
+/* A handle is closed by another thread; the next may lie where that was. */
 TEST(closed_by_another_thread)
 {
 	struct turns t = { 0 };
