@@ -2,7 +2,6 @@
 /*
  * Readers: registration, the look at all slots, eviction.
  */
-#include <linux/list_sort.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/pid.h>
@@ -370,6 +369,22 @@ void slabshm_readers_scan(struct slabshm_slab *slab)
 	cond_resched();
 }
 
+/* How many entries have a lo below R?  These are the first. */
+static unsigned int cover_below(const struct slabshm_readers *readers, u64 retired)
+{
+	unsigned int a = 0, b = readers->ncover;
+
+	while (a < b) {
+		unsigned int mid = a + (b - a) / 2;
+
+		if (readers->cover[mid].lo < retired)
+			a = mid + 1;
+		else
+			b = mid;
+	}
+	return a;
+}
+
 /**
  * slabshm_readers_hold() - which reader holds a retired block?
  * @readers: scanned
@@ -384,19 +399,11 @@ struct slabshm_cover *
 slabshm_readers_hold(const struct slabshm_readers *readers,
 		     const struct slabshm_record *record)
 {
-	unsigned int a = 0, b = readers->ncover;
+	unsigned int a, b;
 
 	lockdep_assert_held(&readers->lock);
 
-	/* The first @a have a lo below R */
-	while (a < b) {
-		unsigned int mid = a + (b - a) / 2;
-
-		if (readers->cover[mid].lo < record->retired)
-			a = mid + 1;
-		else
-			b = mid;
-	}
+	a = cover_below(readers, record->retired);
 	if (!a || readers->cover[a - 1].hi < record->born)
 		return NULL;
 	/* The first with a hi of B or more; it is its own, not one before it */
@@ -444,53 +451,42 @@ static void readers_evict(struct slabshm_slab *slab,
 	smp_wmb();	/* as the one there */
 }
 
-static int retired_later(void *looked, const struct list_head *a,
-			 const struct list_head *b)
-{
-	const struct slabshm_record *x, *y;
-
-	x = list_entry(a, struct slabshm_record, link);
-	y = list_entry(b, struct slabshm_record, link);
-	if (!(++*(unsigned int *)looked % 4096))
-		cond_resched();
-	return x->retired < y->retired;
-}
-
 /**
  * slabshm_readers_evict() - withdraw all pins that hold some of these blocks
  * @slab: scanned, and is scanned again
- * @records: of the blocks, which are sorted
+ * @records: of the blocks, each of which one holds by that scan: a chain
  * @others: with all the other pins of these clients
  *
  * From the pin with the largest lo to that with the least, more and more blocks
  * have an R above it; it holds one if the least B of these is not above its hi.
- * So this is one walk along both lists.  A reader that is evicted can not hold
- * any of these blocks again, whatever it writes.
+ * A reader that is evicted can not hold any of these blocks again, whatever it
+ * writes.
  *
  * Context: may sleep; slabshm_readers.lock is held.
  */
-void slabshm_readers_evict(struct slabshm_slab *slab, struct list_head *records,
-			   bool others)
+void slabshm_readers_evict(struct slabshm_slab *slab,
+			   const struct slabshm_record *records, bool others)
 {
 	struct slabshm_readers *readers = &slab->readers;
+	const struct slabshm_record *record;
 	unsigned int i, looked = 0;
-	struct slabshm_record *record;
+	struct slabshm_cover *last;
 	u64 born = U64_MAX;
 
 	lockdep_assert_held(&readers->lock);
 
-	list_sort(&looked, records, retired_later);
-	record = list_first_entry(records, struct slabshm_record, link);
+	for (i = 0; i < readers->ncover; i++)
+		readers->cover[i].born = U64_MAX;
+	for (record = records; record; record = record->next) {
+		last = &readers->cover[cover_below(readers, record->retired) - 1];
+		last->born = min(last->born, record->born);
+		if (!(++looked % 1024))
+			cond_resched();
+	}
 	for (i = readers->ncover; i--; ) {
 		struct slabshm_reader *reader = readers->cover[i].reader;
 
-		while (!list_entry_is_head(record, records, link) &&
-		       record->retired > reader->lo) {
-			born = min(born, record->born);
-			record = list_next_entry(record, link);
-			if (!(++looked % 4096))
-				cond_resched();
-		}
+		born = min(born, readers->cover[i].born);
 		if (born <= reader->hi)
 			readers_evict(slab, reader, others);
 	}
@@ -508,7 +504,7 @@ static u64 reader_held(struct slabshm_slab *slab,
 	*oldest = U64_MAX;
 	if (!reader->lo)
 		return 0;
-	list_for_each_entry(record, &slab->reclaim.held, link) {
+	for (record = slab->reclaim.held; record; record = record->next) {
 		if (!(++n % 1024))
 			cond_resched();
 		if (!reader_holds(reader, record))

@@ -60,8 +60,10 @@ struct slabshm_reader {
  * @count: how many
  * @cover: room for @capacity, which is at least @count: set aside at REGISTER,
  *	so that a scan needs no memory
- * @ncover: entries of the last scan, by lo, each with the largest hi so far, and
- *	with the bytes of the held blocks for which it is the first to hold them
+ * @ncover: entries of the last scan, by lo, each with the largest hi so far,
+ *	with the bytes of the held blocks for which it is the first to hold them,
+ *	and, in slabshm_readers_evict(), with the least B of the blocks for which it
+ *	is the last with a lo below R
  * @capacity: see @cover
  * @evictions: how many pins were withdrawn
  */
@@ -74,6 +76,7 @@ struct slabshm_readers {
 		u64 lo;
 		u64 hi;
 		u64 bytes;
+		u64 born;
 		struct slabshm_reader *reader;
 	} *cover;
 	unsigned int ncover;
@@ -93,8 +96,8 @@ void slabshm_readers_scan(struct slabshm_slab *slab);
 struct slabshm_cover *
 slabshm_readers_hold(const struct slabshm_readers *readers,
 		     const struct slabshm_record *record);
-void slabshm_readers_evict(struct slabshm_slab *slab, struct list_head *records,
-			   bool others);
+void slabshm_readers_evict(struct slabshm_slab *slab,
+			   const struct slabshm_record *records, bool others);
 void slabshm_readers_evict_most(struct slabshm_slab *slab, unsigned int round);
 void slabshm_reader_evict(struct slabshm_slab *slab,
 			  struct slabshm_reader *reader);

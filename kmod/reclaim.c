@@ -214,7 +214,7 @@ static void held_add(struct slabshm_slab *slab, struct slabshm_record *record,
 	slabshm_arena_record(&slab->arena, slabshm_record_offset(record),
 			     &size);
 	spin_unlock(&slab->arena.lock);
-	list_add_tail(&record->link, &reclaim->held);
+	slabshm_record_push(&reclaim->held, record);
 	reclaim->held_bytes += size;
 	reclaim->held_count++;
 	holder->bytes += size;
@@ -229,15 +229,15 @@ static u64 reclaim_records(struct slabshm_slab *slab,
 			   struct slabshm_record *chain, u64 expired)
 {
 	struct slabshm_readers *readers = &slab->readers;
-	struct slabshm_record *record, *batch = NULL;
+	struct slabshm_record *record, *overdue, *batch = NULL;
 	unsigned int round, n = 0, looked = 0;
 	struct slabshm_cover *holder;
 	u64 freed = 0;
-	LIST_HEAD(overdue);
 
 	lockdep_assert_held(&readers->lock);
 
 	for (round = 0; chain; round++) {
+		overdue = NULL;
 		while (chain) {
 			record = slabshm_record_pop(&chain);
 			if (!(++looked % 1024))
@@ -256,13 +256,13 @@ static u64 reclaim_records(struct slabshm_slab *slab,
 				   round == EVICT_ROUNDS) {
 				held_add(slab, record, holder);
 			} else {
-				list_add_tail(&record->link, &overdue);
+				slabshm_record_push(&overdue, record);
 			}
 		}
 		/* Who changed its slot meanwhile goes with all its client's */
-		if (!list_empty(&overdue))
-			slabshm_readers_evict(slab, &overdue, round);
-		chain = records_chain(&overdue);
+		if (overdue)
+			slabshm_readers_evict(slab, overdue, round);
+		chain = overdue;
 	}
 	reclaim_batch(slab, batch, n);
 	return freed;
@@ -272,12 +272,14 @@ static u64 reclaim_records(struct slabshm_slab *slab,
 static u64 reclaim_held(struct slabshm_slab *slab, u64 expired)
 {
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	struct slabshm_record *held = reclaim->held;
 
 	lockdep_assert_held(&slab->readers.lock);
 
+	reclaim->held = NULL;
 	reclaim->held_bytes = 0;
 	reclaim->held_count = 0;
-	return reclaim_records(slab, records_chain(&reclaim->held), expired);
+	return reclaim_records(slab, held, expired);
 }
 
 /* Evict who holds back the most until held blocks are at most @limit bytes. */
@@ -309,7 +311,7 @@ static u64 reclaim_expired(struct slabshm_slab *slab, u64 commit)
 	lockdep_assert_held(&slab->readers.lock);
 
 	/* Nothing whose age matters: begin anew */
-	if (list_empty(&reclaim->held) && !reclaim->timeout) {
+	if (!reclaim->held && !reclaim->timeout) {
 		n = 0;
 		reclaim->sample_step = DELAY_MAX / (SLABSHM_SAMPLES / 2);
 	}
@@ -379,7 +381,7 @@ static void reclaim_schedule(struct slabshm_slab *slab, bool progress)
 
 	lockdep_assert_held(&slab->readers.lock);
 
-	if (list_empty(&reclaim->held)) {
+	if (!reclaim->held) {
 		reclaim->delay = DELAY_MIN;
 		reclaim->next_look = jiffies;
 		if (cancel_delayed_work(&reclaim->retry))
@@ -449,7 +451,7 @@ static void reclaim_work(struct work_struct *work)
 	mutex_lock(&slab->readers.lock);
 	expired = reclaim_expired(slab, commit);
 	slabshm_readers_scan(slab);
-	looked = list_empty(&reclaim->held) || urgent ||
+	looked = !reclaim->held || urgent ||
 		 time_after_eq(jiffies, reclaim->next_look);
 	if (looked)
 		progress = reclaim_held(slab, expired);
@@ -457,7 +459,7 @@ static void reclaim_work(struct work_struct *work)
 	if (reclaim_to_limit(slab, reclaim->limit))
 		progress = true;
 	/* A look that is due already is not put off by rounds in between */
-	if (looked || list_empty(&reclaim->held))
+	if (looked || !reclaim->held)
 		reclaim_schedule(slab, progress);
 	mutex_unlock(&slab->readers.lock);
 	WRITE_ONCE(reclaim->ended, round);
@@ -560,7 +562,6 @@ void slabshm_reclaim_init(struct slabshm_slab *slab, u32 timeout_ms, u64 limit)
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
 
 	INIT_LIST_HEAD(&reclaim->objects);
-	INIT_LIST_HEAD(&reclaim->held);
 	init_waitqueue_head(&reclaim->wait);
 	INIT_WORK(&reclaim->work, reclaim_work);
 	INIT_DELAYED_WORK(&reclaim->retry, reclaim_retry);
@@ -586,7 +587,7 @@ void slabshm_reclaim_destroy(struct slabshm_slab *slab)
 	records_destroy(reclaim->spare);
 	/* A round is queued for whatever is retired or held, and holds the slab */
 	WARN_ON_ONCE(reclaim->blocks || !list_empty(&reclaim->objects) ||
-		     !list_empty(&reclaim->held));
+		     reclaim->held);
 }
 
 int slabshm_reclaim_module_init(void)

@@ -61,7 +61,7 @@ enum slabshm_record_kind {
 
 /**
  * struct slabshm_record - one published block
- * @link: in slabshm_object.parts or slabshm_reclaim.held
+ * @link: in slabshm_object.parts
  * @next: in a chain, which NULL ends
  * @born: commit that published or attached the block (B)
  * @object: of a root or a part: whose
@@ -119,7 +119,7 @@ static inline void slabshm_record_set_kind(struct slabshm_record *record,
  *	that there may be some by now. Read without a lock
  * @spare: records of no block, for the publishes to come: a chain
  * @nspare: how many these are
- * @held: records that a reader held at the last look
+ * @held: records that a reader held at the last look: a chain
  * @held_bytes: bytes of these
  * @held_count: how many these are
  * @next_look: jiffies when @held is due for another look
@@ -152,7 +152,7 @@ struct slabshm_reclaim {
 	struct slabshm_record *spare;
 	unsigned int nspare;
 
-	struct list_head held;
+	struct slabshm_record *held;
 	u64 held_bytes;
 	u64 held_count;
 	unsigned long next_look;

@@ -160,6 +160,74 @@ TEST_F(slab, old_pin_that_holds_nothing)
 	EXPECT_EQ(0, holder_end(&holder));
 }
 
+/*
+ * The oldest pin covers all that was ever published, a later one only what was there
+ * by then: of a block that came after both, it is the oldest that is evicted.
+ */
+TEST_F(slab, only_who_holds_it)
+{
+	struct slabshm *s = self->s;
+	struct slabshm_ref ref;
+	struct client c[2];
+	__u32 slot[2];
+	uint64_t lo[2];
+	unsigned int i;
+
+	ASSERT_EQ(0, slabshm_cell_open(s, "other", SLABSHM_CELL_CREATE, &ref));
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, client_open_fd(&c[i], slabshm_fd(s), 0));
+		ASSERT_EQ(0, reg(&c[i], &slot[i]));
+		ASSERT_GT(slabshm_put(s, &ref, 0, 0), 0);
+		lo[i] = s->header->commit;
+		slot_set(&c[i], slot[i], lo[i], i ? lo[i] : UINT64_MAX);
+	}
+	ASSERT_GT(object_put(s, &ref, LEN, 0, 0), 0);
+	ASSERT_GT(slabshm_put(s, &ref, 0, 0), 0);
+	EXPECT_TRUE(held_settles(s, LEN));
+	EXPECT_TRUE(all_back(s));
+	EXPECT_EQ(1, evictions(s));
+	EXPECT_EQ(-ESTALE, check(&c[0], slot[0], lo[0]));
+	EXPECT_EQ(0, check(&c[1], slot[1], lo[1]));
+	for (i = 0; i < 2; i++)
+		client_close(&c[i]);
+}
+
+#define MANY		400
+
+/*
+ * Many pins, of other clients and other ages, hold the same block: one look evicts
+ * them all, where one for a few of them each would take a second.
+ */
+TEST_F_TIMEOUT(slab, many_at_once, 300)
+{
+	static struct slabshm *s[MANY];
+	static struct slabshm_pin pin[MANY];
+	struct slabshm_ref ref;
+	unsigned int i;
+	long long ms;
+
+	ASSERT_EQ(0, slabshm_cell_open(self->s, "other", SLABSHM_CELL_CREATE,
+				       &ref));
+	for (i = 0; i < MANY; i++) {
+		ASSERT_EQ(0, slabshm_open_fd(&s[i], slabshm_fd(self->s), 0));
+		/* Takes nothing away, but the clock goes on */
+		ASSERT_GT(slabshm_put(self->s, &ref, 0, 0), 0);
+		ASSERT_EQ(0, slabshm_pin(s[i], &pin[i]));
+	}
+	ASSERT_GT(object_put(self->s, self->ref, LEN, 0, 1), 0);
+	EXPECT_TRUE(wait_until(evictions(self->s), BACK_MS));
+	ms = now_ms();
+	EXPECT_TRUE(wait_until(evictions(self->s) == MANY, BACK_MS));
+	ms = now_ms() - ms;
+	TH_LOG("all evicted %lld ms after the first", ms);
+	EXPECT_GT(MANY, ms);
+	EXPECT_TRUE(all_back(self->s));
+	for (i = 0; i < MANY; i++) {
+		EXPECT_EQ(-ESTALE, slabshm_unpin(&pin[i]));
+		slabshm_close(s[i]);
+	}
+}
+
 /* Without a timeout nobody is evicted, and the list tells for how long. */
 TEST(no_timeout)
 {
