@@ -218,7 +218,6 @@ static __always_inline void retire_record(struct slabshm_slab *slab,
 
 	lockdep_assert_held(&slab->cells.lock);
 
-	slabshm_record_set_kind(record, RECORD_RETIRED);
 	record->retired = slab->cells.commit;
 	slabshm_record_push(&reclaim->blocks, record);
 	reclaim->bytes += bytes;
@@ -350,6 +349,7 @@ again:
 	rb_insert_color(&cell->node, &cells->names);
 	slabshm_cell_write(cells, cell, 0, 0);
 	commit_done(slab);
+	cell->object->since = cells->commit;
 	commit_tell(slab);
 	*created = true;
 	err = 0;
@@ -631,13 +631,16 @@ static __always_inline int publish_find_cells(struct publish *p)
 	return err;
 }
 
-/* These parts are not dropped after all. */
-static void publish_keep(struct slabshm_record **drop, unsigned int n)
+/* The first @n parts are not dropped after all. */
+static __always_inline void publish_keep(struct publish *p, unsigned int n)
 {
 	while (n--) {
-		if (drop[n])
-			slabshm_record_set_kind(drop[n], RECORD_PART);
-		drop[n] = NULL;
+		struct slabshm_record *record = p->drop[n];
+
+		if (record)
+			slabshm_record_set(record, slabshm_record_offset(record),
+					   p->cell[p->call->parts[n].item]->index);
+		p->drop[n] = NULL;
 	}
 }
 
@@ -655,6 +658,7 @@ static __always_inline int publish_find_drops(struct publish *p)
 	for (i = 0; i < p->nparts; i++) {
 		const struct slabshm_publish_part *part = &call->parts[i];
 		struct slabshm_record *record;
+		const struct cell *cell;
 
 		if (part->op != SLABSHM_PART_DROP)
 			continue;
@@ -667,18 +671,21 @@ static __always_inline int publish_find_drops(struct publish *p)
 		record = slabshm_arena_record(arena, part->block,
 					      &p->drop_bytes[i]);
 		err = -EINVAL;
-		if (!record || slabshm_record_kind(record) != RECORD_PART ||
-		    record->object != p->cell[part->item]->object)
+		cell = p->cell[part->item];
+		if (!record ||
+		    !slabshm_record_is_part(record, cell->index, cell->object))
 			break;
 		err = 0;
-		slabshm_record_set_kind(record, RECORD_DROPPING);
+		/* A second time it is none */
+		slabshm_record_set(record, slabshm_record_offset(record),
+				   SLABSHM_RECORD_NO_CELL);
 		p->drop[i] = record;
 	}
 	spin_unlock(&arena->lock);
 	if (!err)
 		return 0;
 	call->failed = p->ncells + i;
-	publish_keep(p->drop, i);
+	publish_keep(p, i);
 	return err;
 }
 
@@ -701,7 +708,8 @@ static __always_inline void publish_blocks(struct publish *p)
 			record = slabshm_record_pop(&reclaim->spare);
 			reclaim->nspare--;
 			record->born = born;
-			record->place = p->claim[i].offset;
+			slabshm_record_set(record, p->claim[i].offset,
+					   SLABSHM_RECORD_NO_CELL);
 			slabshm_arena_publish(arena, &p->claim[i], record);
 			p->record[i] = record;
 		}
@@ -740,6 +748,7 @@ static __always_inline void publish_objects(struct publish *p)
 			 * had parts and so its cell a spare.
 			 */
 			object = cell->spare;
+			object->since = p->slab->cells.commit;
 			cell->object = object;
 			cell->spare = NULL;
 			if (p->nparts && p->spare[i])
@@ -749,7 +758,6 @@ static __always_inline void publish_objects(struct publish *p)
 		}
 		if (item->block) {
 			object->root = p->record[claim];
-			object->root->object = object;
 			object->root_bytes = p->claim[claim].size;
 			claim++;
 		}
@@ -757,7 +765,8 @@ static __always_inline void publish_objects(struct publish *p)
 			publish_queue(p->slab, cell->queue, item->flags);
 	}
 	for (i = 0; i < p->nparts; i++) {
-		struct slabshm_object *object = p->cell[call->parts[i].item]->object;
+		const struct cell *cell = p->cell[call->parts[i].item];
+		struct slabshm_object *object = cell->object;
 		struct slabshm_record *record = p->drop[i];
 
 		if (record) {
@@ -768,8 +777,7 @@ static __always_inline void publish_objects(struct publish *p)
 			continue;
 		}
 		record = p->record[claim];
-		slabshm_record_set_kind(record, RECORD_PART);
-		record->object = object;
+		slabshm_record_set(record, p->claim[claim].offset, cell->index);
 		list_add_tail(&record->link, &object->parts);
 		object->nparts++;
 		object->part_bytes += p->claim[claim].size;
@@ -835,7 +843,7 @@ static noinline int publish_make_room(struct publish p)
 	if (!err)
 		err = publish_find_drops(&p);
 	if (!err)
-		publish_keep(p.drop, p.nparts);
+		publish_keep(&p, p.nparts);
 	spin_unlock(&p.slab->cells.lock);
 	return err ?: call->fresh(call, p.claim, p.nroots, true);
 }

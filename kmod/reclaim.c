@@ -3,6 +3,7 @@
  * Retired blocks, and how their space comes back.  See reclaim.h.
  */
 #include <linux/jiffies.h>
+#include <linux/log2.h>
 #include <linux/moduleparam.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
@@ -72,21 +73,6 @@ static void records_destroy(struct slabshm_record *chain)
 	}
 }
 
-/* Make a chain of the records of a list. */
-static struct slabshm_record *records_chain(struct list_head *list)
-{
-	struct slabshm_record *record, *next, *chain = NULL;
-	unsigned int n = 0;
-
-	list_for_each_entry_safe(record, next, list, link) {
-		slabshm_record_push(&chain, record);
-		if (!(++n % 1024))
-			cond_resched();
-	}
-	INIT_LIST_HEAD(list);
-	return chain;
-}
-
 /**
  * slabshm_object_destroy() - free an object and its records
  * @object: the slab is at its end; may be NULL
@@ -95,11 +81,16 @@ static struct slabshm_record *records_chain(struct list_head *list)
  */
 void slabshm_object_destroy(struct slabshm_object *object)
 {
+	struct slabshm_record *record, *next;
+
 	if (!object)
 		return;
 	if (object->root)
 		kmem_cache_free(record_cache, object->root);
-	records_destroy(records_chain(&object->parts));
+	list_for_each_entry_safe(record, next, &object->parts, link) {
+		kmem_cache_free(record_cache, record);
+		cond_resched();
+	}
 	kfree(object);
 }
 
@@ -130,32 +121,19 @@ int slabshm_records_add(struct slabshm_slab *slab, unsigned int n)
 	return 0;
 }
 
-/* Make the blocks of an object ones that are retired by themselves. */
-static void object_take_apart(struct slabshm_slab *slab,
-			      struct slabshm_object *object,
+/* Add the blocks of a retired object to the chain of a batch. */
+static void object_take_apart(struct slabshm_object *object,
 			      struct slabshm_record **chain)
 {
-	struct slabshm_record *record;
-	unsigned int n;
+	struct slabshm_record *record, *next;
 
 	if (object->root)
 		list_add(&object->root->link, &object->parts);
-	while (!list_empty(&object->parts)) {
-		/* publish_find_drops() looks at records under this lock */
-		spin_lock(&slab->arena.lock);
-		for (n = 0; n < SLABSHM_BATCH_MAX &&
-		     !list_empty(&object->parts); n++) {
-			record = list_first_entry(&object->parts,
-						  struct slabshm_record, link);
-			slabshm_record_set_kind(record, RECORD_RETIRED);
-			record->retired = object->retired;
-			list_del(&record->link);
-			slabshm_record_push(chain, record);
-		}
-		spin_unlock(&slab->arena.lock);
+	list_for_each_entry_safe(record, next, &object->parts, link) {
+		record->retired = object->retired;
+		slabshm_record_push(chain, record);
 		cond_resched();
 	}
-	/* No record is left that names it */
 	kfree(object);
 }
 
@@ -446,7 +424,7 @@ static void reclaim_work(struct work_struct *work)
 	}
 
 	list_for_each_entry_safe(object, next, &objects, link)
-		object_take_apart(slab, object, &records);
+		object_take_apart(object, &records);
 
 	mutex_lock(&slab->readers.lock);
 	expired = reclaim_expired(slab, commit);
@@ -592,7 +570,9 @@ void slabshm_reclaim_destroy(struct slabshm_slab *slab)
 
 int slabshm_reclaim_module_init(void)
 {
-	BUILD_BUG_ON(RECORD_DROPPING > SLABSHM_RECORD_KIND);
+	BUILD_BUG_ON(ilog2(SLABSHM_CELLS_MAX) >= SLABSHM_RECORD_CELL);
+	BUILD_BUG_ON(ilog2((SLABSHM_SIZE_MAX - 1) / SLABSHM_GRANULE) >=
+		     64 - SLABSHM_RECORD_CELL);
 
 	record_cache = KMEM_CACHE(slabshm_record, SLAB_ACCOUNT);
 	return record_cache ? 0 : -ENOMEM;

@@ -18,6 +18,7 @@
 #ifndef _SLABSHM_RECLAIM_H
 #define _SLABSHM_RECLAIM_H
 
+#include <linux/bits.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/slabshm.h>
@@ -34,7 +35,10 @@ struct slabshm_slab;
  * @parts: records of the parts
  * @nparts: how many
  * @part_bytes: their bytes
- * @retired: 0 while a cell holds the object, then the commit it was retired at
+ * @since: while a cell holds the object: the commit that gave it to the cell.
+ *	Parts that came with it, or later, were born then or later; parts of
+ *	objects that the cell had before were born before
+ * @retired: after that: the commit it was retired at
  * @link: in slabshm_reclaim.objects
  *
  * Protected by slabshm_cells.lock until it is taken into a batch.
@@ -45,65 +49,71 @@ struct slabshm_object {
 	struct list_head parts;
 	u64 nparts;
 	u64 part_bytes;
-	u64 retired;
+	union {
+		u64 since;
+		u64 retired;
+	};
 	struct list_head link;
 };
 
-/* What a record is of; kept in the low bits of slabshm_record.place. */
-enum slabshm_record_kind {
-	RECORD_ROOT = 0,
-	RECORD_PART = 1,
-	RECORD_RETIRED = 2,	/* by itself: its object is another's or gone */
-	RECORD_DROPPING = 3,	/* a part that the publish in progress drops */
-};
-
-#define SLABSHM_RECORD_KIND	((u64)SLABSHM_GRANULE - 1)
-
 /**
  * struct slabshm_record - one published block
- * @link: in slabshm_object.parts
- * @next: in a chain, which NULL ends
+ * @link: of a part: in slabshm_object.parts; of a root there, too, for as long as
+ *	it takes to take a retired object apart
+ * @next: of a retired block, or of none: in a chain, which NULL ends
+ * @retired: of a retired block: the commit that retired it (R)
  * @born: commit that published or attached the block (B)
- * @object: of a root or a part: whose
- * @retired: RECORD_RETIRED: the commit that retired it (R)
- * @place: the block's offset, and enum slabshm_record_kind
+ * @place: where the block is, and of which cell it is a part; see
+ *	slabshm_record_set()
  *
  * The allocator keeps it by the block's offset.  A full slab has one for each
- * block: 40 bytes and 8 for the pointer to it.  Some that are not in use are
- * kept, in slabshm_reclaim.spare.
+ * block: 32 bytes, 8 for the pointer to it, and another 8 where a memory cgroup
+ * pays.  Some that are not in use are kept, in slabshm_reclaim.spare.
  *
- * Protected by slabshm_cells.lock until it is taken into a batch.  @place, and
- * @object or @retired, of one that the allocator still knows change under the
- * arena's lock too, as slabshm_cell_publish() finds retired ones there.
+ * Protected by slabshm_cells.lock until it is taken into a batch, then the round's,
+ * and by slabshm_readers.lock in slabshm_reclaim.held.  @born and @place of one that
+ * the allocator knows do not change once it is retired: slabshm_cell_publish() looks
+ * at them under slabshm_cells.lock and the arena's.
  */
 struct slabshm_record {
 	union {
 		struct list_head link;
-		struct slabshm_record *next;
+		struct {
+			struct slabshm_record *next;
+			u64 retired;
+		};
 	};
 	u64 born;
-	union {
-		struct slabshm_object *object;
-		u64 retired;
-	};
 	u64 place;
 };
 
-static inline enum slabshm_record_kind
-slabshm_record_kind(const struct slabshm_record *record)
+/* Bits of slabshm_record.place for the cell: 0, or one more than its index */
+#define SLABSHM_RECORD_CELL	28
+
+/* Not a part, or not any more: a publish has dropped it, or is about to */
+#define SLABSHM_RECORD_NO_CELL	U32_MAX
+
+/* Note where the block is, and the index of the cell of a part. */
+static inline void slabshm_record_set(struct slabshm_record *record, u64 offset,
+				      u32 cell)
 {
-	return record->place & SLABSHM_RECORD_KIND;
+	/* Offsets are multiples of the granule; SLABSHM_SIZE_MAX fits */
+	record->place = offset / SLABSHM_GRANULE << SLABSHM_RECORD_CELL |
+			(cell + 1);
 }
 
 static inline u64 slabshm_record_offset(const struct slabshm_record *record)
 {
-	return record->place & ~SLABSHM_RECORD_KIND;
+	return (record->place >> SLABSHM_RECORD_CELL) * SLABSHM_GRANULE;
 }
 
-static inline void slabshm_record_set_kind(struct slabshm_record *record,
-					   enum slabshm_record_kind kind)
+/* Is it a part that this object, the one of cell @cell, holds? */
+static inline bool slabshm_record_is_part(const struct slabshm_record *record,
+					  u32 cell,
+					  const struct slabshm_object *object)
 {
-	record->place = slabshm_record_offset(record) | kind;
+	return (record->place & (BIT_ULL(SLABSHM_RECORD_CELL) - 1)) == cell + 1 &&
+	       record->born >= object->since;
 }
 
 #define SLABSHM_SAMPLES	64

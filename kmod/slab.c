@@ -32,7 +32,8 @@ MODULE_PARM_DESC(max_slab_mbytes,
 
 static unsigned int max_cells = 1 << 24;
 module_param(max_cells, uint, 0644);
-MODULE_PARM_DESC(max_cells, "cells that a slab may be created for (default 16777216)");
+MODULE_PARM_DESC(max_cells,
+		 "cells that a slab may be created for (default 16777216, at most 134217728)");
 
 static unsigned int read_timeout = 30000;
 module_param(read_timeout, uint, 0644);
@@ -182,13 +183,14 @@ static struct slabshm_slab *slab_create(const struct slabshm_attach *arg)
 {
 	u64 limit = min_t(u64, SLABSHM_SIZE_MAX,
 			  (u64)READ_ONCE(max_slab_mbytes) << 20);
+	u32 cells = min(READ_ONCE(max_cells), SLABSHM_CELLS_MAX);
 	u32 ncells = arg->max_cells ?: SLABSHM_CELLS_DEFAULT;
 	u32 timeout = arg->read_timeout ?: READ_ONCE(read_timeout);
 	struct slabshm_slab *slab;
 	int err;
 
 	if (!arg->max_size || arg->max_size > limit ||
-	    arg->size > arg->max_size || ncells > READ_ONCE(max_cells))
+	    arg->size > arg->max_size || ncells > cells)
 		return ERR_PTR(-EINVAL);
 
 	if (timeout == SLABSHM_READ_TIMEOUT_NEVER)

@@ -969,6 +969,18 @@ TEST_F(shares, sizes_of_a_slab)
 	ask.max_cells = 1000;
 	ask.max_size = 64 * MIB + 1;
 	EXPECT_EQ(-EINVAL, client_open_ask(&c, &ask));
+
+	/* What the module has no room for, whatever the limit */
+	ASSERT_EQ(0, set_parameter("max_cells", UINT32_MAX, NULL));
+	ask.max_size = MIB;
+	ask.max_cells = SLABSHM_CELLS_MAX + 1;
+	EXPECT_EQ(-EINVAL, client_open_ask(&c, &ask));
+	ask.max_cells = UINT32_MAX;
+	EXPECT_EQ(-EINVAL, client_open_ask(&c, &ask));
+	ask.max_cells = SLABSHM_CELLS_MAX;
+	EXPECT_EQ(0, client_open_ask(&c, &ask));
+	EXPECT_EQ(SLABSHM_CELLS_MAX, c.at.max_cells);
+	client_close(&c);
 	(void)self;
 }
 

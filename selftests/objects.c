@@ -378,6 +378,54 @@ TEST_F(parts, drop_refused)
 	EXPECT_EQ(0, slabshm_free(p->s, block[20]));
 }
 
+/*
+ * Parts of an object that the cell had before, by the same index, while a pin keeps
+ * them from being reclaimed, as snapshots make it cover them: they can not be
+ * dropped once more.
+ */
+TEST_F(parts, drop_of_the_past)
+{
+	struct pair *p = &self->p;
+	uint64_t *block = p->block;
+	const struct slabshm_publish_part part[] = {
+		{ .op = ATTACH, .block = block[0] },
+		{ .op = ATTACH, .block = block[1] },
+		{ .op = ATTACH, .block = block[2] },
+		{ .op = ATTACH, .block = block[3] },
+	};
+	struct slabshm_pin pin;
+	uint32_t index = p->ref[0].cell;
+
+	ASSERT_GT(change(p, 0, 0, 0, 0, &part[0], 1), 0);
+	ASSERT_EQ(0, slabshm_pin(p->s, &pin));
+
+	/* The object was replaced, in the same step by parts that may go */
+	ASSERT_GT(change(p, 0, SLABSHM_PUBLISH_DROP_ALL, 0, 0, &part[1], 1), 0);
+	ASSERT_GT(slabshm_snapshot(&pin), 0);
+	EXPECT_EQ(-EINVAL, change_part(p, 0, DROP, block[0]));
+	EXPECT_GT(change_part(p, 0, DROP, block[1]), 0);
+	EXPECT_EQ(-EINVAL, change_part(p, 0, DROP, block[1]));
+
+	/* The cell was removed, and its place given to another */
+	ASSERT_GT(change(p, 0, 0, 0, 0, &part[2], 1), 0);
+	ASSERT_GT(slabshm_snapshot(&pin), 0);
+	ASSERT_EQ(0, slabshm_cell_remove(p->s, &p->ref[0]));
+	ASSERT_EQ(0, slabshm_cell_open(p->s, "c", SLABSHM_CELL_CREATE,
+				       &p->ref[0]));
+	ASSERT_EQ(index, p->ref[0].cell);
+	ASSERT_GT(change(p, 0, 0, 0, 0, &part[3], 1), 0);
+	EXPECT_EQ(-EINVAL, change_part(p, 0, DROP, block[0]));
+	EXPECT_EQ(-EINVAL, change_part(p, 0, DROP, block[2]));
+	EXPECT_OBJECT(0, 0, 0, 1, 64);
+	/* None of the three was just not there any more */
+	EXPECT_EQ(3 * 64, retired_bytes(p->s));
+
+	EXPECT_EQ(0, slabshm_unpin(&pin));
+	EXPECT_NO_MORE(62);
+	EXPECT_GT(change_part(p, 0, DROP, block[3]), 0);
+	EXPECT_NO_MORE(62);
+}
+
 /* Parts of several cells in one call, where one item is refused at last. */
 TEST_F(parts, all_or_none)
 {
@@ -506,10 +554,18 @@ TEST_F(parts, update)
 	EXPECT_EQ(0, slabshm_free(p->s, before));
 }
 
-/* A publish that is refused does not make room for its fresh blocks. */
+/*
+ * A publish that is refused does not make room for its fresh blocks; one that makes
+ * room drops its parts after that.
+ */
 TEST_F(parts, fresh_in_vain)
 {
 	struct pair *p = &self->p;
+	struct slabshm_publish_part drop[2] = {
+		{ .item = 0, .op = DROP, .block = p->block[1] },
+		{ .item = 1, .op = DROP, .block = p->block[2] },
+	};
+	struct slabshm_publish_cell both[2];
 	struct slabshm_publish_cell cell = {
 		.cell = p->ref[0].cell,
 		.generation = p->ref[0].generation,
@@ -528,6 +584,8 @@ TEST_F(parts, fresh_in_vain)
 	struct slabshm_stat st, now;
 	uint64_t size;
 
+	ASSERT_GT(change_part(p, 0, ATTACH, p->block[1]), 0);
+	ASSERT_GT(change_part(p, 1, ATTACH, p->block[2]), 0);
 	/* Full, but that it could grow */
 	cell.block = (uint64_t)slabshm_alloc(p->s, 128 * KIB);
 	for (size = MIB; size >= PAGE; size /= 2) {
@@ -563,12 +621,22 @@ TEST_F(parts, fresh_in_vain)
 	EXPECT_EQ(st.size, now.size);
 	EXPECT_EQ(st.live, now.live);
 
-	arg.parts = 0;
-	arg.nparts = 0;
+	both[0] = cell;
+	both[1] = (struct slabshm_publish_cell){
+		.cell = p->ref[1].cell,
+		.generation = p->ref[1].generation,
+		.flags = SLABSHM_PUBLISH_KEEP,
+	};
+	arg.cells = (uintptr_t)both;
+	arg.ncells = 2;
+	arg.parts = (uintptr_t)drop;
+	arg.nparts = 2;
 	EXPECT_EQ(0, ioctl(slabshm_fd(p->s), SLABSHM_IOC_PUBLISH, &arg));
 	EXPECT_EQ(128 * KIB, fresh.size);
 	ASSERT_EQ(0, slabshm_stat(p->s, &now));
 	EXPECT_LT(st.size, now.size);
+	EXPECT_OBJECT(0, cell.block, 0, 0, 128 * KIB);
+	EXPECT_OBJECT(1, 0, 0, 0, 0);
 }
 
 /* Some cells of a call get a fresh block, others none; or nobody does. */

@@ -60,6 +60,7 @@
 #define SLABSHM_ALIGN_MAX	(2ULL << 20)	/* largest alignment of a block */
 #define SLABSHM_SIZE_MAX	(1ULL << 42)	/* largest maximum size of a slab */
 #define SLABSHM_CELLS_DEFAULT	65536
+#define SLABSHM_CELLS_MAX	(1U << 27)	/* most cells of a slab */
 
 /*
  * Deadlines are nanoseconds of CLOCK_MONOTONIC, so that a call may be made again
@@ -246,7 +247,8 @@ struct slabshm_slot {
  *	out: the slab's
  * @size: CREATE: bytes at the start, rounded up to pages, at most @max_size;
  *	out: the slab's present size
- * @max_cells: CREATE: cells, 0 for %SLABSHM_CELLS_DEFAULT; out: the slab's
+ * @max_cells: CREATE: cells, at most %SLABSHM_CELLS_MAX, 0 for
+ *	%SLABSHM_CELLS_DEFAULT; out: the slab's
  * @read_timeout: CREATE: milliseconds for which a reader may keep a retired
  *	block from being reclaimed, 0 for the module's default,
  *	%SLABSHM_READ_TIMEOUT_NEVER for no limit
