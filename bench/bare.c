@@ -255,7 +255,6 @@ static void run_memcpy(unsigned long n)
  */
 
 struct urcu_object {
-	struct rcu_head head;
 	char bytes[OBJECT_MAX];
 };
 
@@ -293,13 +292,14 @@ static void run_urcu_read(unsigned long n)
 	}
 }
 
-static void free_object(struct rcu_head *head)
-{
-	free(caa_container_of(head, struct urcu_object, head));
-}
-
+/*
+ * A grace period for 64 at a time. The callbacks of call_rcu() would come when their
+ * thread wakes up, which is another number of instructions on each run.
+ */
 static void run_urcu_publish(unsigned long n)
 {
+	static struct urcu_object *old[64];
+	static unsigned int count;
 	struct urcu_object *new;
 	unsigned long i;
 
@@ -308,8 +308,12 @@ static void run_urcu_publish(unsigned long n)
 		if (!new)
 			abort();
 		memcpy(new->bytes, buf, object_size);
-		new = rcu_xchg_pointer(&object, new);
-		urcu_memb_call_rcu(&new->head, free_object);
+		old[count++] = rcu_xchg_pointer(&object, new);
+		if (count < COUNT(old))
+			continue;
+		urcu_memb_synchronize_rcu();
+		while (count)
+			free(old[--count]);
 	}
 }
 
