@@ -38,9 +38,12 @@
 #define ROUNDS		3
 #define SAMPLES		5000
 #define SKIPPED		77
-#define WINDOW_MS	200
-#define TURNS		7
+#define TURNS		30
+#define WINDOW_MS	60
+/* Of 100, each has a processor now and then only */
 #define TURNS_100	3
+#define WINDOW_100_MS	1000
+#define ASIDE		"-aside"
 #define CHUNK		64
 #define WORKERS_MAX	100
 
@@ -404,7 +407,9 @@ static void settle(void)
 /* Runs @what with @row in a process of its own, and cleans up after it. */
 static int in_child(const struct row *row, void (*what)(const struct row *row))
 {
+	static const char *const tail[] = { "", "-lock", ASIDE, ASIDE "-lock" };
 	static unsigned int number;
+	unsigned int i;
 	char path[64];
 	pid_t pid;
 	int ret;
@@ -417,10 +422,10 @@ static int in_child(const struct row *row, void (*what)(const struct row *row))
 		_exit(0);
 	}
 	ret = end(pid);
-	snprintf(path, sizeof(path), "/dev/shm/%s", row_id);
-	unlink(path);
-	snprintf(path, sizeof(path), "/dev/shm/%s-lock", row_id);
-	unlink(path);
+	for (i = 0; i < COUNT(tail); i++) {
+		snprintf(path, sizeof(path), "/dev/shm/%s%s", row_id, tail[i]);
+		unlink(path);
+	}
 	return ret;
 }
 
@@ -490,24 +495,39 @@ static void work(const struct row *row, unsigned int i)
 	shared->ops[i] = ops;
 }
 
+/* The same work in a heap of its own */
+static void work_aside(const struct row *row, unsigned int i)
+{
+	strcat(row_id, ASIDE);
+	if (row->prepare)
+		row->prepare();
+	work(row, i);
+}
+
 /*
  * This process keeps the heap there, the others work on it. With one worker, the
- * second processor is kept busy with nothing: what else the host does, and how
- * fast it lets its processors run, then weighs the same on one as on two.
+ * second processor does the same in a heap of its own: what the host's processors
+ * take from each other, which may be two halves of one, and what else it does, then
+ * weighs the same on one as on two. What is left is what the heap costs.
  */
 static void rate_round(const struct row *row)
 {
+	const unsigned int busy = workers + (workers == 1);
 	uint64_t t, sum = 0;
 	pid_t pid[WORKERS_MAX];
 	unsigned int i;
 	int ret = 0;
 
 	row_arg = row->arg;
+	if (busy > workers) {
+		pid[workers] = start(true);
+		if (!pid[workers]) {
+			work_aside(row, workers);
+			_exit(0);
+		}
+	}
 	if (row->prepare)
 		row->prepare();
-	if (workers == 1 && !start(true))
-		for (;;)
-			use(shared);
 	for (i = 0; i < workers; i++) {
 		pid[i] = start(true);
 		if (!pid[i]) {
@@ -515,7 +535,7 @@ static void rate_round(const struct row *row)
 			_exit(0);
 		}
 	}
-	while (__atomic_load_n(&shared->ready, __ATOMIC_ACQUIRE) < workers) {
+	while (__atomic_load_n(&shared->ready, __ATOMIC_ACQUIRE) < busy) {
 		usleep(1000);
 		/* One that failed would be waited for in vain. */
 		if (waitpid(-1, NULL, WNOHANG) > 0)
@@ -526,13 +546,14 @@ static void rate_round(const struct row *row)
 	if (sampling)
 		ret = end(pid[0]);
 	else
-		/* Of 100, each has a processor now and then only */
-		usleep((is_long ? 10 : 1) * (workers > 2 ? 5 : 1) * WINDOW_MS * 1000);
+		usleep((is_long ? 10 : 1) *
+		       (workers > 2 ? WINDOW_100_MS : WINDOW_MS) * 1000);
 	t = now() - t;
 	set(&shared->stop, 1);
-	for (i = sampling; i < workers; i++) {
+	for (i = sampling; i < busy; i++) {
 		ret |= end(pid[i]);
-		sum += shared->ops[i];
+		if (i < workers)
+			sum += shared->ops[i];
 	}
 	shared->rate = (double)sum * 1e9 / (double)t;
 	if (ret)
@@ -548,11 +569,15 @@ static int rate_by(const struct row *row, unsigned int n)
 	return in_child(row, rate_round);
 }
 
-/* By turns, and the best of each: what else a host does only takes away. */
+/*
+ * By turns, and the mean of each: many short ones, as the processors of a host that
+ * others use are half as fast at one time as at another.
+ */
 static int rate(const struct row *row)
 {
 	static const unsigned int by[] = { 1, 2, WORKERS_MAX };
-	double best[COUNT(by)] = { 0 };
+	static const unsigned int turns[] = { TURNS, TURNS, TURNS_100 };
+	double mean[COUNT(by)] = { 0 };
 	unsigned int i, k;
 	int ret = 0;
 
@@ -560,16 +585,15 @@ static int rate(const struct row *row)
 		sampling = false;
 		for (i = 0; i < TURNS; i++)
 			for (k = 0; k < COUNT(by) && !ret; k++) {
-				if (by[k] == WORKERS_MAX && i >= TURNS_100)
+				if (i >= turns[k])
 					continue;
 				ret = rate_by(row, by[k]);
-				if (shared->rate > best[k])
-					best[k] = shared->rate;
+				mean[k] += shared->rate / turns[k];
 			}
 		if (ret)
 			return ret;
 		printf("rate\t%s\t%s\t%.0f\t%.0f\t%.0f\n", row->workload,
-		       name_of(row), best[0], best[1], best[2]);
+		       name_of(row), mean[0], mean[1], mean[2]);
 	}
 	if (row->flags & ROW_TAIL) {
 		sampling = true;
