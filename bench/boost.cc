@@ -106,6 +106,7 @@ static inline void free_many(char **block)
 	segment->deallocate_many(list);
 }
 
+template <void (*free_blocks)(char **)>
 static void run_alloc_many(unsigned long n)
 {
 	char *block[BATCH_BLOCKS];
@@ -114,19 +115,7 @@ static void run_alloc_many(unsigned long n)
 	for (i = 0; i < n; i += BATCH_BLOCKS) {
 		alloc_many(block, row_arg);
 		use(block);
-		free_each(block);
-	}
-}
-
-static void run_free_many(unsigned long n)
-{
-	char *block[BATCH_BLOCKS];
-	unsigned long i;
-
-	for (i = 0; i < n; i += BATCH_BLOCKS) {
-		alloc_many(block, row_arg);
-		use(block);
-		free_many(block);
+		free_blocks(block);
 	}
 }
 
@@ -395,15 +384,15 @@ static void run_pipe(unsigned long n)
 
 static const struct row rows[] = {
 	{ BATCH("64 B"), NAME ", allocate_many", 64, 4096, heap_prepare, NULL,
-	  run_alloc_many, 0 },
+	  run_alloc_many<free_each>, 0 },
 	{ BATCH("64 B"), NAME ", deallocate_many", 64, 4096, heap_prepare,
-	  NULL, run_free_many, 0 },
+	  NULL, run_alloc_many<free_many>, 0 },
 	{ BATCH("256 B"), NAME ", allocate_many", 256, 4096, heap_prepare, NULL,
-	  run_alloc_many, 0 },
+	  run_alloc_many<free_each>, 0 },
 	{ BATCH("4 KiB"), NAME ", allocate_many", 4096, 4096, heap_prepare, NULL,
-	  run_alloc_many, 0 },
+	  run_alloc_many<free_each>, 0 },
 	{ BATCH("64 KiB"), NAME ", allocate_many", 65536, 4096, heap_prepare, NULL,
-	  run_alloc_many, 0 },
+	  run_alloc_many<free_each>, 0 },
 	{ PUBLISH, NULL, 100, 4000, prepare_own_cells<shared>, NULL,
 	  run_publish<shared>, ROW_RATE | ROW_TAIL },
 	{ PUBLISH, NAME ", mutex", 100, 4000, prepare_own_cells<plain>, NULL,
