@@ -183,14 +183,14 @@ static struct slabshm_slab *slab_create(const struct slabshm_attach *arg)
 {
 	u64 limit = min_t(u64, SLABSHM_SIZE_MAX,
 			  (u64)READ_ONCE(max_slab_mbytes) << 20);
-	u32 cells = min(READ_ONCE(max_cells), SLABSHM_CELLS_MAX);
+	u32 most_cells = min(READ_ONCE(max_cells), SLABSHM_CELLS_MAX);
 	u32 ncells = arg->max_cells ?: SLABSHM_CELLS_DEFAULT;
 	u32 timeout = arg->read_timeout ?: READ_ONCE(read_timeout);
 	struct slabshm_slab *slab;
 	int err;
 
 	if (!arg->max_size || arg->max_size > limit ||
-	    arg->size > arg->max_size || ncells > cells)
+	    arg->size > arg->max_size || ncells > most_cells)
 		return ERR_PTR(-EINVAL);
 
 	if (timeout == SLABSHM_READ_TIMEOUT_NEVER)
