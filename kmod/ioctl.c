@@ -177,8 +177,8 @@ static const size_t list_entry_size[] = {
 	[SLABSHM_LIST_LOCKS] = sizeof(struct slabshm_lock_entry),
 };
 
-static unsigned int list_some(struct call *call, u32 what, u64 *cursor,
-			      void *entries, unsigned int n)
+static int list_some(struct call *call, u32 what, u64 *cursor, void *entries,
+		     unsigned int n)
 {
 	switch (what) {
 	case SLABSHM_LIST_SLABS:
@@ -218,11 +218,13 @@ static int call_list(struct call *call, void *arg)
 		return -ENOMEM;
 
 	while (done < count) {
-		unsigned int i, n = min_t(u32, count - done, SLABSHM_BATCH_MAX);
+		int i, n = min_t(u32, count - done, SLABSHM_BATCH_MAX);
 
 		memset(entries, 0, n * size);
 		n = list_some(call, list->what, &list->cursor, entries, n);
-		if (!n)
+		if (n < 0)
+			err = n;
+		if (n <= 0)
 			break;
 		for (i = 0; i < n; i++) {
 			if (copy_to_user(to, entries + i * size, copied) ||
@@ -239,7 +241,8 @@ static int call_list(struct call *call, void *arg)
 		}
 	}
 	list->count = done;
-	err = call_return(call, list);
+	if (!err)
+		err = call_return(call, list);
 out:
 	kvfree(entries);
 	return err;

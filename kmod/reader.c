@@ -6,6 +6,7 @@
 #include <linux/moduleparam.h>
 #include <linux/pid.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
 #include <linux/xarray.h>
@@ -77,25 +78,6 @@ static void reader_remove(struct slabshm_readers *readers,
 	list_del(&reader->link);
 	WRITE_ONCE(readers->count, readers->count - 1);
 	reader_free(reader);
-}
-
-/* Remove a client's readers, or those whose thread has ended. */
-static void readers_sweep(struct slabshm_client *client, bool all)
-{
-	struct slabshm_readers *readers = &client->slab->readers;
-	struct slabshm_reader *reader;
-	unsigned long i;
-
-	mutex_lock(&readers->lock);
-	xa_for_each(&client->readers, i, reader) {
-		if (!all && !reader_dead(reader))
-			continue;
-		/* The slot may have been lent to a thread that lives on */
-		if (!all && READ_ONCE(reader->slot->lo) >= reader->floor)
-			slabshm_reader_evict(client->slab, reader);
-		reader_remove(readers, reader);
-	}
-	mutex_unlock(&readers->lock);
 }
 
 /*
@@ -186,31 +168,29 @@ erase:
  * @client: entered
  * @index: set to the slot's place in the reader region
  *
+ * The slot stays until it is unregistered or the client ends, also if the thread
+ * ends before: another thread may use it.
+ *
  * Context: may sleep; takes slabshm_readers.lock.
- * Return: 0, -EDQUOT or -ENOMEM.
+ * Return: 0, -EDQUOT or -ENOMEM; -EIO for a process that shares the address space
+ * (vfork) and is not the one that attached.
  */
 int slabshm_reader_register(struct slabshm_client *client, u32 *index)
 {
 	struct slabshm_reader *reader;
-	bool swept = false;
 	int err;
 
+	if (task_tgid(current) != client->pid)
+		return -EIO;
 	reader = kzalloc(sizeof(*reader), GFP_KERNEL_ACCOUNT);
 	if (!reader)
 		return -ENOMEM;
 	reader->client = client;
 	reader->pid = get_task_pid(current, PIDTYPE_PID);
 
-	for (;;) {
+	do {
 		err = reader_add(client, reader);
-		if (err == -EDQUOT && !swept) {
-			/* Threads that ended without a word left slots */
-			readers_sweep(client, false);
-			swept = true;
-		} else if (err != -EAGAIN) {
-			break;
-		}
-	}
+	} while (err == -EAGAIN);
 	if (err) {
 		put_pid(reader->pid);
 		kfree(reader);
@@ -258,7 +238,7 @@ int slabshm_reader_check(struct slabshm_client *client, u32 index, u64 lo)
 	/*
 	 * The floor was stored before the space of what the pin held was free.
 	 * Who has seen that space reused finds that floor here: pairs with the
-	 * smp_wmb() in slabshm_reader_evict().
+	 * smp_wmb() in reader_evict().
 	 */
 	smp_rmb();
 	rcu_read_lock();
@@ -277,21 +257,19 @@ int slabshm_reader_check(struct slabshm_client *client, u32 index, u64 lo)
  */
 void slabshm_reader_end(struct slabshm_client *client)
 {
-	readers_sweep(client, true);
+	struct slabshm_readers *readers = &client->slab->readers;
+	struct slabshm_reader *reader;
+	unsigned long i;
+
+	mutex_lock(&readers->lock);
+	xa_for_each(&client->readers, i, reader)
+		reader_remove(readers, reader);
+	mutex_unlock(&readers->lock);
 	slabshm_reclaim_queue(client->slab);
 }
 
-/**
- * slabshm_reader_evict() - withdraw a reader's pin
- * @slab: whose
- * @reader: of it
- *
- * The caller scans again before it frees anything.
- *
- * Context: slabshm_readers.lock is held.
- */
-void slabshm_reader_evict(struct slabshm_slab *slab,
-			  struct slabshm_reader *reader)
+/* Withdraw a pin.  The caller scans again before it frees anything. */
+static void reader_evict(struct slabshm_slab *slab, struct slabshm_reader *reader)
 {
 	struct slabshm_readers *readers = &slab->readers;
 	u64 floor = header_commit(slab);
@@ -299,10 +277,6 @@ void slabshm_reader_evict(struct slabshm_slab *slab,
 	lockdep_assert_held(&readers->lock);
 
 	WRITE_ONCE(slab->control.header->evicted, floor);
-	/* No pin of a dead thread is ever good again */
-	if (reader_dead(reader))
-		floor = U64_MAX;
-	readers->evictions++;
 	WRITE_ONCE(reader->floor, floor);
 	/*
 	 * Both before the space is free: a reader that sees it reused finds at
@@ -310,6 +284,7 @@ void slabshm_reader_evict(struct slabshm_slab *slab,
 	 * then the floor at slabshm_reader_check().
 	 */
 	smp_wmb();
+	readers->evictions++;
 	trace_slabshm_evict(slab, reader);
 }
 
@@ -320,13 +295,21 @@ static int cover_cmp(const void *a, const void *b)
 	return x->lo < y->lo ? -1 : x->lo > y->lo;
 }
 
+/* Does the slot show a pin that was not withdrawn? */
+static bool reader_pinned(const struct slabshm_reader *reader, u64 lo)
+{
+	return lo && lo >= reader->floor;
+}
+
 /**
- * slabshm_readers_scan() - look at all slots
+ * slabshm_readers_scan() - scan all slots
  * @slab: whose
  *
- * A reader whose thread has ended in a pin is evicted on the way.  What was in
- * a batch before a grace period that has passed may be judged by this scan,
- * and by every later one.
+ * Blocks retired up to slabshm_readers.cut may be judged by this scan, and by every
+ * later one.
+ *
+ * What a slot shows decides which blocks are kept, and nothing else: not how long a
+ * scan takes, and no claim on a block that an earlier scan did not find.
  *
  * Context: may sleep; slabshm_readers.lock is held, and as long as the result
  * is used.
@@ -335,7 +318,7 @@ void slabshm_readers_scan(struct slabshm_slab *slab)
 {
 	struct slabshm_readers *readers = &slab->readers;
 	struct slabshm_reader *reader;
-	unsigned int i, n = 0;
+	unsigned int i, n = 0, ndead = 0;
 	u64 hi = 0;
 
 	lockdep_assert_held(&readers->lock);
@@ -345,27 +328,38 @@ void slabshm_readers_scan(struct slabshm_slab *slab)
 		 * Pairs with unpin's store-release of 0: what the reader loaded
 		 * in the pin, it loaded before the space is free.
 		 */
-		reader->lo = smp_load_acquire(&reader->slot->lo);
+		u64 lo = smp_load_acquire(&reader->slot->lo);
+		u64 from;
+
+		/*
+		 * The last scan did not see this store, and came after the grace
+		 * period of what was retired up to @scanned.  So the store is
+		 * after that grace period's barrier on its CPU, and the reader
+		 * found all of that retired.
+		 */
+		if (lo != reader->lo)
+			reader->barred = readers->scanned;
+		reader->lo = lo;
 		reader->hi = READ_ONCE(reader->slot->hi);
-		if (reader->lo && reader->lo >= reader->floor &&
-		    reader->floor != U64_MAX && reader_dead(reader))
-			slabshm_reader_evict(slab, reader);
-		if (reader->lo < reader->floor || reader->floor == U64_MAX)
-			reader->lo = 0;		/* evicted, or a lie */
-		if (!reader->lo)
+		from = max(lo, reader->barred);
+		if (!reader_pinned(reader, lo) || from >= readers->cut)
 			continue;
-		readers->cover[n].lo = reader->lo;
+		readers->cover[n].lo = from;
 		readers->cover[n].hi = reader->hi;
 		readers->cover[n].bytes = 0;
 		readers->cover[n].reader = reader;
-		n++;
+		ndead += reader_dead(reader);
+		if (!(++n % 1024))
+			cond_resched();
 	}
+	readers->scanned = readers->cut;
 	sort(readers->cover, n, sizeof(*readers->cover), cover_cmp, NULL);
 	for (i = 0; i < n; i++) {
 		hi = max(hi, readers->cover[i].hi);
 		readers->cover[i].hi = hi;
 	}
 	readers->ncover = n;
+	readers->ndead = ndead;
 	cond_resched();
 }
 
@@ -418,59 +412,26 @@ slabshm_readers_hold(const struct slabshm_readers *readers,
 	return &readers->cover[a];
 }
 
-static bool reader_holds(const struct slabshm_reader *reader,
-			 const struct slabshm_record *record)
-{
-	return reader->lo && record->retired > reader->lo &&
-	       record->born <= reader->hi;
-}
-
-/*
- * Evict a reader that the scan found pinned.  With @others the client's other
- * slots, too: else they could show one after the other that they hold the same.
- */
-static void readers_evict(struct slabshm_slab *slab,
-			  struct slabshm_reader *reader, bool others)
-{
-	struct slabshm_client *client = reader->client;
-	/* At most what slabshm_reader_evict() puts in the header */
-	u64 floor = header_commit(slab);
-	unsigned long i;
-
-	if (reader->floor > reader->lo)
-		return;		/* has gone with another of its client */
-	slabshm_reader_evict(slab, reader);
-	if (!others)
-		return;
-	xa_for_each(&client->readers, i, reader) {
-		if (reader->lo && reader->lo >= reader->floor)
-			slabshm_reader_evict(slab, reader);
-		else if (reader->floor < floor)
-			WRITE_ONCE(reader->floor, floor);
-	}
-	smp_wmb();	/* as the one there */
-}
-
 /**
- * slabshm_readers_evict() - withdraw all pins that hold some of these blocks
+ * slabshm_readers_evict() - withdraw pins for the sake of some blocks
  * @slab: scanned, and is scanned again
- * @records: of the blocks, each of which one holds by that scan: a chain
- * @others: with all the other pins of these clients
+ * @records: of the blocks: a chain
+ * @which: of the pins
  *
  * From the pin with the largest lo to that with the least, more and more blocks
  * have an R above it; it holds one if the least B of these is not above its hi.
- * A reader that is evicted can not hold any of these blocks again, whatever it
- * writes.
+ * With %SLABSHM_EVICT_OLD no slot can hold any of these blocks after this, whatever
+ * it shows: those that began before are withdrawn, and all others are barred.
  *
  * Context: may sleep; slabshm_readers.lock is held.
  */
 void slabshm_readers_evict(struct slabshm_slab *slab,
-			   const struct slabshm_record *records, bool others)
+			   const struct slabshm_record *records,
+			   enum slabshm_evict which)
 {
 	struct slabshm_readers *readers = &slab->readers;
 	const struct slabshm_record *record;
-	unsigned int i, looked = 0;
-	struct slabshm_cover *last;
+	unsigned int i, below, looked = 0;
 	u64 born = U64_MAX;
 
 	lockdep_assert_held(&readers->lock);
@@ -478,8 +439,12 @@ void slabshm_readers_evict(struct slabshm_slab *slab,
 	for (i = 0; i < readers->ncover; i++)
 		readers->cover[i].born = U64_MAX;
 	for (record = records; record; record = record->next) {
-		last = &readers->cover[cover_below(readers, record->retired) - 1];
-		last->born = min(last->born, record->born);
+		below = cover_below(readers, record->retired);
+		if (below) {
+			struct slabshm_cover *last = &readers->cover[below - 1];
+
+			last->born = min(last->born, record->born);
+		}
 		if (!(++looked % 1024))
 			cond_resched();
 	}
@@ -487,43 +452,23 @@ void slabshm_readers_evict(struct slabshm_slab *slab,
 		struct slabshm_reader *reader = readers->cover[i].reader;
 
 		born = min(born, readers->cover[i].born);
-		if (born <= reader->hi)
-			readers_evict(slab, reader, others);
+		/* No block was retired after its lo.  No B is U64_MAX, but a hi is */
+		if (born == U64_MAX)
+			continue;
+		if (which != SLABSHM_EVICT_OLD && born > reader->hi)
+			continue;
+		if (which == SLABSHM_EVICT_DEAD && !reader_dead(reader))
+			continue;
+		reader_evict(slab, reader);
 	}
 	slabshm_readers_scan(slab);
 }
 
-/* What a reader holds back, and the oldest of it. */
-static u64 reader_held(struct slabshm_slab *slab,
-		       const struct slabshm_reader *reader, u64 *oldest)
-{
-	struct slabshm_record *record;
-	u64 bytes = 0, size = 0;
-	unsigned int n = 0;
-
-	*oldest = U64_MAX;
-	if (!reader->lo)
-		return 0;
-	for (record = slab->reclaim.held; record; record = record->next) {
-		if (!(++n % 1024))
-			cond_resched();
-		if (!reader_holds(reader, record))
-			continue;
-		spin_lock(&slab->arena.lock);
-		slabshm_arena_record(&slab->arena,
-				     slabshm_record_offset(record), &size);
-		spin_unlock(&slab->arena.lock);
-		bytes += size;
-		*oldest = min(*oldest, record->retired);
-	}
-	return bytes;
-}
-
 /**
- * slabshm_readers_evict_most() - evict who holds back the most
- * @slab: scanned, and all held blocks looked at since
- * @round: how often that was of no avail; then others hold the same, and twice
- *	as many have to go each time
+ * slabshm_readers_evict_most() - evict the reader that holds back the most
+ * @slab: scanned, and all held blocks judged since
+ * @round: how often that did not help, as others hold the same: four times as
+ *	many of the oldest go each time
  *
  * A block counts for the oldest pin that holds it.  The caller scans again.
  *
@@ -532,52 +477,112 @@ static u64 reader_held(struct slabshm_slab *slab,
 void slabshm_readers_evict_most(struct slabshm_slab *slab, unsigned int round)
 {
 	struct slabshm_readers *readers = &slab->readers;
-	struct slabshm_cover *most = readers->cover;
-	struct slabshm_reader *reader;
-	unsigned int i;
-	u64 old = 0;
+	struct slabshm_cover *cover = readers->cover, *most = cover;
+	unsigned int i, oldest;
 
 	lockdep_assert_held(&readers->lock);
 
 	if (WARN_ON_ONCE(!readers->ncover))
 		return;
 	for (i = 1; i < readers->ncover; i++) {
-		if (readers->cover[i].bytes > most->bytes)
-			most = &readers->cover[i];
+		if (cover[i].bytes > most->bytes)
+			most = &cover[i];
 	}
-	if (round)
-		old = readers->cover[min(1U << min(round, 16U),
-					 readers->ncover) - 1].lo;
-	list_for_each_entry(reader, &readers->list, link) {
-		if (reader->lo && (reader->lo <= old ||
-				   (reader->lo == most->lo &&
-				    reader->hi == most->hi)))
-			readers_evict(slab, reader, round);
+	oldest = round < 16 ? (1U << 2 * round) - 1 : UINT_MAX;
+	for (i = 0; i < readers->ncover; i++) {
+		if (i < oldest || (cover[i].lo == most->lo &&
+				   cover[i].reader->hi == most->hi))
+			reader_evict(slab, cover[i].reader);
 	}
+}
+
+/* Held blocks that a list goes through before others get the lock */
+#define LIST_PIECE	1024
+/* A list begins again so often, as the held blocks were judged meanwhile */
+#define LIST_AGAIN	2
+
+/*
+ * What some readers hold back, and since when: @entry has their lo and hi, and
+ * @from the commit after which they hold.
+ */
+static int readers_held(struct slabshm_slab *slab, const u64 *from,
+			struct slabshm_reader_entry *entry, unsigned int n)
+{
+	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	struct slabshm_record *record;
+	u64 oldest[SLABSHM_BATCH_MAX];
+	unsigned int i, again = 0, looked = 0;
+	u64 size, looks;
+
+restart:
+	looks = reclaim->looks;
+	for (i = 0; i < n; i++) {
+		entry[i].held = 0;
+		oldest[i] = U64_MAX;
+	}
+	for (record = reclaim->held; record; record = record->next) {
+		size = 0;
+		for (i = 0; i < n; i++) {
+			if (!entry[i].lo || record->retired <= from[i] ||
+			    record->born > entry[i].hi)
+				continue;
+			if (!size) {
+				spin_lock(&slab->arena.lock);
+				slabshm_arena_record(&slab->arena,
+						     slabshm_record_offset(record),
+						     &size);
+				spin_unlock(&slab->arena.lock);
+			}
+			entry[i].held += size;
+			oldest[i] = min(oldest[i], record->retired);
+		}
+		if (++looked % LIST_PIECE)
+			continue;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (again == LIST_AGAIN) {
+			cond_resched();
+			continue;
+		}
+		mutex_unlock(&slab->readers.lock);
+		cond_resched();
+		mutex_lock(&slab->readers.lock);
+		if (looks != reclaim->looks) {
+			again++;
+			goto restart;
+		}
+	}
+	for (i = 0; i < n; i++) {
+		if (entry[i].held)
+			entry[i].held_ms = slabshm_reclaim_age_ms(slab, oldest[i]);
+	}
+	return 0;
 }
 
 /**
  * slabshm_reader_list() - some of a slab's readers
  * @slab: whose
- * @cursor: id of the last one told, 0 to start; moved on
- * @entry: room for @n, zeroed
- * @n: how many at most
+ * @cursor: id of the last one listed, 0 to start; moved on
+ * @entry: array of @n, zeroed
+ * @n: how many at most, up to %SLABSHM_BATCH_MAX
  *
  * Context: may sleep; takes slabshm_readers.lock.
- * Return: how many there were; 0 at the end.
+ * Return: how many there were, 0 at the end; -EINTR for a fatal signal.
  */
-unsigned int slabshm_reader_list(struct slabshm_slab *slab, u64 *cursor,
-				 struct slabshm_reader_entry *entry,
-				 unsigned int n)
+int slabshm_reader_list(struct slabshm_slab *slab, u64 *cursor,
+			struct slabshm_reader_entry *entry, unsigned int n)
 {
 	struct slabshm_readers *readers = &slab->readers;
 	struct slabshm_reader *reader;
+	u64 from[SLABSHM_BATCH_MAX];
 	unsigned int i = 0;
-	u64 oldest;
+	int err;
 
-	mutex_lock(&readers->lock);
-	slabshm_readers_scan(slab);
+	if (mutex_lock_killable(&readers->lock))
+		return -EINTR;
 	list_for_each_entry(reader, &readers->list, link) {
+		u64 lo = READ_ONCE(reader->slot->lo);
+
 		if (reader->id <= *cursor)
 			continue;
 		if (i == n)
@@ -585,18 +590,20 @@ unsigned int slabshm_reader_list(struct slabshm_slab *slab, u64 *cursor,
 		entry[i].client = reader->client->id;
 		entry[i].slot = reader->index;
 		entry[i].tid = pid_vnr(reader->pid);
-		if (reader->lo)
-			entry[i].flags |= SLABSHM_READER_PINNED;
 		if (reader_dead(reader))
 			entry[i].flags |= SLABSHM_READER_DEAD;
-		entry[i].lo = reader->lo;
-		entry[i].hi = reader->lo ? reader->hi : 0;
-		entry[i].held = reader_held(slab, reader, &oldest);
-		if (entry[i].held)
-			entry[i].held_ms = slabshm_reclaim_age_ms(slab, oldest);
+		if (reader_pinned(reader, lo)) {
+			entry[i].flags |= SLABSHM_READER_PINNED;
+			entry[i].lo = lo;
+			entry[i].hi = READ_ONCE(reader->slot->hi);
+			/* As the next scan would see it */
+			from[i] = max(lo, lo == reader->lo ? reader->barred :
+							     readers->scanned);
+		}
 		*cursor = reader->id;
 		i++;
 	}
+	err = readers_held(slab, from, entry, i);
 	mutex_unlock(&readers->lock);
-	return i;
+	return err ?: i;
 }

@@ -30,10 +30,12 @@ struct slabshm_slab;
  * @client: constant, whose
  * @index: constant, in the client's reader region
  * @pid: constant, the thread that registered
- * @floor: a pin with a smaller lo is not one any more: the commit at the
- *	registration or the last eviction. Written under slabshm_readers.lock
- * @lo: as the last scan found it; 0 if it holds nothing
- * @hi: as the last scan found it
+ * @floor: the commit at the registration or the last eviction: a pin with a
+ *	smaller lo is withdrawn. Written under slabshm_readers.lock
+ * @barred: the pin began after a scan that followed the grace period of all
+ *	blocks retired up to here, so it cannot use any of them
+ * @lo: as the last scan found it in the slot
+ * @hi: as the last scan found it in the slot
  * @rcu: READER_CHECK looks at readers without a lock
  *
  * Protected by slabshm_readers.lock.
@@ -46,6 +48,7 @@ struct slabshm_reader {
 	u32 index;
 	struct pid *pid;
 	u64 floor;
+	u64 barred;
 	u64 lo;
 	u64 hi;
 	struct rcu_head rcu;
@@ -60,11 +63,16 @@ struct slabshm_reader {
  * @count: how many
  * @cover: room for @capacity, which is at least @count: set aside at REGISTER,
  *	so that a scan needs no memory
- * @ncover: entries of the last scan, by lo, each with the largest hi so far,
- *	with the bytes of the held blocks for which it is the first to hold them,
- *	and, in slabshm_readers_evict(), with the least B of the blocks for which it
- *	is the last with a lo below R
+ * @ncover: entries of the last scan: the readers that may hold a block retired
+ *	up to @cut, by lo (or barred, if that is larger), each with the largest hi
+ *	so far, with the bytes of the held blocks for which it is the first to hold
+ *	them, and, in slabshm_readers_evict(), with the least B of the blocks for
+ *	which it is the last with a lo below R
  * @capacity: see @cover
+ * @ndead: entries whose thread has ended
+ * @cut: the clock when the last batch was cut whose grace period has passed: what
+ *	is judged was retired at or before it
+ * @scanned: @cut at the last scan
  * @evictions: how many pins were withdrawn
  */
 struct slabshm_readers {
@@ -81,7 +89,17 @@ struct slabshm_readers {
 	} *cover;
 	unsigned int ncover;
 	unsigned int capacity;
+	unsigned int ndead;
+	u64 cut;
+	u64 scanned;
 	u64 evictions;
+};
+
+/* Which pins to withdraw */
+enum slabshm_evict {
+	SLABSHM_EVICT_DEAD,	/* those that hold a block, of dead threads */
+	SLABSHM_EVICT_HOLDERS,	/* those that hold a block */
+	SLABSHM_EVICT_OLD,	/* those that began before a block was retired */
 };
 
 void slabshm_readers_init(struct slabshm_slab *slab);
@@ -97,12 +115,10 @@ struct slabshm_cover *
 slabshm_readers_hold(const struct slabshm_readers *readers,
 		     const struct slabshm_record *record);
 void slabshm_readers_evict(struct slabshm_slab *slab,
-			   const struct slabshm_record *records, bool others);
+			   const struct slabshm_record *records,
+			   enum slabshm_evict which);
 void slabshm_readers_evict_most(struct slabshm_slab *slab, unsigned int round);
-void slabshm_reader_evict(struct slabshm_slab *slab,
-			  struct slabshm_reader *reader);
-unsigned int slabshm_reader_list(struct slabshm_slab *slab, u64 *cursor,
-				 struct slabshm_reader_entry *entry,
-				 unsigned int n);
+int slabshm_reader_list(struct slabshm_slab *slab, u64 *cursor,
+			struct slabshm_reader_entry *entry, unsigned int n);
 
 #endif /* _SLABSHM_READER_H */

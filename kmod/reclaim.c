@@ -23,10 +23,10 @@ module_param(poison, bool, 0644);
 MODULE_PARM_DESC(poison, "overwrite reclaimed blocks, for tests (default off)");
 
 /*
- * Slots that change all the time can stay ahead of so many evictions in a row;
- * then the next look goes on.
+ * A slot whose hi rises holds a block that the scan before did not find held.
+ * After so many evictions the next one goes by lo alone, and is the last.
  */
-#define EVICT_ROUNDS	4
+#define EVICT_BY_HI	2
 
 /* Looks at held blocks: soon at first, then less and less often. */
 #define DELAY_MIN	msecs_to_jiffies(8)
@@ -200,8 +200,8 @@ static void held_add(struct slabshm_slab *slab, struct slabshm_record *record,
 
 /*
  * Free the records that no reader holds, keep the others in @held; who holds one
- * that was retired at @expired or before is evicted.  Returns how many were
- * freed.
+ * that was retired at @expired or before is evicted, and so is a dead thread that
+ * holds any.  Returns how many were freed.
  */
 static u64 reclaim_records(struct slabshm_slab *slab,
 			   struct slabshm_record *chain, u64 expired)
@@ -214,6 +214,8 @@ static u64 reclaim_records(struct slabshm_slab *slab,
 
 	lockdep_assert_held(&readers->lock);
 
+	if (chain && readers->ndead)
+		slabshm_readers_evict(slab, chain, SLABSHM_EVICT_DEAD);
 	for (round = 0; chain; round++) {
 		overdue = NULL;
 		while (chain) {
@@ -231,15 +233,17 @@ static u64 reclaim_records(struct slabshm_slab *slab,
 				batch = NULL;
 				n = 0;
 			} else if (record->retired > expired ||
-				   round == EVICT_ROUNDS) {
+				   WARN_ON_ONCE(round > EVICT_BY_HI)) {
 				held_add(slab, record, holder);
 			} else {
 				slabshm_record_push(&overdue, record);
 			}
 		}
-		/* Who changed its slot meanwhile goes with all its client's */
 		if (overdue)
-			slabshm_readers_evict(slab, overdue, round);
+			slabshm_readers_evict(slab, overdue,
+					      round < EVICT_BY_HI ?
+					      SLABSHM_EVICT_HOLDERS :
+					      SLABSHM_EVICT_OLD);
 		chain = overdue;
 	}
 	reclaim_batch(slab, batch, n);
@@ -257,10 +261,14 @@ static u64 reclaim_held(struct slabshm_slab *slab, u64 expired)
 	reclaim->held = NULL;
 	reclaim->held_bytes = 0;
 	reclaim->held_count = 0;
+	reclaim->looks++;
 	return reclaim_records(slab, held, expired);
 }
 
-/* Evict who holds back the most until held blocks are at most @limit bytes. */
+/*
+ * Evict who holds back the most until held blocks are at most @limit bytes: after
+ * at most ten rounds, as then all are evicted that may hold any.
+ */
 static bool reclaim_to_limit(struct slabshm_slab *slab, u64 limit)
 {
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
@@ -427,6 +435,7 @@ static void reclaim_work(struct work_struct *work)
 		object_take_apart(object, &records);
 
 	mutex_lock(&slab->readers.lock);
+	slab->readers.cut = commit;
 	expired = reclaim_expired(slab, commit);
 	slabshm_readers_scan(slab);
 	looked = !reclaim->held || urgent ||

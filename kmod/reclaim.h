@@ -132,6 +132,7 @@ static inline bool slabshm_record_is_part(const struct slabshm_record *record,
  * @held: records that a reader held at the last look: a chain
  * @held_bytes: bytes of these
  * @held_count: how many these are
+ * @looks: how often all of @held was judged again
  * @next_look: jiffies when @held is due for another look
  * @delay: jiffies from one look to the next, grows while nothing changes
  * @sample: what the clock showed when, so that the age of a block need not be
@@ -165,6 +166,7 @@ struct slabshm_reclaim {
 	struct slabshm_record *held;
 	u64 held_bytes;
 	u64 held_count;
+	u64 looks;
 	unsigned long next_look;
 	unsigned long delay;
 	struct {

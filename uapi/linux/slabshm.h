@@ -196,7 +196,8 @@ struct slabshm_header {
  * @reserved: the client's own
  *
  * A retired block that was published or attached at commit B and retired at
- * commit R is kept while a slot has R > lo and B <= hi.  A reader follows this
+ * commit R is kept while a slot has R > lo and B <= hi, and has had this lo ever
+ * since R, as far as scans of the slots have seen.  A reader follows this
  * protocol, in which only the acquire loads need instructions of their own, on
  * some machines; all else is kept in order by the kernel's grace period
  * (Documentation/protocol.rst):
@@ -622,11 +623,14 @@ struct slabshm_publish {
  * @flags: 0
  * @slot: out: its index in the reader region, as struct slabshm_slot
  *
- * The client stores 0 in lo before it uses the slot.  The slot goes with its
- * thread: a pin of a thread that has ended is evicted.
+ * The client stores 0 in lo before it uses the slot.  Another thread may use the
+ * slot; but once the thread that registered has ended, a pin in it is evicted as
+ * soon as it holds a retired block.  The slot stays until UNREGISTER or the
+ * client's end.
  *
- * Errors: EINVAL; EDQUOT the region or the slab is full; ENOMEM, ENXIO,
- * ENOTCONN, EIO.
+ * Errors: EINVAL; EDQUOT the region is full, or the caller's share of the slab's
+ * readers; ENOMEM, ENXIO, ENOTCONN; EIO, also for a process that shares the
+ * address space and did not attach (vfork).
  */
 struct slabshm_register {
 	__u32 flags;
