@@ -69,6 +69,22 @@ struct slabshm_client *slabshm_client_create(void)
 	return client;
 }
 
+/* Leave the slab's list; the last client of a user ends its share. */
+static void client_unlist(struct slabshm_client *client, struct slabshm_slab *slab)
+{
+	struct slabshm_share *share = client->share;
+
+	mutex_lock(&slab->clients_lock);
+	list_del_init(&client->link);
+	slab->nclients--;
+	if (--share->clients)
+		share = NULL;
+	else
+		list_del(&share->link);
+	mutex_unlock(&slab->clients_lock);
+	kfree(share);
+}
+
 static void client_free(struct kref *ref)
 {
 	struct slabshm_client *client = container_of(ref, struct slabshm_client,
@@ -83,10 +99,7 @@ static void client_free(struct kref *ref)
 			__free_page(client->reader_pages[i]);
 	}
 	if (slab) {
-		mutex_lock(&slab->clients_lock);
-		list_del(&client->link);
-		slab->nclients--;
-		mutex_unlock(&slab->clients_lock);
+		client_unlist(client, slab);
 		slabshm_user_uncharge(&client->user->clients, 1);
 		slabshm_user_put(client->user);
 		put_pid(client->pid);
@@ -135,13 +148,29 @@ out:
 	return slab;
 }
 
+/* A user's share of a slab; @new if it has none yet. */
+static struct slabshm_share *share_find(struct slabshm_slab *slab,
+					const struct slabshm_user *user,
+					struct slabshm_share *new)
+{
+	struct slabshm_share *share;
+
+	lockdep_assert_held(&slab->clients_lock);
+
+	list_for_each_entry(share, &slab->shares, link) {
+		if (share->user == user)
+			return share;
+	}
+	return new;
+}
+
 /* Enter the client in the slab's list; takes over the slab's reference. */
 static int client_join(struct slabshm_client *client,
 		       struct slabshm_slab *slab)
 {
 	struct slabshm_user *user = slabshm_user_get();
-	unsigned int share = slabshm_slab_share(slab, READ_ONCE(max_clients));
 	unsigned long mbytes = READ_ONCE(max_client_mbytes);
+	struct slabshm_share *share, *new;
 	int err;
 
 	if (!user)
@@ -149,13 +178,21 @@ static int client_join(struct slabshm_client *client,
 	err = slabshm_user_charge(&user->clients, 1, slabshm_max_user_clients);
 	if (err)
 		goto put_user;
-	mutex_lock(&slab->clients_lock);
-	if (slab->nclients >= share) {
-		mutex_unlock(&slab->clients_lock);
-		err = -EDQUOT;
+	err = -ENOMEM;
+	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
+	if (!new)
 		goto uncharge;
-	}
+	new->user = user;
+	mutex_lock(&slab->clients_lock);
+	share = share_find(slab, user, new);
+	err = -EDQUOT;
+	if (!slabshm_slab_may_take(slab, READ_ONCE(max_clients), slab->nclients,
+				   share->clients))
+		goto unlock;
+	if (!share->clients++)
+		list_add(&share->link, &slab->shares);
 	slab->nclients++;
+	client->share = share;
 	client->id = ++slab->last_client;
 	client->user = user;
 	client->uid = current_fsuid();
@@ -167,8 +204,13 @@ static int client_join(struct slabshm_client *client,
 			   (u64)mbytes << 20);
 	list_add_tail(&client->link, &slab->clients);
 	mutex_unlock(&slab->clients_lock);
+	if (share != new)
+		kfree(new);
 	return 0;
 
+unlock:
+	mutex_unlock(&slab->clients_lock);
+	kfree(new);
 uncharge:
 	slabshm_user_uncharge(&user->clients, 1);
 put_user:
@@ -180,10 +222,7 @@ put_user:
 static void client_leave_slab(struct slabshm_client *client,
 			      struct slabshm_slab *slab)
 {
-	mutex_lock(&slab->clients_lock);
-	list_del_init(&client->link);
-	slab->nclients--;
-	mutex_unlock(&slab->clients_lock);
+	client_unlist(client, slab);
 	mmdrop(client->mm);
 	put_pid(client->pid);
 	slabshm_user_uncharge(&client->user->clients, 1);

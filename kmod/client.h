@@ -38,6 +38,21 @@ struct slabshm_slab;
 struct slabshm_user;
 
 /**
+ * struct slabshm_share - what one user has of a slab
+ * @link: in slabshm_slab.shares
+ * @user: constant, whose
+ * @clients: how many; the last one frees this. Protected by
+ *	slabshm_slab.clients_lock
+ * @readers: how many these have registered. Protected by slabshm_readers.lock
+ */
+struct slabshm_share {
+	struct list_head link;
+	struct slabshm_user *user;
+	unsigned int clients;
+	unsigned int readers;
+};
+
+/**
  * struct slabshm_client - one open of the device
  * @ref: see above
  * @attach_lock: makes ATTACH happen once
@@ -47,6 +62,7 @@ struct slabshm_user;
  * @pid: the process that attached
  * @uid: the user that attached
  * @user: whose limits it counts against
+ * @share: what that user has of the slab
  * @id: its number in the slab
  * @rdonly: has the read right alone
  * @link: in slabshm_slab.clients, protected by slabshm_slab.clients_lock
@@ -73,6 +89,7 @@ struct slabshm_client {
 	struct pid *pid;
 	kuid_t uid;
 	struct slabshm_user *user;
+	struct slabshm_share *share;
 	u32 id;
 	bool rdonly;
 	struct list_head link;

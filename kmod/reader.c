@@ -77,6 +77,7 @@ static void reader_remove(struct slabshm_readers *readers,
 	xa_erase(&reader->client->readers, reader->index);
 	list_del(&reader->link);
 	WRITE_ONCE(readers->count, readers->count - 1);
+	reader->client->share->readers--;
 	reader_free(reader);
 }
 
@@ -141,7 +142,8 @@ static int reader_add(struct slabshm_client *client,
 
 	mutex_lock(&readers->lock);
 	err = -EDQUOT;
-	if (readers->count >= slabshm_slab_share(slab, READ_ONCE(max_readers)))
+	if (!slabshm_slab_may_take(slab, READ_ONCE(max_readers), readers->count,
+				   client->share->readers))
 		goto unlock;
 	err = -EAGAIN;
 	if (readers->count >= readers->capacity)
@@ -151,6 +153,7 @@ static int reader_add(struct slabshm_client *client,
 	reader->id = ++readers->last_id;
 	list_add_tail(&reader->link, &readers->list);
 	WRITE_ONCE(readers->count, readers->count + 1);
+	client->share->readers++;
 	/* The entry is reserved, so this takes no memory */
 	xa_store(&client->readers, reader->index, reader, GFP_KERNEL);
 	mutex_unlock(&readers->lock);

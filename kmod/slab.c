@@ -213,6 +213,7 @@ static struct slabshm_slab *slab_create(const struct slabshm_attach *arg)
 	kref_init(&slab->ref);
 	INIT_LIST_HEAD(&slab->names);
 	INIT_LIST_HEAD(&slab->clients);
+	INIT_LIST_HEAD(&slab->shares);
 	mutex_init(&slab->clients_lock);
 	mutex_init(&slab->grow_lock);
 	slab->max_size = round_up(arg->max_size, PAGE_SIZE);
@@ -459,22 +460,30 @@ int slabshm_slab_setattr(struct slabshm_slab *slab,
 }
 
 /**
- * slabshm_slab_share() - how much of a slab's limit is there for the caller
+ * slabshm_slab_may_take() - may the calling user take one more?
  * @slab: the slab
- * @limit: of all
+ * @limit: how many of it all users can have
+ * @used: how many they have
+ * @own: how many the caller has
  *
- * A quarter is kept for the owner, so that others, who may just read perhaps,
- * cannot lock the owner out.
+ * The owner may take all.  Others leave a quarter to the owner, and each leaves as
+ * many for those to come as it has: n users get 1/(n + 1) of the rest each, and the
+ * next one always finds some.  These are the dynamic thresholds of Choudhury and
+ * Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches",
+ * IEEE/ACM Transactions on Networking 6(2), 1998.
  *
  * Context: process context.
- * Return: the limit for the calling user.
+ * Return: whether it may.
  */
-unsigned int slabshm_slab_share(struct slabshm_slab *slab, unsigned int limit)
+bool slabshm_slab_may_take(struct slabshm_slab *slab, unsigned int limit,
+			   unsigned int used, unsigned int own)
 {
-	if (uid_eq(file_inode(slab->data)->i_uid, current_fsuid()) ||
-	    capable(CAP_SYS_RESOURCE))
-		return limit;
-	return limit - limit / 4;
+	if (!uid_eq(file_inode(slab->data)->i_uid, current_fsuid()) &&
+	    !capable(CAP_SYS_RESOURCE)) {
+		limit -= limit / 4;
+		used += min(own, UINT_MAX - used);
+	}
+	return used < limit;
 }
 
 /**

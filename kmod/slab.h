@@ -63,8 +63,9 @@ struct slabshm_user;
  * @cells: cells and clock; has a lock of its own
  * @readers: who may be looking at what; has a lock of its own
  * @reclaim: retired blocks; see there
- * @clients_lock: protects @clients, @nclients and @last_client
+ * @clients_lock: protects the next four
  * @clients: slabshm_client.link, by their numbers
+ * @shares: slabshm_share.link, of each user that has a client
  * @nclients: how many
  * @last_client: last number given
  * @grow_lock: serializes growth, refill and TRIM
@@ -93,8 +94,9 @@ struct slabshm_slab {
 	struct slabshm_readers readers;
 	struct slabshm_reclaim reclaim;
 
-	struct mutex clients_lock;	/* the next three */
+	struct mutex clients_lock;	/* the next four */
 	struct list_head clients;
+	struct list_head shares;
 	unsigned int nclients;
 	u32 last_client;
 
@@ -118,7 +120,8 @@ void slabshm_slab_persist(struct slabshm_slab *slab);
 int slabshm_slab_unlink(const char *name);
 int slabshm_slab_setattr(struct slabshm_slab *slab,
 			 const struct slabshm_setattr *arg);
-unsigned int slabshm_slab_share(struct slabshm_slab *slab, unsigned int limit);
+bool slabshm_slab_may_take(struct slabshm_slab *slab, unsigned int limit,
+			   unsigned int used, unsigned int own);
 bool slabshm_slab_owned_by(struct slabshm_slab *slab, u32 uid);
 void slabshm_slab_stat(struct slabshm_slab *slab, struct slabshm_stat *stat);
 unsigned int slabshm_slab_list(u64 *cursor, struct slabshm_stat *stat,

@@ -677,6 +677,7 @@ static const struct parameter {
 	{ "max_user_slabs", 2 },
 	{ "max_user_clients", 3 },
 	{ "max_clients", 4 },
+	{ "max_readers", 40 },
 	{ "max_client_mbytes", 1 },
 	{ "max_user_mbytes", 8 },
 	{ "max_slab_mbytes", 64 },
@@ -821,6 +822,93 @@ TEST_F(shares, clients_of_a_slab)
 				       st.clients == 1, 2000));
 	}
 	client_close(&c[0]);
+	(void)self;
+}
+
+/* What strangers do to a slab; how many clients and readers they got. */
+struct strangers {
+	char name[64];
+	unsigned int clients[2];
+	unsigned int readers[2];
+	int ready;
+};
+
+static int be_greedy(struct strangers *st, unsigned int k)
+{
+	struct slabshm_register reg = { 0 };
+	struct client c, first;
+	int err;
+
+	CHECK(!become(10000 + k, ALICE));
+	CHECK(!client_open(&first, st->name, SLABSHM_ATTACH_RDONLY, 0, 0));
+	for (st->clients[k] = 1; ; st->clients[k]++) {
+		err = client_open(&c, st->name, SLABSHM_ATTACH_RDONLY, 0, 0);
+		if (err)
+			break;
+	}
+	CHECK(err == -EDQUOT);
+	for (;; st->readers[k]++) {
+		err = call(first.fd, SLABSHM_IOC_REGISTER, &reg);
+		if (err)
+			break;
+	}
+	CHECK(err == -EDQUOT);
+	return 0;
+}
+
+static int first_stranger(void *arg)
+{
+	struct strangers *st = arg;
+
+	CHECK(!be_greedy(st, 0));
+	/* It keeps all that */
+	__atomic_store_n(&st->ready, 1, __ATOMIC_RELEASE);
+	pause();
+	return 1;
+}
+
+static int second_stranger(void *arg)
+{
+	return be_greedy(arg, 1);
+}
+
+/* Two users who may only read take all they get: each leaves as much as it has. */
+TEST_F(shares, strangers)
+{
+	struct slabshm_register reg = { 0 };
+	struct slabshm_attach ask;
+	struct strangers *st;
+	struct client c, more;
+	pid_t pid;
+	int i;
+
+	st = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		  -1, 0);
+	ASSERT_NE(MAP_FAILED, st);
+	ASSERT_EQ(0, set_parameter("max_clients", 40, NULL));
+	ASSERT_EQ(0, limit("max_readers"));
+	snprintf(st->name, sizeof(st->name), "%s", unique_name());
+	ask_attach(&ask, st->name, CREATE, MIB, MIB);
+	ask.mode = 0644;
+	ASSERT_EQ(0, client_open_ask(&c, &ask));
+	pid = start_child(first_stranger, st);
+	ASSERT_TRUE(wait_until(__atomic_load_n(&st->ready, __ATOMIC_ACQUIRE),
+			       10000));
+	EXPECT_EQ(0, in_child(second_stranger, st));
+	TH_LOG("clients %u, %u; readers %u, %u", st->clients[0], st->clients[1],
+	       st->readers[0], st->readers[1]);
+	/* Of 30: 15 of 29, half; 7 of the other half */
+	EXPECT_EQ(15, st->clients[0]);
+	EXPECT_EQ(7, st->clients[1]);
+	EXPECT_EQ(15, st->readers[0]);
+	EXPECT_EQ(8, st->readers[1]);
+	/* The owner's quarter is there */
+	for (i = 0; i < 10; i++) {
+		ASSERT_EQ(0, client_open(&more, st->name, 0, 0, 0));
+		ASSERT_EQ(0, call(c.fd, SLABSHM_IOC_REGISTER, &reg));
+	}
+	kill(pid, SIGKILL);
+	EXPECT_EQ(-SIGKILL, end_child(pid));
 	(void)self;
 }
 
