@@ -69,8 +69,9 @@ struct slabshm_client *slabshm_client_create(void)
 	return client;
 }
 
-/* Leave the slab's list; the last client of a user ends its share. */
-static void client_unlist(struct slabshm_client *client, struct slabshm_slab *slab)
+/* The reverse of client_join().  The last client of a user ends its share. */
+static void client_leave_slab(struct slabshm_client *client,
+			      struct slabshm_slab *slab)
 {
 	struct slabshm_share *share = client->share;
 
@@ -83,6 +84,11 @@ static void client_unlist(struct slabshm_client *client, struct slabshm_slab *sl
 		list_del(&share->link);
 	mutex_unlock(&slab->clients_lock);
 	kfree(share);
+	mmdrop(client->mm);
+	put_pid(client->pid);
+	slabshm_user_uncharge(&client->user->clients, 1);
+	slabshm_user_put(client->user);
+	slabshm_slab_put(slab);
 }
 
 static void client_free(struct kref *ref)
@@ -98,14 +104,8 @@ static void client_free(struct kref *ref)
 		if (client->reader_pages[i])
 			__free_page(client->reader_pages[i]);
 	}
-	if (slab) {
-		client_unlist(client, slab);
-		slabshm_user_uncharge(&client->user->clients, 1);
-		slabshm_user_put(client->user);
-		put_pid(client->pid);
-		mmdrop(client->mm);
-		slabshm_slab_put(slab);
-	}
+	if (slab)
+		client_leave_slab(client, slab);
 	mutex_destroy(&client->watches.lock);
 	mutex_destroy(&client->release_lock);
 	mutex_destroy(&client->attach_lock);
@@ -123,7 +123,22 @@ void slabshm_client_put(struct slabshm_client *client)
 	kref_put(&client->ref, client_free);
 }
 
-/* The slab of another client's descriptor, with a reference. */
+/**
+ * slabshm_client_release() - the client's file is gone
+ * @client: the client
+ *
+ * In a process that ends this runs before its parent hears of that.
+ *
+ * Context: may sleep.
+ */
+void slabshm_client_release(struct slabshm_client *client)
+{
+	if (client->slab)
+		slabshm_slab_unuse(client->slab);
+	slabshm_client_put(client);
+}
+
+/* The slab of another client's descriptor, taken into use. */
 static struct slabshm_slab *client_slab_of_fd(const struct slabshm_attach *arg)
 {
 	struct slabshm_slab *slab = ERR_PTR(-EBADF);
@@ -141,8 +156,8 @@ static struct slabshm_slab *client_slab_of_fd(const struct slabshm_attach *arg)
 		slab = ERR_PTR(-EBADF);
 	else if (other->rdonly && !(arg->flags & SLABSHM_ATTACH_RDONLY))
 		slab = ERR_PTR(-EACCES);
-	else
-		slabshm_slab_get(slab);
+	else if (!slabshm_slab_use(slab))
+		slab = ERR_PTR(-EBADF);	/* never: the file is in use */
 out:
 	fput(file);
 	return slab;
@@ -164,7 +179,7 @@ static struct slabshm_share *share_find(struct slabshm_slab *slab,
 	return new;
 }
 
-/* Enter the client in the slab's list; takes over the slab's reference. */
+/* Enter the client in the slab's list; it holds the slab then. */
 static int client_join(struct slabshm_client *client,
 		       struct slabshm_slab *slab)
 {
@@ -203,6 +218,7 @@ static int client_join(struct slabshm_client *client,
 			   !mbytes || mbytes > U64_MAX >> 20 ? U64_MAX :
 			   (u64)mbytes << 20);
 	list_add_tail(&client->link, &slab->clients);
+	slabshm_slab_get(slab);
 	mutex_unlock(&slab->clients_lock);
 	if (share != new)
 		kfree(new);
@@ -216,17 +232,6 @@ uncharge:
 put_user:
 	slabshm_user_put(user);
 	return err;
-}
-
-/* The reverse of client_join(), but for the slab's reference. */
-static void client_leave_slab(struct slabshm_client *client,
-			      struct slabshm_slab *slab)
-{
-	client_unlist(client, slab);
-	mmdrop(client->mm);
-	put_pid(client->pid);
-	slabshm_user_uncharge(&client->user->clients, 1);
-	slabshm_user_put(client->user);
 }
 
 static void client_report(struct slabshm_client *client,
@@ -312,11 +317,11 @@ int slabshm_client_attach(struct slabshm_client *client,
 	err = -EPERM;
 	if (arg->flags & SLABSHM_ATTACH_OWNER &&
 	    !slabshm_slab_owned_by(slab, arg->owner))
-		goto put_slab;
+		goto unuse;
 	client->rdonly = arg->flags & SLABSHM_ATTACH_RDONLY;
 	err = client_join(client, slab);
 	if (err)
-		goto put_slab;
+		goto unuse;
 	client_report(client, slab, created, arg);
 	err = report(ctx, arg);
 	if (err)
@@ -331,8 +336,8 @@ int slabshm_client_attach(struct slabshm_client *client,
 
 leave:
 	client_leave_slab(client, slab);
-put_slab:
-	slabshm_slab_put(slab);
+unuse:
+	slabshm_slab_unuse(slab);
 unlock:
 	mutex_unlock(&client->attach_lock);
 	return err;

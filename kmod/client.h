@@ -11,7 +11,9 @@
  *
  * Memory.  The file and, from the first mapping to the end of that work item,
  * the client's life each hold @ref.  The slab is held until the client is
- * freed, so everything that has the file may use client->slab.
+ * freed, and is in use until the file is released; mappings of the control and
+ * the reader region hold the file.  So everything that has the file may use
+ * client->slab and its data.
  */
 #ifndef _SLABSHM_CLIENT_H
 #define _SLABSHM_CLIENT_H
@@ -107,6 +109,7 @@ struct slabshm_client {
 
 struct slabshm_client *slabshm_client_create(void);
 void slabshm_client_put(struct slabshm_client *client);
+void slabshm_client_release(struct slabshm_client *client);
 int slabshm_client_attach(struct slabshm_client *client,
 			  struct slabshm_attach *arg,
 			  int (*report)(void *ctx, struct slabshm_attach *arg),

@@ -1197,7 +1197,7 @@ static int slabshm_open(struct inode *inode, struct file *file)
 
 static int slabshm_release(struct inode *inode, struct file *file)
 {
-	slabshm_client_put(file->private_data);
+	slabshm_client_release(file->private_data);
 	return 0;
 }
 

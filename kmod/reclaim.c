@@ -147,7 +147,7 @@ static void reclaim_batch(struct slabshm_slab *slab,
 
 	if (!n)
 		return;
-	for (record = READ_ONCE(poison) ? batch : NULL; record;
+	for (record = reclaim->poison ? batch : NULL; record;
 	     record = record->next) {
 		u64 offset = slabshm_record_offset(record);
 
@@ -398,7 +398,7 @@ static void reclaim_work(struct work_struct *work)
 						 reclaim.work);
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
 	struct slabshm_object *object, *next;
-	bool progress = false, looked, urgent;
+	bool progress = false, looked, urgent, poisons;
 	struct slabshm_record *records;
 	LIST_HEAD(objects);
 	u64 commit, expired, round;
@@ -434,8 +434,12 @@ static void reclaim_work(struct work_struct *work)
 	list_for_each_entry_safe(object, next, &objects, link)
 		object_take_apart(object, &records);
 
+	/* The data may be gone, and shall not stay because of this round */
+	poisons = READ_ONCE(poison) && slabshm_slab_use(slab);
+
 	mutex_lock(&slab->readers.lock);
 	slab->readers.cut = commit;
+	reclaim->poison = poisons;
 	expired = reclaim_expired(slab, commit);
 	slabshm_readers_scan(slab);
 	looked = !reclaim->held || urgent ||
@@ -449,6 +453,8 @@ static void reclaim_work(struct work_struct *work)
 	if (looked || !reclaim->held)
 		reclaim_schedule(slab, progress);
 	mutex_unlock(&slab->readers.lock);
+	if (poisons)
+		slabshm_slab_unuse(slab);
 	WRITE_ONCE(reclaim->ended, round);
 	wake_up_all(&reclaim->wait);
 	slabshm_slab_put(slab);
@@ -530,8 +536,10 @@ bool slabshm_reclaim_evict(struct slabshm_slab *slab, u64 bytes, bool apart)
 	need = bytes > free ? bytes - free : reclaim->held_bytes / 4 + 1;
 	enough = reclaim->held_bytes && reclaim->held_bytes >= need &&
 		 (bytes > free || apart);
-	if (enough)
+	if (enough) {
+		reclaim->poison = READ_ONCE(poison);
 		reclaim_to_limit(slab, reclaim->held_bytes - need);
+	}
 	mutex_unlock(&slab->readers.lock);
 	return enough;
 }

@@ -135,6 +135,8 @@ static inline bool slabshm_record_is_part(const struct slabshm_record *record,
  * @looks: how often all of @held was judged again
  * @next_look: jiffies when @held is due for another look
  * @delay: jiffies from one look to the next, grows while nothing changes
+ * @poison: whoever holds the lock overwrites what it frees, and has the data in
+ *	use
  * @sample: what the clock showed when, so that the age of a block need not be
  *	kept in its record
  * @nsamples: how many samples there are
@@ -169,6 +171,7 @@ struct slabshm_reclaim {
 	u64 looks;
 	unsigned long next_look;
 	unsigned long delay;
+	bool poison;
 	struct {
 		u64 commit;
 		unsigned long when;

@@ -85,7 +85,8 @@ bool slabshm_name_valid(const char *name, bool slab)
 	return true;
 }
 
-static void slab_destroy(struct slabshm_slab *slab)
+/* Nobody can reach the data any more, but through mappings of their own. */
+static void slab_drop_data(struct slabshm_slab *slab)
 {
 	unsigned long pages = slab->arena.backed_pages;
 
@@ -93,15 +94,21 @@ static void slab_destroy(struct slabshm_slab *slab)
 	if (slab->size)
 		slabshm_user_uncharge(&slab->user->bytes,
 				      (pages + 1) << PAGE_SHIFT);
+	if (slab->data_ro)
+		fput(slab->data_ro);
+	if (slab->data)
+		fput(slab->data);
+	slab->data_ro = NULL;
+	slab->data = NULL;
+}
+
+static void slab_destroy(struct slabshm_slab *slab)
+{
 	slabshm_reclaim_destroy(slab);
 	slabshm_readers_destroy(slab);
 	slabshm_cells_destroy(slab);
 	slabshm_arena_destroy(&slab->arena);
 	slabshm_control_destroy(&slab->control);
-	if (slab->data_ro)
-		fput(slab->data_ro);
-	if (slab->data)
-		fput(slab->data);
 	slabshm_user_uncharge(&slab->user->slabs, 1);
 	slabshm_user_put(slab->user);
 	mutex_destroy(&slab->grow_lock);
@@ -124,15 +131,21 @@ void slabshm_slabs_wait(void)
 	wait_var_event(&nslabs, !atomic_read(&nslabs));
 }
 
+static void destroy_work(struct work_struct *work)
+{
+	struct slabshm_slab *slab = container_of(work, struct slabshm_slab,
+						 destroy_work);
+
+	trace_slabshm_slab_free(slab);
+	slab_destroy(slab);
+}
+
+/* Tables of millions of cells are no load for a process that ends. */
 static void slab_release(struct kref *ref)
 {
 	struct slabshm_slab *slab = container_of(ref, struct slabshm_slab, ref);
 
-	mutex_lock(&slabshm_names_lock);
-	list_del_init(&slab->names);
-	mutex_unlock(&slabshm_names_lock);
-	trace_slabshm_slab_free(slab);
-	slab_destroy(slab);
+	queue_work(slabshm_end_wq, &slab->destroy_work);
 }
 
 /**
@@ -148,13 +161,41 @@ void slabshm_slab_get(struct slabshm_slab *slab)
 
 /**
  * slabshm_slab_put() - drop a reference
- * @slab: the last one frees it
+ * @slab: after the last one a work item frees it
  *
- * Context: may sleep; takes slabshm_names_lock.
+ * Context: any.
  */
 void slabshm_slab_put(struct slabshm_slab *slab)
 {
 	kref_put(&slab->ref, slab_release);
+}
+
+/**
+ * slabshm_slab_use() - keep the data of a slab
+ * @slab: that the caller holds
+ *
+ * Context: any.
+ * Return: whether it still has its data.
+ */
+bool slabshm_slab_use(struct slabshm_slab *slab)
+{
+	return refcount_inc_not_zero(&slab->use);
+}
+
+/**
+ * slabshm_slab_unuse() - undo slabshm_slab_use(), or the use that ATTACH has
+ * @slab: the last one drops the data and the name
+ *
+ * Context: may sleep; takes slabshm_names_lock if it is the last.
+ */
+void slabshm_slab_unuse(struct slabshm_slab *slab)
+{
+	if (!refcount_dec_and_mutex_lock(&slab->use, &slabshm_names_lock))
+		return;
+	list_del_init(&slab->names);
+	mutex_unlock(&slabshm_names_lock);
+	slab_drop_data(slab);
+	slabshm_slab_put(slab);
 }
 
 static void header_init(struct slabshm_slab *slab)
@@ -211,6 +252,8 @@ static struct slabshm_slab *slab_create(const struct slabshm_attach *arg)
 	}
 	atomic_inc(&nslabs);
 	kref_init(&slab->ref);
+	refcount_set(&slab->use, 1);
+	INIT_WORK(&slab->destroy_work, destroy_work);
 	INIT_LIST_HEAD(&slab->names);
 	INIT_LIST_HEAD(&slab->clients);
 	INIT_LIST_HEAD(&slab->shares);
@@ -257,11 +300,12 @@ static struct slabshm_slab *slab_create(const struct slabshm_attach *arg)
 	return slab;
 
 destroy:
+	slab_drop_data(slab);
 	slab_destroy(slab);
 	return ERR_PTR(err);
 }
 
-/* A slab of this name that is not on its way out, without a reference. */
+/* A slab of this name, without taking it into use. */
 static struct slabshm_slab *names_find(const char *name)
 {
 	struct slabshm_slab *slab;
@@ -269,7 +313,7 @@ static struct slabshm_slab *names_find(const char *name)
 	lockdep_assert_held(&slabshm_names_lock);
 
 	list_for_each_entry(slab, &current_names()->slabs, names) {
-		if (!strcmp(slab->name, name) && kref_read(&slab->ref))
+		if (!strcmp(slab->name, name))
 			return slab;
 	}
 	return NULL;
@@ -302,8 +346,7 @@ static int slab_permission(struct slabshm_slab *slab, bool rdonly)
  * @created: set to whether it was made
  *
  * Context: may sleep; takes slabshm_names_lock.
- * Return: the slab with a reference, or an ERR_PTR as struct slabshm_attach
- * says.
+ * Return: the slab, in use, or an ERR_PTR as struct slabshm_attach says.
  */
 struct slabshm_slab *slabshm_slab_open(const struct slabshm_attach *arg,
 				       bool *created)
@@ -320,8 +363,9 @@ struct slabshm_slab *slabshm_slab_open(const struct slabshm_attach *arg,
 again:
 	mutex_lock(&slabshm_names_lock);
 	slab = names_find(arg->name);
-	if (slab && !kref_get_unless_zero(&slab->ref))
-		slab = NULL;
+	/* What is in the list is in use */
+	if (slab)
+		refcount_inc(&slab->use);
 	if (!slab && new) {
 		names_add(new);
 		mutex_unlock(&slabshm_names_lock);
@@ -339,11 +383,11 @@ again:
 		goto again;
 	}
 	if (new)
-		slabshm_slab_put(new);	/* another was faster */
+		slabshm_slab_unuse(new);	/* another was faster */
 	err = arg->flags & SLABSHM_ATTACH_EXCL ? -EEXIST :
 	      slab_permission(slab, arg->flags & SLABSHM_ATTACH_RDONLY);
 	if (err) {
-		slabshm_slab_put(slab);
+		slabshm_slab_unuse(slab);
 		return ERR_PTR(err);
 	}
 	return slab;
@@ -351,7 +395,7 @@ again:
 
 /**
  * slabshm_slab_persist() - let a slab live until it is unlinked
- * @slab: that the caller holds
+ * @slab: in use
  *
  * Without effect if somebody has unlinked it already.
  *
@@ -362,7 +406,7 @@ void slabshm_slab_persist(struct slabshm_slab *slab)
 	mutex_lock(&slabshm_names_lock);
 	if (!list_empty(&slab->names)) {
 		slab->persist = true;
-		slabshm_slab_get(slab);
+		refcount_inc(&slab->use);
 		/* The caller's descriptor holds the module now */
 		__module_get(THIS_MODULE);
 	}
@@ -383,7 +427,7 @@ static bool slab_unname(struct slabshm_slab *slab)
 
 static void slab_unpersist(struct slabshm_slab *slab)
 {
-	slabshm_slab_put(slab);
+	slabshm_slab_unuse(slab);
 	module_put(THIS_MODULE);
 }
 
@@ -585,7 +629,7 @@ unsigned int slabshm_slab_list(u64 *cursor, struct slabshm_stat *stat,
 
 	mutex_lock(&slabshm_names_lock);
 	list_for_each_entry(slab, &current_names()->slabs, names) {
-		if (slab->id <= *cursor || !kref_read(&slab->ref))
+		if (slab->id <= *cursor)
 			continue;
 		if (i == n)
 			break;

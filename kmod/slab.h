@@ -2,11 +2,19 @@
 /*
  * The slab: one shared heap.
  *
- * Lifetime.  A slab is held by its clients (from ATTACH to the end of their
- * file), by its persistence while it has that flag and a name, and by queued
- * work.  A name is no reference: the last slabshm_slab_put() takes the slab
- * out of its namespace's list.  The data is a shmem file, which mappings hold
- * by themselves; it may outlive the slab.
+ * Lifetime.  There are two counts.  @use is held by attached files, until
+ * their release, and by persistence; while it is above 0, the slab has its data
+ * and can be found.  The last slabshm_slab_unuse() takes the name away and
+ * drops the data, in the release of the last file: so the pages of a slab go
+ * before its last process can be waited for, as those of a memfd do.  Nothing
+ * in that path flushes work, takes slabshm_readers.lock, or can be interrupted.
+ *
+ * @ref is held by @use as a whole, by clients, which may outlive their file
+ * until their end was worked off, and by queued work.  It holds the bookkeeping,
+ * which a work item frees.  Work that needs the data takes @use for as long.
+ *
+ * A name is no reference.  The data is a shmem file, which mappings hold by
+ * themselves; it may outlive the slab.
  *
  * Locks, outermost first:
  *
@@ -32,6 +40,7 @@
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/refcount.h>
 #include <linux/slabshm.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
@@ -48,6 +57,7 @@ struct slabshm_user;
 /**
  * struct slabshm_slab - one shared heap
  * @ref: see above
+ * @use: see above; goes to 0 under slabshm_names_lock
  * @id: constant, unique
  * @max_size: constant, bytes, a multiple of pages
  * @fixed: constant, ALLOC does not grow it
@@ -55,9 +65,11 @@ struct slabshm_user;
  * @user: constant, whose limits it counts against
  * @names: in slabshm_net.slabs; empty if it has no name (any more).
  *	Protected by slabshm_names_lock
- * @persist: holds a reference of its own. Protected by slabshm_names_lock
- * @data: constant, the shmem file; its inode has the owner and the mode
- * @data_ro: constant, the same opened for reading, which read-only clients map
+ * @persist: holds @use. Protected by slabshm_names_lock
+ * @data: constant, the shmem file; its inode has the owner and the mode. There
+ *	while the slab is in use
+ * @data_ro: the same opened for reading, which read-only clients map
+ * @destroy_work: frees the slab after the last reference
  * @control: see there
  * @arena: which bytes are whose; has a lock of its own
  * @cells: cells and clock; has a lock of its own
@@ -79,6 +91,7 @@ struct slabshm_user;
  */
 struct slabshm_slab {
 	struct kref ref;
+	refcount_t use;
 	u64 id;
 	u64 max_size;
 	bool fixed;
@@ -88,6 +101,7 @@ struct slabshm_slab {
 	bool persist;
 	struct file *data;
 	struct file *data_ro;
+	struct work_struct destroy_work;
 	struct slabshm_control control;
 	struct slabshm_arena arena;
 	struct slabshm_cells cells;
@@ -116,6 +130,8 @@ struct slabshm_slab *slabshm_slab_open(const struct slabshm_attach *arg,
 				       bool *created);
 void slabshm_slab_get(struct slabshm_slab *slab);
 void slabshm_slab_put(struct slabshm_slab *slab);
+bool slabshm_slab_use(struct slabshm_slab *slab);
+void slabshm_slab_unuse(struct slabshm_slab *slab);
 void slabshm_slab_persist(struct slabshm_slab *slab);
 int slabshm_slab_unlink(const char *name);
 int slabshm_slab_setattr(struct slabshm_slab *slab,
