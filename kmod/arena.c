@@ -144,16 +144,6 @@ struct slabshm_run {
 	DECLARE_BITMAP(published, RUN_BLOCKS);
 };
 
-/**
- * struct slabshm_chunk - the page pointers of 2 MiB
- * @page: one for each page; NULL before slabshm_arena_prepare()
- * @map: what users see of each page, %SLABSHM_PAGE_NONE...; may be NULL
- */
-struct slabshm_chunk {
-	struct slabshm_extent **page;
-	u8 *map;
-};
-
 /* A block that was looked up.  Good until the lock is dropped. */
 struct block_ref {
 	struct slabshm_extent *extent;
@@ -182,28 +172,31 @@ static struct kmem_cache *run_cache;
 static struct slabshm_extent *page_extent(const struct slabshm_arena *arena,
 					  u64 page)
 {
-	const struct slabshm_chunk *chunk;
+	struct slabshm_extent **chunk;
 
 	if (page >= arena->max_pages)
 		return NULL;
 	page = array_index_nospec(page, arena->max_pages);
-	chunk = &arena->chunks[page / CHUNK_PAGES];
-	return chunk->page ? chunk->page[page % CHUNK_PAGES] : NULL;
+	chunk = slabshm_table_get(&arena->chunks, page / CHUNK_PAGES);
+	return chunk ? chunk[page % CHUNK_PAGES] : NULL;
 }
 
 static void page_set(struct slabshm_arena *arena, unsigned long page,
 		     struct slabshm_extent *extent)
 {
-	arena->chunks[page / CHUNK_PAGES].page[page % CHUNK_PAGES] = extent;
+	struct slabshm_extent **chunk;
+
+	chunk = slabshm_table_at(&arena->chunks, page / CHUNK_PAGES);
+	chunk[page % CHUNK_PAGES] = extent;
 }
 
 /* Tell the users what @page is. */
 static void page_show(struct slabshm_arena *arena, unsigned long page, u8 what)
 {
-	struct slabshm_chunk *chunk = &arena->chunks[page / CHUNK_PAGES];
+	u8 *map = slabshm_table_get(&arena->maps, page / CHUNK_PAGES);
 
-	if (chunk->map)
-		WRITE_ONCE(chunk->map[page % CHUNK_PAGES], what);
+	if (map)
+		WRITE_ONCE(map[page % CHUNK_PAGES], what);
 }
 
 /*
@@ -221,7 +214,7 @@ static u8 extent_class(unsigned long npages)
 
 static struct slabshm_extent *extent_new(void)
 {
-	return kmem_cache_zalloc(extent_cache, GFP_KERNEL_ACCOUNT);
+	return kmem_cache_zalloc(extent_cache, SLABSHM_GFP);
 }
 
 /* Free a descriptor, which may be NULL. */
@@ -816,7 +809,7 @@ static int spares_fill(struct spares *spares, u64 size, u64 align)
 	if (is_small(size, align)) {
 		if (!spares->run)
 			spares->run = kmem_cache_zalloc(run_cache,
-							GFP_KERNEL_ACCOUNT);
+							SLABSHM_GFP);
 		if (!spares->run)
 			return -ENOMEM;
 		spares->run->extent.in_run = true;
@@ -985,16 +978,24 @@ int slabshm_arena_init(struct slabshm_arena *arena, unsigned long max_pages)
 	if (!max_pages || max_pages > SLABSHM_SIZE_MAX >> PAGE_SHIFT)
 		return -EINVAL;
 	memset(arena, 0, sizeof(*arena));
-	arena->chunks = kvcalloc(DIV_ROUND_UP(max_pages, CHUNK_PAGES),
-				 sizeof(*arena->chunks), GFP_KERNEL_ACCOUNT);
-	if (!arena->chunks)
+	if (slabshm_table_init(&arena->chunks,
+			       DIV_ROUND_UP(max_pages, CHUNK_PAGES)) ||
+	    slabshm_table_init(&arena->maps,
+			       DIV_ROUND_UP(max_pages, CHUNK_PAGES))) {
+		slabshm_table_destroy(&arena->chunks, NULL);
 		return -ENOMEM;
+	}
 	spin_lock_init(&arena->lock);
 	arena->max_pages = max_pages;
 	arena->backed = RB_ROOT;
 	arena->unbacked = RB_ROOT;
 	runs_init(&arena->runs);
 	return 0;
+}
+
+static void chunk_free(void *chunk)
+{
+	kfree(chunk);
 }
 
 /**
@@ -1005,8 +1006,7 @@ int slabshm_arena_init(struct slabshm_arena *arena, unsigned long max_pages)
  */
 void slabshm_arena_destroy(struct slabshm_arena *arena)
 {
-	unsigned long nchunks = DIV_ROUND_UP(arena->max_pages, CHUNK_PAGES);
-	unsigned long page = 0, chunk;
+	unsigned long page = 0;
 
 	/* An extent may begin in one chunk and end in another */
 	while (page < arena->max_pages) {
@@ -1017,18 +1017,15 @@ void slabshm_arena_destroy(struct slabshm_arena *arena)
 			if (extent->state == EXTENT_RUN)
 				kfree(extent_run(extent)->records);
 			extent_put(extent);
-		} else if (arena->chunks[page / CHUNK_PAGES].page) {
+		} else if (slabshm_table_get(&arena->chunks, page / CHUNK_PAGES)) {
 			page++;
 		} else {
 			page = round_down(page, CHUNK_PAGES) + CHUNK_PAGES;
 		}
 		cond_resched();
 	}
-	for (chunk = 0; chunk < nchunks; chunk++) {
-		kfree(arena->chunks[chunk].page);
-		cond_resched();
-	}
-	kvfree(arena->chunks);
+	slabshm_table_destroy(&arena->chunks, chunk_free);
+	slabshm_table_destroy(&arena->maps, NULL);
 }
 
 /**
@@ -1060,27 +1057,32 @@ void slabshm_owner_init(struct slabshm_owner *owner, u64 limit)
  *
  * Does nothing if that was done before.
  *
- * Context: may sleep; takes the arena's lock.  Not twice at the same time for
- * one chunk.
+ * Context: may sleep.  Not twice at the same time for one chunk.
  * Return: 0; -EINVAL @chunk is outside the arena; -ENOMEM.
  */
 int slabshm_arena_prepare(struct slabshm_arena *arena, unsigned long chunk,
 			  u8 *page_map)
 {
 	struct slabshm_extent **page;
+	int err;
 
-	if (chunk >= DIV_ROUND_UP(arena->max_pages, CHUNK_PAGES))
+	if (chunk >= arena->chunks.size)
 		return -EINVAL;
-	if (arena->chunks[chunk].page)
+	if (slabshm_table_get(&arena->chunks, chunk))
 		return 0;
-	page = kcalloc(CHUNK_PAGES, sizeof(*page), GFP_KERNEL_ACCOUNT);
+	if (page_map) {
+		/* It may be there from a call that failed below */
+		err = slabshm_table_add(&arena->maps, chunk, page_map);
+		if (err && err != -EEXIST)
+			return err;
+	}
+	page = kcalloc(CHUNK_PAGES, sizeof(*page), SLABSHM_GFP);
 	if (!page)
 		return -ENOMEM;
-	spin_lock(&arena->lock);
-	arena->chunks[chunk].map = page_map;
-	arena->chunks[chunk].page = page;
-	spin_unlock(&arena->lock);
-	return 0;
+	err = slabshm_table_add(&arena->chunks, chunk, page);
+	if (err)
+		kfree(page);
+	return err;
 }
 
 /**
@@ -1559,7 +1561,7 @@ static int run_add_records(struct slabshm_arena *arena,
 	void **records;
 
 	/* At most 8 bytes for each 64 of a run: never so large as to be paged */
-	records = kcalloc(run->nblocks, sizeof(*records), GFP_KERNEL_ACCOUNT);
+	records = kcalloc(run->nblocks, sizeof(*records), SLABSHM_GFP);
 	if (!records)
 		return -ENOMEM;
 	spin_lock(&arena->lock);

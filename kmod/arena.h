@@ -39,12 +39,13 @@
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
+#include "table.h"
+
 #define SLABSHM_NCLASSES	31
 #define SLABSHM_CHUNK_SHIFT	21	/* page descriptors come 2 MiB at a time */
 #define SLABSHM_RUN_PAGES	32	/* a run is not longer, and may be shorter */
 
 struct slabshm_extent;
-struct slabshm_chunk;
 struct slabshm_run;
 
 /**
@@ -83,8 +84,10 @@ struct slabshm_owner {
  *	owner.  Innermost lock of the module; held for at most 64 blocks (a
  *	run counts as one where it is freed whole)
  * @max_pages: constant, pages there can ever be
- * @chunks: table of the page pointers; an entry is set once, before its first
- *	page is added, and never changes after that
+ * @chunks: by 2 MiB, an array of pointers to the extents of these pages. There
+ *	before the first of them is added
+ * @maps: by 2 MiB, what users see of each page, %SLABSHM_PAGE_NONE...; may be
+ *	NULL
  * @backed: free extents with memory behind them, by (pages, first page)
  * @unbacked: free extents whose memory was given back
  * @runs: the runs that have no owner
@@ -100,7 +103,8 @@ struct slabshm_owner {
 struct slabshm_arena {
 	spinlock_t lock;	/* all but the constants; innermost */
 	unsigned long max_pages;
-	struct slabshm_chunk *chunks;
+	struct slabshm_table chunks;
+	struct slabshm_table maps;
 	struct rb_root backed;
 	struct rb_root unbacked;
 	struct slabshm_runs runs;

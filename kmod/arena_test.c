@@ -50,20 +50,21 @@ static void test_kfree(const void *array)
 	kfree(array);
 }
 
-static void *test_kvcalloc(size_t n, size_t size, gfp_t gfp)
+static unsigned long test_get_zeroed_page(gfp_t gfp)
 {
-	return alloc_fails() ? NULL : kvcalloc(n, size, gfp);
+	return alloc_fails() ? 0 : get_zeroed_page(gfp);
 }
 
 #undef kmem_cache_zalloc
 #undef kcalloc
-#undef kvcalloc
+#undef get_zeroed_page
 #undef kfree
 #define kmem_cache_zalloc	test_cache_zalloc
 #define kcalloc			test_kcalloc
-#define kvcalloc		test_kvcalloc
+#define get_zeroed_page		test_get_zeroed_page
 #define kfree			test_kfree
 
+#include "table.c"
 #include "arena.c"
 
 #define NPAGES		4096UL		/* of the fixture's arena */
@@ -136,7 +137,8 @@ static void check_pages(struct kunit *test, struct slabshm_arena *arena,
 
 	for (i = 0; i < extent->npages; i++) {
 		unsigned long page = extent->page + i;
-		const u8 *map = arena->chunks[page / CHUNK_PAGES].map;
+		const u8 *map = slabshm_table_get(&arena->maps,
+						  page / CHUNK_PAGES);
 		struct slabshm_extent *pointer = NULL;
 		u8 what = SLABSHM_PAGE_NONE;
 
@@ -558,14 +560,17 @@ static void test_init(struct kunit *test)
 	unsigned long page, npages, chunk;
 	struct slabshm_extent *extent;
 	struct slabshm_arena arena;
+	unsigned int i;
 	u8 map[1] = {};
 
 	KUNIT_EXPECT_EQ(test, slabshm_arena_init(&arena, 0), -EINVAL);
 	KUNIT_EXPECT_EQ(test, slabshm_arena_init(&arena, ULONG_MAX), -EINVAL);
 	KUNIT_EXPECT_EQ(test, slabshm_arena_init(&arena, 1 +
 				(SLABSHM_SIZE_MAX >> PAGE_SHIFT)), -EINVAL);
-	fail_at = 1;
-	KUNIT_EXPECT_EQ(test, slabshm_arena_init(&arena, 8), -ENOMEM);
+	for (i = 1; i <= 2; i++) {
+		fail_at = i;
+		KUNIT_EXPECT_EQ(test, slabshm_arena_init(&arena, 8), -ENOMEM);
+	}
 
 	/* Three chunks, the last of one page only */
 	KUNIT_ASSERT_EQ(test, slabshm_arena_init(&arena, 2 * CHUNK_PAGES + 1),
@@ -573,15 +578,19 @@ static void test_init(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, slabshm_arena_prepare(&arena, 3, NULL), -EINVAL);
 	KUNIT_EXPECT_EQ(test, slabshm_arena_prepare(&arena, ULONG_MAX, NULL),
 			-EINVAL);
-	fail_at = 1;
-	KUNIT_EXPECT_EQ(test, slabshm_arena_prepare(&arena, 0, NULL), -ENOMEM);
-	KUNIT_EXPECT_NULL(test, arena.chunks[0].page);
+	/* Their pointers, and the page of the table that these are in */
+	for (i = 1; i <= 2; i++) {
+		fail_at = i;
+		KUNIT_EXPECT_EQ(test, slabshm_arena_prepare(&arena, 0, NULL),
+				-ENOMEM);
+		KUNIT_EXPECT_NULL(test, slabshm_table_get(&arena.chunks, 0));
+	}
 	for (chunk = 0; chunk < 3; chunk++)
 		KUNIT_EXPECT_EQ(test, slabshm_arena_prepare(&arena, chunk,
 							    NULL), 0);
 	/* A second time changes nothing */
 	KUNIT_EXPECT_EQ(test, slabshm_arena_prepare(&arena, 0, map), 0);
-	KUNIT_EXPECT_NULL(test, arena.chunks[0].map);
+	KUNIT_EXPECT_NULL(test, slabshm_table_get(&arena.maps, 0));
 
 	/* There is nothing to be had yet */
 	extent = slabshm_arena_take(&arena, true, 1, ULONG_MAX, &page, &npages);

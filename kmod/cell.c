@@ -74,6 +74,11 @@ struct cell_page {
 
 static struct kmem_cache *room_cache;
 
+static struct cell_page *cell_page(struct slabshm_cells *cells, u32 index)
+{
+	return slabshm_table_at(&cells->pages, index / CELLS_PER_PAGE);
+}
+
 /* Make sure that the page of cell @index is there.  May sleep. */
 static int cell_populate(struct slabshm_slab *slab, u32 index)
 {
@@ -81,26 +86,27 @@ static int cell_populate(struct slabshm_slab *slab, u32 index)
 	unsigned long i = index / CELLS_PER_PAGE;
 	struct cell_page *page;
 	unsigned int k;
+	int err;
 
-	if (READ_ONCE(cells->pages[i]))
+	if (slabshm_table_get(&cells->pages, i))
 		return 0;
-	page = kvzalloc(sizeof(*page), GFP_KERNEL_ACCOUNT);
+	page = kzalloc(sizeof(*page), SLABSHM_GFP);
 	if (!page)
 		return -ENOMEM;
 	page->line = slabshm_control_populate(&slab->control,
 					      slab->control.cells_page + i);
 	if (!page->line) {
-		kvfree(page);
+		kfree(page);
 		return -ENOMEM;
 	}
 	for (k = 0; k < CELLS_PER_PAGE; k++) {
 		page->cell[k].index = i * CELLS_PER_PAGE + k;
 		page->cell[k].generation = 1;
 	}
-	/* Full barrier: who finds the page finds it filled in */
-	if (cmpxchg(&cells->pages[i], NULL, page))
-		kvfree(page);
-	return 0;
+	err = slabshm_table_add(&cells->pages, i, page);
+	if (err)
+		kfree(page);
+	return err == -EEXIST ? 0 : err;
 }
 
 /* A cell by its index, which was used before. */
@@ -108,14 +114,13 @@ static struct cell *cell_at(struct slabshm_cells *cells, u32 index)
 {
 	lockdep_assert_held(&cells->lock);
 
-	return &cells->pages[index / CELLS_PER_PAGE]->cell[index % CELLS_PER_PAGE];
+	return &cell_page(cells, index)->cell[index % CELLS_PER_PAGE];
 }
 
 static struct slabshm_cell *cell_line(struct slabshm_cells *cells,
 				      const struct cell *cell)
 {
-	return &cells->pages[cell->index / CELLS_PER_PAGE]
-			->line[cell->index % CELLS_PER_PAGE];
+	return &cell_page(cells, cell->index)->line[cell->index % CELLS_PER_PAGE];
 }
 
 /* A cell by its handle. */
@@ -151,7 +156,7 @@ static __always_inline void slabshm_cell_write(struct slabshm_cells *cells,
 					       const struct cell *cell,
 					       u64 offset, u64 length)
 {
-	struct cell_page *page = cells->pages[cell->index / CELLS_PER_PAGE];
+	struct cell_page *page = cell_page(cells, cell->index);
 	struct slabshm_version *v =
 		page->line[cell->index % CELLS_PER_PAGE].version;
 	struct slabshm_version *older = v[0].commit > v[1].commit ? &v[1] : &v[0];
@@ -316,12 +321,13 @@ again:
 	if (cells->used == cells->max)
 		goto unlock;
 	if (!name || (list_empty(&cells->free) &&
-		      !READ_ONCE(cells->pages[cells->next / CELLS_PER_PAGE]))) {
+		      !slabshm_table_get(&cells->pages,
+					 cells->next / CELLS_PER_PAGE))) {
 		/* Memory comes from outside the lock */
 		page_of = list_empty(&cells->free) ? cells->next : 0;
 		spin_unlock(&cells->lock);
 		if (!name) {
-			name = kstrdup(arg->name, GFP_KERNEL_ACCOUNT);
+			name = kstrdup(arg->name, SLABSHM_GFP);
 			object = slabshm_object_create();
 		}
 		err = -ENOMEM;
@@ -402,8 +408,7 @@ int slabshm_cell_remove(struct slabshm_slab *slab, struct slabshm_client *client
 	cell->generation++;
 	slabshm_cell_write(cells, cell, 0, 0);
 	commit_done(slab);
-	cells->pages[cell->index / CELLS_PER_PAGE]
-		->removed[cell->index % CELLS_PER_PAGE] = cells->commit;
+	cell_page(cells, index)->removed[index % CELLS_PER_PAGE] = cells->commit;
 
 	name = cell->name;
 	object = cell->object;
@@ -966,7 +971,7 @@ int slabshm_cell_publish(struct slabshm_client *client,
  */
 struct slabshm_publish_room *slabshm_publish_room_get(void)
 {
-	return kmem_cache_alloc(room_cache, GFP_KERNEL);
+	return kmem_cache_alloc(room_cache, SLABSHM_GFP);
 }
 
 /**
@@ -1101,8 +1106,7 @@ unsigned int slabshm_cells_changed(struct slabshm_slab *slab, u64 since,
 	while (i < n && *cursor / 2 < smp_load_acquire(&cells->next)) {
 		u32 index = *cursor / 2;
 		u32 end = round_down(index, CELLS_PER_PAGE) + CELLS_PER_PAGE;
-		struct cell_page *page =
-			READ_ONCE(cells->pages[index / CELLS_PER_PAGE]);
+		struct cell_page *page = cell_page(cells, index);
 
 		if (!(++looked % 1024))
 			cond_resched();
@@ -1150,7 +1154,7 @@ int slabshm_cell_queue_get(struct slabshm_cells *cells, u32 index,
 	if (!err && !cell->queue) {
 		/* Memory comes from outside the lock */
 		spin_unlock(&cells->lock);
-		queue = kzalloc(sizeof(*queue), GFP_KERNEL_ACCOUNT);
+		queue = kzalloc(sizeof(*queue), SLABSHM_GFP);
 		if (!queue)
 			return -ENOMEM;
 		INIT_LIST_HEAD(&queue->lockers);
@@ -1264,9 +1268,22 @@ int slabshm_cells_init(struct slabshm_slab *slab, u32 max)
 	cells->lockers = RB_ROOT;
 	cells->commit = 1;
 	slab->control.header->commit = 1;
-	cells->pages = kvcalloc(DIV_ROUND_UP(max, CELLS_PER_PAGE),
-				sizeof(*cells->pages), GFP_KERNEL_ACCOUNT);
-	return cells->pages ? 0 : -ENOMEM;
+	return slabshm_table_init(&cells->pages,
+				  DIV_ROUND_UP(max, CELLS_PER_PAGE));
+}
+
+static void cell_page_free(void *entry)
+{
+	struct cell_page *page = entry;
+	unsigned int k;
+
+	for (k = 0; k < CELLS_PER_PAGE; k++) {
+		slabshm_object_destroy(page->cell[k].object);
+		kfree(page->cell[k].spare);
+		kfree(page->cell[k].name);
+		kfree(page->cell[k].queue);
+	}
+	kfree(page);
 }
 
 /**
@@ -1277,23 +1294,5 @@ int slabshm_cells_init(struct slabshm_slab *slab, u32 max)
  */
 void slabshm_cells_destroy(struct slabshm_slab *slab)
 {
-	struct slabshm_cells *cells = &slab->cells;
-	unsigned long i, n = DIV_ROUND_UP(cells->max, CELLS_PER_PAGE);
-	unsigned int k;
-
-	if (!cells->pages)
-		return;
-	for (i = 0; i < n; i++) {
-		struct cell_page *page = cells->pages[i];
-
-		for (k = 0; page && k < CELLS_PER_PAGE; k++) {
-			slabshm_object_destroy(page->cell[k].object);
-			kfree(page->cell[k].spare);
-			kfree(page->cell[k].name);
-			kfree(page->cell[k].queue);
-		}
-		kvfree(page);
-		cond_resched();
-	}
-	kvfree(cells->pages);
+	slabshm_table_destroy(&slab->cells.pages, cell_page_free);
 }

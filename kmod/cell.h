@@ -13,6 +13,7 @@
 #include <linux/workqueue.h>
 
 #include "arena.h"
+#include "table.h"
 
 struct cell;
 struct cell_page;
@@ -54,7 +55,7 @@ struct slabshm_queue {
  * @next: cells from here on were never used
  * @free: cells that were removed
  * @names: cells in use, by the hash of their name, then by name
- * @pages: constant table; an entry is set once (cmpxchg) and stays
+ * @pages: struct cell_page of so many cells each; they stay
  * @commit: the clock, as slabshm_header.commit shows it
  * @publishes: number of the last publish of more cells than one, done or refused
  * @lockers: slabshm_locker.node, all who hold locks or wait for them, by id
@@ -71,7 +72,7 @@ struct slabshm_cells {
 	u32 next;
 	struct list_head free;
 	struct rb_root names;
-	struct cell_page **pages;
+	struct slabshm_table pages;
 	u64 commit;
 	u64 publishes;
 	struct rb_root lockers;

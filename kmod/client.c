@@ -54,7 +54,7 @@ static void client_end(struct work_struct *work)
 struct slabshm_client *slabshm_client_create(void)
 {
 	struct slabshm_client *client = kzalloc(sizeof(*client),
-						GFP_KERNEL_ACCOUNT);
+						SLABSHM_GFP);
 
 	if (!client)
 		return NULL;
@@ -194,7 +194,7 @@ static int client_join(struct slabshm_client *client,
 	if (err)
 		goto put_user;
 	err = -ENOMEM;
-	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
+	new = kzalloc(sizeof(*new), SLABSHM_GFP);
 	if (!new)
 		goto uncharge;
 	new->user = user;

@@ -79,6 +79,16 @@ static void data_punch(struct slabshm_slab *slab, unsigned long page,
 }
 
 /*
+ * Not left on the mapping: page faults at a memory cgroup's limit would then
+ * repeat for ever.
+ */
+static gfp_t data_gfp(const struct slabshm_slab *slab)
+{
+	return mapping_gfp_mask(slab->data->f_mapping) | __GFP_RETRY_MAYFAIL |
+	       __GFP_NOWARN;
+}
+
+/*
  * Put pages behind a range: all of it, or (-ENOMEM, -EDQUOT, -EINTR, -EIO)
  * none.  At a memory cgroup's limit this fails instead of calling the OOM
  * killer; nothing may be left of it then, or the caller's next page fault
@@ -88,8 +98,7 @@ static int data_fill(struct slabshm_slab *slab, unsigned long page,
 		     unsigned long npages)
 {
 	struct address_space *mapping = slab->data->f_mapping;
-	gfp_t gfp = mapping_gfp_mask(mapping) | __GFP_RETRY_MAYFAIL |
-		    __GFP_NOWARN;
+	gfp_t gfp = data_gfp(slab);
 	unsigned long i;
 	int err;
 
@@ -395,7 +404,7 @@ int slabshm_data_set(struct slabshm_slab *slab, u64 offset, u64 length,
 		     u8 byte)
 {
 	struct address_space *mapping = slab->data->f_mapping;
-	gfp_t gfp = mapping_gfp_mask(mapping);
+	gfp_t gfp = data_gfp(slab);
 
 	while (length) {
 		size_t in_page = offset_in_page(offset);

@@ -198,7 +198,7 @@ static int call_list(struct call *call, void *arg)
 {
 	struct slabshm_list *list = arg;
 	void __user *to = u64_to_user_ptr(list->entries);
-	u32 done = 0, count = list->count;
+	u32 done = 0, count = list->count, most;
 	size_t size, copied;
 	void *entries;
 	int err = 0;
@@ -213,12 +213,14 @@ static int call_list(struct call *call, void *arg)
 	size = list_entry_size[array_index_nospec(list->what,
 						  ARRAY_SIZE(list_entry_size))];
 	copied = min_t(size_t, size, list->entry_size);
-	entries = kvmalloc_array(SLABSHM_BATCH_MAX, size, GFP_KERNEL);
+	/* A page of them at a time */
+	most = min_t(u32, PAGE_SIZE / size, SLABSHM_BATCH_MAX);
+	entries = kmalloc_array(most, size, SLABSHM_GFP);
 	if (!entries)
 		return -ENOMEM;
 
 	while (done < count) {
-		int i, n = min_t(u32, count - done, SLABSHM_BATCH_MAX);
+		int i, n = min(count - done, most);
 
 		memset(entries, 0, n * size);
 		n = list_some(call, list->what, &list->cursor, entries, n);
@@ -244,7 +246,7 @@ static int call_list(struct call *call, void *arg)
 	if (!err)
 		err = call_return(call, list);
 out:
-	kvfree(entries);
+	kfree(entries);
 	return err;
 }
 

@@ -154,7 +154,7 @@ static int lock_one(struct slabshm_client *client,
 	struct slabshm_queue *queue;
 	int err;
 
-	locker = kzalloc(sizeof(*locker), GFP_KERNEL_ACCOUNT);
+	locker = kzalloc(sizeof(*locker), SLABSHM_GFP);
 	if (!locker)
 		return -ENOMEM;
 	INIT_LIST_HEAD(&locker->held);

@@ -94,7 +94,7 @@ static int reader_reserve(struct slabshm_client *client, u32 index)
 	struct page *page;
 
 	if (!READ_ONCE(*slot)) {
-		page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+		page = alloc_page(SLABSHM_GFP | __GFP_ZERO);
 		if (!page)
 			return -ENOMEM;
 		/* Orders the zeros before the page; pairs with reader_fault() */
@@ -106,7 +106,7 @@ static int reader_reserve(struct slabshm_client *client, u32 index)
 	if (READ_ONCE(readers->count) < capacity - capacity / 4)
 		return 0;
 	capacity = max(64U, capacity * 2);
-	cover = kvmalloc_array(capacity, sizeof(*cover), GFP_KERNEL_ACCOUNT);
+	cover = kvmalloc_array(capacity, sizeof(*cover), SLABSHM_GFP);
 	if (!cover)
 		return -ENOMEM;
 	mutex_lock(&readers->lock);
@@ -131,7 +131,7 @@ static int reader_add(struct slabshm_client *client,
 
 	/* A reservation: READER_CHECK does not find it yet */
 	err = xa_alloc(&client->readers, &reader->index, NULL,
-		       XA_LIMIT(0, SLOTS - 1), GFP_KERNEL_ACCOUNT);
+		       XA_LIMIT(0, SLOTS - 1), SLABSHM_GFP);
 	if (err)
 		return err == -EBUSY ? -EDQUOT : err;
 	err = reader_reserve(client, reader->index);
@@ -185,7 +185,7 @@ int slabshm_reader_register(struct slabshm_client *client, u32 *index)
 
 	if (task_tgid(current) != client->pid)
 		return -EIO;
-	reader = kzalloc(sizeof(*reader), GFP_KERNEL_ACCOUNT);
+	reader = kzalloc(sizeof(*reader), SLABSHM_GFP);
 	if (!reader)
 		return -ENOMEM;
 	reader->client = client;

@@ -58,7 +58,7 @@ static struct kmem_cache *record_cache;
 struct slabshm_object *slabshm_object_create(void)
 {
 	struct slabshm_object *object = kzalloc(sizeof(*object),
-						GFP_KERNEL_ACCOUNT);
+						SLABSHM_GFP);
 
 	if (object)
 		INIT_LIST_HEAD(&object->parts);
@@ -109,7 +109,7 @@ int slabshm_records_add(struct slabshm_slab *slab, unsigned int n)
 	unsigned int i, added;
 
 	for (added = 0; added < n; added += RECORDS_ADD) {
-		if (!kmem_cache_alloc_bulk(record_cache, GFP_KERNEL_ACCOUNT,
+		if (!kmem_cache_alloc_bulk(record_cache, SLABSHM_GFP,
 					   RECORDS_ADD, (void **)record))
 			return -ENOMEM;
 		spin_lock(&slab->cells.lock);

@@ -42,17 +42,15 @@ int slabshm_control_init(struct slabshm_control *control, u64 max_size,
 	control->cells_page = 1;
 	control->map_page = 1 + cells;
 	control->npages = 1 + cells + map;
-	control->pages = kvcalloc(control->npages, sizeof(*control->pages),
-				  GFP_KERNEL_ACCOUNT);
-	if (!control->pages)
+	if (slabshm_table_init(&control->pages, control->npages))
 		return -ENOMEM;
 	control->header = slabshm_control_populate(control, 0);
-	if (!control->header) {
-		kvfree(control->pages);
-		control->pages = NULL;
-		return -ENOMEM;
-	}
-	return 0;
+	return control->header ? 0 : -ENOMEM;
+}
+
+static void control_free(void *page)
+{
+	free_page((unsigned long)page);
 }
 
 /**
@@ -63,17 +61,7 @@ int slabshm_control_init(struct slabshm_control *control, u64 max_size,
  */
 void slabshm_control_destroy(struct slabshm_control *control)
 {
-	unsigned long i;
-
-	if (!control->pages)
-		return;
-	for (i = 0; i < control->npages; i++) {
-		if (control->pages[i])
-			__free_page(control->pages[i]);
-		if (!(i % 1024))
-			cond_resched();
-	}
-	kvfree(control->pages);
+	slabshm_table_destroy(&control->pages, control_free);
 }
 
 /**
@@ -89,22 +77,19 @@ void slabshm_control_destroy(struct slabshm_control *control)
 void *slabshm_control_populate(struct slabshm_control *control,
 			       unsigned long index)
 {
-	struct page **slot = &control->pages[index];
-	/* Pairs with the cmpxchg() below */
-	struct page *page = smp_load_acquire(slot), *old;
+	void *page = slabshm_table_get(&control->pages, index);
+	int err;
 
 	if (page)
-		return page_address(page);
-	page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+		return page;
+	page = (void *)get_zeroed_page(SLABSHM_GFP);
 	if (!page)
 		return NULL;
-	/* Orders the zeros before the page; pairs with the load above */
-	old = cmpxchg(slot, NULL, page);
-	if (old) {
-		__free_page(page);
-		page = old;
-	}
-	return page_address(page);
+	err = slabshm_table_add(&control->pages, index, page);
+	if (!err)
+		return page;
+	free_page((unsigned long)page);
+	return err == -EEXIST ? slabshm_table_get(&control->pages, index) : NULL;
 }
 
 /**
@@ -125,15 +110,15 @@ static vm_fault_t control_fault(struct vm_fault *vmf)
 	struct slabshm_control *control = &client->slab->control;
 	unsigned long index = vmf->pgoff -
 			      (SLABSHM_CONTROL_OFFSET >> PAGE_SHIFT);
-	struct page *page;
+	void *page;
 
 	if (index >= control->npages)
 		return VM_FAULT_SIGBUS;
-	/* Pairs with the cmpxchg() in slabshm_control_populate() */
-	page = smp_load_acquire(&control->pages[index]);
+	page = slabshm_table_get(&control->pages, index);
 	if (!page)
 		return VM_FAULT_SIGBUS;
-	return vmf_insert_pfn(vmf->vma, vmf->address, page_to_pfn(page));
+	return vmf_insert_pfn(vmf->vma, vmf->address,
+			      page_to_pfn(virt_to_page(page)));
 }
 
 static int region_may_split(struct vm_area_struct *vma, unsigned long addr)

@@ -10,6 +10,8 @@
 #include <linux/slabshm.h>
 #include <linux/types.h>
 
+#include "table.h"
+
 struct file;
 struct vm_area_struct;
 
@@ -25,8 +27,7 @@ struct vm_area_struct;
 
 /**
  * struct slabshm_control - the pages of one slab's control region
- * @pages: constant table of @npages; an entry goes from NULL to a page once
- *	(cmpxchg), and stays until the slab is freed
+ * @pages: their addresses; they stay until the slab is freed
  * @npages: constant
  * @header: page 0
  * @cells_page: constant, page where the cell table starts
@@ -37,7 +38,7 @@ struct vm_area_struct;
  * pages outlive every mapping.
  */
 struct slabshm_control {
-	struct page **pages;
+	struct slabshm_table pages;
 	unsigned long npages;
 	struct slabshm_header *header;
 	unsigned long cells_page;

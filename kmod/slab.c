@@ -236,7 +236,7 @@ static struct slabshm_slab *slab_create(const struct slabshm_attach *arg)
 
 	if (timeout == SLABSHM_READ_TIMEOUT_NEVER)
 		timeout = 0;
-	slab = kzalloc(sizeof(*slab), GFP_KERNEL_ACCOUNT);
+	slab = kzalloc(sizeof(*slab), SLABSHM_GFP);
 	if (!slab)
 		return ERR_PTR(-ENOMEM);
 	slab->user = slabshm_user_get();

@@ -14,6 +14,7 @@
 #include <linux/slab.h>
 #include <linux/user_namespace.h>
 
+#include "table.h"
 #include "user.h"
 
 unsigned long slabshm_max_user_slabs = 256;
@@ -68,7 +69,7 @@ struct slabshm_user *slabshm_user_get(void)
 		if (uid_eq(user->uid, uid))
 			goto found;
 	}
-	user = kzalloc(sizeof(*user), GFP_KERNEL_ACCOUNT);
+	user = kzalloc(sizeof(*user), SLABSHM_GFP);
 	if (!user)
 		goto out;
 	user->uid = uid;

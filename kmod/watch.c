@@ -181,7 +181,7 @@ int slabshm_watch_wait(struct slabshm_client *client,
 		return min(err, 0);
 
 	if (n > 1)
-		watcher = kcalloc(n, sizeof(*watcher), GFP_KERNEL_ACCOUNT);
+		watcher = kcalloc(n, sizeof(*watcher), SLABSHM_GFP);
 	if (!watcher)
 		return -ENOMEM;
 	for (queues = 0; queues < n && !err; queues++)
@@ -453,7 +453,7 @@ int slabshm_watch_add(struct slabshm_client *client, struct slabshm_watch *arg)
 	quota = slabshm_user_charge(&client->user->watches, 1,
 				    slabshm_max_user_watches);
 	err = -ENOMEM;
-	watcher = kzalloc(sizeof(*watcher), GFP_KERNEL_ACCOUNT);
+	watcher = kzalloc(sizeof(*watcher), SLABSHM_GFP);
 	if (!watcher)
 		goto uncharge;
 	watcher->client = client;

@@ -8,10 +8,10 @@
 #include <sys/time.h>
 
 #include "common.h"
+#include "groups.h"
 #include "kselftest_harness.h"
 
 #define CREATE	SLABSHM_ATTACH_CREATE
-#define CGROUP	"/sys/fs/cgroup/"
 
 /*
  * Run @fn, in a child, as a user that no other test has: shares are given back
@@ -330,38 +330,6 @@ TEST(file_size)
 /*
  * ---------------- Memory ----------------
  */
-
-static int write_number(const char *path, unsigned long long n)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%llu", n);
-	return write_text(path, text);
-}
-
-static unsigned long long read_number(const char *path)
-{
-	char text[32];
-
-	return read_text(path, text, sizeof(text)) ? 0 :
-						     strtoull(text, NULL, 0);
-}
-
-/* A count in memory.events, all of which go up only. */
-static long memory_event(const char *path, const char *name)
-{
-	char line[64];
-	FILE *f = fopen(path, "r");
-	long n = -1;
-
-	while (f && fgets(line, sizeof(line), f))
-		if (!strncmp(line, name, strlen(name)) &&
-		    line[strlen(name)] == ' ')
-			n = strtol(line + strlen(name), NULL, 0);
-	if (f)
-		fclose(f);
-	return n;
-}
 
 #define GROUP	CGROUP "slabshm-test/"
 

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Tables of pointers that grow as they are used.  See table.h.
+ */
+#include <linux/errno.h>
+#include <linux/math.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+
+#include "table.h"
+
+/**
+ * slabshm_table_init() - an empty table
+ * @table: to fill in
+ * @size: entries that it can have
+ *
+ * Context: may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int slabshm_table_init(struct slabshm_table *table, unsigned long size)
+{
+	table->size = size;
+	table->dir = kcalloc(DIV_ROUND_UP(size, SLABSHM_TABLE_PAGE),
+			     sizeof(*table->dir), SLABSHM_GFP);
+	return table->dir ? 0 : -ENOMEM;
+}
+
+/**
+ * slabshm_table_destroy() - free a table
+ * @table: may be all zero; nobody uses it any more
+ * @free: called with each entry that is there; may be NULL
+ *
+ * Context: may sleep.
+ */
+void slabshm_table_destroy(struct slabshm_table *table, void (*free)(void *))
+{
+	unsigned long i, k;
+
+	if (!table->dir)
+		return;
+	for (i = 0; i < DIV_ROUND_UP(table->size, SLABSHM_TABLE_PAGE); i++) {
+		void **page = table->dir[i];
+
+		if (!page)
+			continue;
+		for (k = 0; free && k < SLABSHM_TABLE_PAGE; k++) {
+			if (page[k])
+				free(page[k]);
+			cond_resched();
+		}
+		free_page((unsigned long)page);
+	}
+	kfree(table->dir);
+}
+
+/**
+ * slabshm_table_add() - add an entry
+ * @table: where
+ * @i: below its size
+ * @entry: filled in
+ *
+ * Callers may race, the first one wins.
+ *
+ * Context: may sleep.
+ * Return: 0, -EEXIST if there is one, or -ENOMEM.
+ */
+int slabshm_table_add(struct slabshm_table *table, unsigned long i, void *entry)
+{
+	void ***slot = &table->dir[i / SLABSHM_TABLE_PAGE];
+	void **page = READ_ONCE(*slot), **old;
+
+	if (!page) {
+		page = (void **)get_zeroed_page(SLABSHM_GFP);
+		if (!page)
+			return -ENOMEM;
+		/* Orders the NULLs before the page; pairs with readers' loads */
+		old = cmpxchg(slot, NULL, page);
+		if (old) {
+			free_page((unsigned long)page);
+			page = old;
+		}
+	}
+	/* Orders what is in the entry before it; pairs with readers' loads */
+	return cmpxchg(&page[i % SLABSHM_TABLE_PAGE], NULL, entry) ? -EEXIST : 0;
+}
