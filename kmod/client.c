@@ -28,21 +28,72 @@ module_param(max_client_mbytes, ulong, 0644);
 MODULE_PARM_DESC(max_client_mbytes,
 		 "MiB of blocks that a client may have unpublished (default 0: no limit)");
 
-/* Give back what a client had.  Runs when no call can add to it any more. */
-static void client_end(struct work_struct *work)
+/* Queue one of the slab's items, which then holds it. */
+static void slab_queue(struct slabshm_slab *slab, struct workqueue_struct *wq,
+		       struct work_struct *work)
 {
-	struct slabshm_client *client = container_of(work,
-						     struct slabshm_client,
-						     end_work);
-	u64 bytes = client->owner.bytes;
+	slabshm_slab_get(slab);
+	if (!queue_work(wq, work))
+		slabshm_slab_put(slab);
+}
 
-	slabshm_lock_release(client, NULL);
-	slabshm_watches_end(client);
-	slabshm_reader_end(client);
-	while (slabshm_arena_release(&client->slab->arena, &client->owner))
-		cond_resched();
-	trace_slabshm_client_end(client, bytes);
-	slabshm_client_put(client);
+/* Give back the locks and blocks of clients that have ended. */
+static void clients_end(struct work_struct *work)
+{
+	struct slabshm_slab *slab = container_of(work, struct slabshm_slab,
+						 end_work);
+	struct llist_node *list = llist_del_all(&slab->ended);
+	struct slabshm_client *client, *next;
+
+	list = llist_reverse_order(list);
+	/* Somebody may wait for a lock, but nobody for all of this */
+	llist_for_each_entry(client, list, ended_link)
+		slabshm_lock_release(client, NULL);
+	llist_for_each_entry_safe(client, next, list, ended_link) {
+		u64 bytes = client->owner.bytes;
+
+		while (slabshm_arena_release(&slab->arena, &client->owner))
+			cond_resched();
+		trace_slabshm_client_end(client, bytes);
+		llist_add(&client->ended_link, &slab->leaving);
+	}
+	slab_queue(slab, slabshm_leave_wq, &slab->leave_work);
+	slabshm_slab_put(slab);
+}
+
+/* End their watches and readers. */
+static void clients_leave(struct work_struct *work)
+{
+	struct slabshm_slab *slab = container_of(work, struct slabshm_slab,
+						 leave_work);
+	struct llist_node *list = llist_del_all(&slab->leaving);
+	struct slabshm_client *client, *next;
+
+	llist_for_each_entry(client, list, ended_link)
+		slabshm_reader_end(client);
+	slabshm_reclaim_queue(slab);
+	llist_for_each_entry_safe(client, next, list, ended_link) {
+		slabshm_watches_end(client);
+		slabshm_client_put(client);
+	}
+	slabshm_slab_put(slab);
+}
+
+/**
+ * slabshm_clients_init() - a new slab has no clients
+ * @slab: the slab
+ *
+ * Context: any.
+ */
+void slabshm_clients_init(struct slabshm_slab *slab)
+{
+	mutex_init(&slab->clients_lock);
+	INIT_LIST_HEAD(&slab->clients);
+	INIT_LIST_HEAD(&slab->shares);
+	init_llist_head(&slab->ended);
+	init_llist_head(&slab->leaving);
+	INIT_WORK(&slab->end_work, clients_end);
+	INIT_WORK(&slab->leave_work, clients_leave);
 }
 
 /**
@@ -61,7 +112,6 @@ struct slabshm_client *slabshm_client_create(void)
 	kref_init(&client->ref);
 	mutex_init(&client->attach_lock);
 	INIT_LIST_HEAD(&client->link);
-	INIT_WORK(&client->end_work, client_end);
 	xa_init_flags(&client->readers, XA_FLAGS_ALLOC);
 	INIT_LIST_HEAD(&client->locks);
 	mutex_init(&client->release_lock);
@@ -351,7 +401,11 @@ unlock:
  */
 void slabshm_client_end(struct slabshm_client *client)
 {
-	queue_work(slabshm_end_wq, &client->end_work);
+	struct slabshm_slab *slab = client->slab;
+
+	/* If it was not empty, whoever added the first one queues the item */
+	if (llist_add(&client->ended_link, &slab->ended))
+		slab_queue(slab, slabshm_end_wq, &slab->end_work);
 }
 
 /**

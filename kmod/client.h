@@ -7,7 +7,11 @@
  * ends it, whoever else still has its descriptor.  That happens under
  * mmap_lock, so it only marks the client and drops the reference in @calls
  * that stood for the mapping.  Each call that needs a living client holds
- * another.  When the last is gone, a work item gives the blocks back.
+ * another.  When the last is gone, two work items of the slab give back what the
+ * client had: one its locks and blocks, and never waits; then another its watches
+ * and readers, for which it may have to wait for a round of reclaim.  However many
+ * clients of a slab end at a time, they are one item in each queue, and so do not
+ * keep those of another slab waiting.
  *
  * Memory.  The file and, from the first mapping to the end of that work item,
  * the client's life each hold @ref.  The slab is held until the client is
@@ -21,12 +25,12 @@
 #include <linux/err.h>
 #include <linux/kref.h>
 #include <linux/list.h>
+#include <linux/llist.h>
 #include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/sched.h>
 #include <linux/slabshm.h>
 #include <linux/uidgid.h>
-#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
 #include "arena.h"
@@ -72,7 +76,7 @@ struct slabshm_share {
  * @ended: @mappings came back to zero; set once
  * @calls: 1 while mapped, and 1 for each call in flight; 0 before the first
  *	mapping and for ever after the end
- * @end_work: gives back what the client had; a call that sleeps puts it off
+ * @ended_link: in slabshm_slab.ended, then in slabshm_slab.leaving
  * @owner: its blocks, protected by slabshm_arena.lock
  * @readers: its registered readers by their slots; changed under
  *	slabshm_readers.lock
@@ -98,7 +102,7 @@ struct slabshm_client {
 	atomic_t mappings;
 	bool ended;
 	refcount_t calls;
-	struct work_struct end_work;
+	struct llist_node ended_link;
 	struct slabshm_owner owner;
 	struct xarray readers;
 	struct list_head locks;
@@ -107,6 +111,7 @@ struct slabshm_client {
 	struct page *reader_pages[SLABSHM_READER_PAGES];
 };
 
+void slabshm_clients_init(struct slabshm_slab *slab);
 struct slabshm_client *slabshm_client_create(void);
 void slabshm_client_put(struct slabshm_client *client);
 void slabshm_client_release(struct slabshm_client *client);

@@ -17,12 +17,14 @@
 #include "slab.h"
 
 /*
- * Reclaim; ends of clients, which shall not wait for the reclaim of other slabs; and
- * the waking of those who watch, which shall wait for nothing.  Each queued item
- * holds what it works on.
+ * Rounds of reclaim; ends of clients, which wait for nothing; what of these may
+ * wait for a round; and the waking of watchers, which waits for nothing either.
+ * Those of the first three kinds may take long, and a slab has at most one of each,
+ * so that a busy slab does not fill a queue.  Each queued item holds what it works on.
  */
 struct workqueue_struct *slabshm_wq;
 struct workqueue_struct *slabshm_end_wq;
+struct workqueue_struct *slabshm_leave_wq;
 struct workqueue_struct *slabshm_wake_wq;
 
 static struct miscdevice slabshm_device = {
@@ -45,16 +47,21 @@ static int __init slabshm_init(void)
 	if (err)
 		goto exit_reclaim;
 	err = -ENOMEM;
-	slabshm_wq = alloc_workqueue("slabshm", WQ_UNBOUND, 0);
+	slabshm_wq = alloc_workqueue("slabshm", WQ_UNBOUND, WQ_MAX_ACTIVE);
 	if (!slabshm_wq)
 		goto exit_cell;
-	slabshm_end_wq = alloc_workqueue("slabshm_end", WQ_UNBOUND, 0);
+	slabshm_end_wq = alloc_workqueue("slabshm_end", WQ_UNBOUND,
+					 WQ_MAX_ACTIVE);
 	if (!slabshm_end_wq)
 		goto exit_wq;
-	slabshm_wake_wq = alloc_workqueue("slabshm_wake",
-					  WQ_UNBOUND | WQ_HIGHPRI, 0);
-	if (!slabshm_wake_wq)
+	slabshm_leave_wq = alloc_workqueue("slabshm_leave", WQ_UNBOUND,
+					   WQ_MAX_ACTIVE);
+	if (!slabshm_leave_wq)
 		goto exit_end_wq;
+	slabshm_wake_wq = alloc_workqueue("slabshm_wake",
+					  WQ_UNBOUND | WQ_HIGHPRI, WQ_MAX_ACTIVE);
+	if (!slabshm_wake_wq)
+		goto exit_leave_wq;
 	err = slabshm_names_init();
 	if (err)
 		goto exit_wake_wq;
@@ -67,6 +74,8 @@ exit_names:
 	slabshm_names_exit();
 exit_wake_wq:
 	destroy_workqueue(slabshm_wake_wq);
+exit_leave_wq:
+	destroy_workqueue(slabshm_leave_wq);
 exit_end_wq:
 	destroy_workqueue(slabshm_end_wq);
 exit_wq:
@@ -87,6 +96,7 @@ static void __exit slabshm_exit(void)
 	/* Queued work, delayed work too, holds its slab */
 	slabshm_slabs_wait();
 	destroy_workqueue(slabshm_wake_wq);
+	destroy_workqueue(slabshm_leave_wq);
 	destroy_workqueue(slabshm_end_wq);
 	destroy_workqueue(slabshm_wq);
 	slabshm_cell_module_exit();

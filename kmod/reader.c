@@ -268,7 +268,6 @@ void slabshm_reader_end(struct slabshm_client *client)
 	xa_for_each(&client->readers, i, reader)
 		reader_remove(readers, reader);
 	mutex_unlock(&readers->lock);
-	slabshm_reclaim_queue(client->slab);
 }
 
 /* Withdraw a pin.  The caller scans again before it frees anything. */

@@ -19,6 +19,7 @@
 #include <net/net_namespace.h>
 #include <net/netns/generic.h>
 
+#include "client.h"
 #include "compat.h"
 #include "data.h"
 #include "slab.h"
@@ -255,9 +256,7 @@ static struct slabshm_slab *slab_create(const struct slabshm_attach *arg)
 	refcount_set(&slab->use, 1);
 	INIT_WORK(&slab->destroy_work, destroy_work);
 	INIT_LIST_HEAD(&slab->names);
-	INIT_LIST_HEAD(&slab->clients);
-	INIT_LIST_HEAD(&slab->shares);
-	mutex_init(&slab->clients_lock);
+	slabshm_clients_init(slab);
 	mutex_init(&slab->grow_lock);
 	slab->max_size = round_up(arg->max_size, PAGE_SIZE);
 	slab->fixed = arg->flags & SLABSHM_ATTACH_FIXED;

@@ -39,6 +39,7 @@
 
 #include <linux/kref.h>
 #include <linux/list.h>
+#include <linux/llist.h>
 #include <linux/mutex.h>
 #include <linux/refcount.h>
 #include <linux/slabshm.h>
@@ -80,6 +81,10 @@ struct slabshm_user;
  * @shares: slabshm_share.link, of each user that has a client
  * @nclients: how many
  * @last_client: last number given
+ * @ended: slabshm_client.ended_link, clients that have ended
+ * @end_work: gives back the locks and blocks of those
+ * @leaving: slabshm_client.ended_link, clients for which that is done
+ * @leave_work: ends the watches and readers of those
  * @grow_lock: serializes growth, refill and TRIM
  * @size: bytes of data. Written under @grow_lock, read anywhere
  * @room: counts up when memory was added to the free set, so that one who
@@ -114,6 +119,11 @@ struct slabshm_slab {
 	unsigned int nclients;
 	u32 last_client;
 
+	struct llist_head ended;
+	struct work_struct end_work;
+	struct llist_head leaving;
+	struct work_struct leave_work;
+
 	struct mutex grow_lock;		/* stores to the next two */
 	u64 size;
 	unsigned long room;
@@ -124,6 +134,7 @@ struct slabshm_slab {
 
 extern struct workqueue_struct *slabshm_wq;
 extern struct workqueue_struct *slabshm_end_wq;
+extern struct workqueue_struct *slabshm_leave_wq;
 extern struct workqueue_struct *slabshm_wake_wq;
 
 struct slabshm_slab *slabshm_slab_open(const struct slabshm_attach *arg,

@@ -965,4 +965,129 @@ TEST_F(patient, moved_region)
 	client_close(&c);
 }
 
+/*
+ * ---------------- Another slab's load ----------------
+ */
+
+#define CLIENTS		300
+
+/* Keeps a slab's reclaim at work over all that is held in it. */
+struct load {
+	struct slabshm *s;
+	struct slabshm_ref ref;
+	struct client c;
+	__u32 slot;
+	int stop;
+};
+
+static void *keep_looking(void *arg)
+{
+	struct load *l = arg;
+	uint64_t n = 0, at;
+
+	/* What comes free in a look brings the next one soon */
+	while (!__atomic_load_n(&l->stop, __ATOMIC_RELAXED)) {
+		at = l->s->header->commit;
+		slot_set(&l->c, l->slot, at, at);
+		must(object_put(l->s, &l->ref, LEN, 0, ++n) > 0);
+		sleep_ms(1);
+		slot_set(&l->c, l->slot, 0, 0);
+	}
+	return NULL;
+}
+
+/* How long until what a client of @s had is free after its end; in ms. */
+static long long end_of_a_client(struct slabshm *s)
+{
+	struct slabshm *other;
+	long long ms;
+
+	must_do(slabshm_open_fd(&other, slabshm_fd(s), 0));
+	must(slabshm_alloc(other, MIB) > 0);
+	must(stat_of(s).blocks == 1);
+	ms = now_ms();
+	slabshm_close(other);
+	must(wait_until(!stat_of(s).blocks, 60000));
+	return now_ms() - ms;
+}
+
+static int ms_cmp(const void *a, const void *b)
+{
+	const long long *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/*
+ * Reclaim of one slab takes long, as much is held in it, and the ends of hundreds of
+ * its clients wait for that.  The end of another slab's client does not.
+ */
+TEST_F_TIMEOUT(patient, other_slabs, 600)
+{
+	struct slabshm_publish_part part[SLABSHM_BATCH_MAX] = { 0 };
+	static struct client c[CLIENTS];
+	struct slabshm_publish_cell item = { 0 };
+	struct slabshm *s = self->s, *quiet;
+	struct load l = { .s = s, .ref = self->ref[0] };
+	long long look, ms, took[9];
+	struct slabshm_ref ref;
+	struct slabshm_reader_entry entry;
+	unsigned int i, k;
+	pthread_t thread;
+	uint64_t cursor;
+	int64_t block;
+	__u32 slot;
+
+	ASSERT_EQ(0, patient_open(&quiet, 64 * MIB));
+	ASSERT_EQ(0, client_open_fd(&l.c, slabshm_fd(s), 0));
+	ASSERT_EQ(0, reg(&l.c, &l.slot));
+	ASSERT_EQ(0, reg(&l.c, &slot));
+	/* An object of very many parts, all of them held */
+	ASSERT_EQ(0, slabshm_cell_open(s, "parts", SLABSHM_CELL_CREATE, &ref));
+	item.cell = ref.cell;
+	item.generation = ref.generation;
+	item.flags = SLABSHM_PUBLISH_KEEP;
+	for (k = 0; k < 4000; k++) {
+		for (i = 0; i < SLABSHM_BATCH_MAX; i++) {
+			block = slabshm_alloc(s, 64);
+			ASSERT_GT(block, 0);
+			part[i].block = (uint64_t)block;
+			part[i].op = SLABSHM_PART_ATTACH;
+		}
+		ASSERT_GT(slabshm_publish(s, &item, 1, part, SLABSHM_BATCH_MAX,
+					  NULL), 0);
+	}
+	slot_set(&l.c, slot, s->header->commit, s->header->commit);
+	ASSERT_EQ(0, slabshm_cell_remove(s, &ref));
+	ASSERT_TRUE(wait_until(stat_of(s).held >= 4000 * SLABSHM_BATCH_MAX * 64,
+			       60000));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, keep_looking, &l));
+
+	/* A list waits for a look at its worst */
+	for (look = 0, i = 0; i < 20; i++) {
+		cursor = UINT64_MAX;
+		ms = now_ms();
+		ASSERT_EQ(0, slabshm_list_readers(s, &entry, 1, &cursor));
+		ms = now_ms() - ms;
+		look = ms > look ? ms : look;
+		sleep_ms(5);
+	}
+	for (k = 0; k < ARRAY_LEN(took); k++) {
+		for (i = 0; i < CLIENTS; i++)
+			ASSERT_EQ(0, client_open_fd(&c[i], slabshm_fd(s),
+						    SLABSHM_ATTACH_RDONLY));
+		for (i = 0; i < CLIENTS; i++)
+			client_close(&c[i]);
+		took[k] = end_of_a_client(quiet);
+	}
+	qsort(took, ARRAY_LEN(took), sizeof(*took), ms_cmp);
+	TH_LOG("a look takes up to %lld ms, the end of another slab's client %lld, %lld, %lld",
+	       look, took[0], took[ARRAY_LEN(took) / 2], took[ARRAY_LEN(took) - 1]);
+	EXPECT_LE(took[ARRAY_LEN(took) - 1], look / 2);
+	__atomic_store_n(&l.stop, 1, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	client_close(&l.c);
+	slabshm_close(quiet);
+}
+
 TEST_HARNESS_MAIN
