@@ -34,7 +34,7 @@
  *	model --break NAME	the same, broken; prints a counterexample
  *	model --all		all of these, in TAP
  *
- * The first two visit 36 and 42 million states, in 3.6 GiB and a minute of a CPU
+ * The first two visit 82 and 91 million states, in 8 GiB and two minutes of a CPU
  * each; the others end early. --publishes, --pins, --ops and --evictions change the
  * bounds, --states the room, in millions of states.
  *
@@ -64,7 +64,8 @@
  *    it: the sooner it comes, the less is held.
  *  - The reader remembers one block of those it met in a pin: any one.
  *  - One reader: each slot is judged by itself. One publisher: a lock keeps them
- *    apart. The death of a reader is an eviction.
+ *    apart. That the thread of a slot is dead is a reason to evict its pin, and the
+ *    pins after it are those of a thread that the slot was lent to.
  *  - A round of the reclaimer starts only if a block was retired or a slot changed
  *    since the last one started: else it would do the same.
  *
@@ -91,7 +92,7 @@ typedef uint64_t u64;
 #define BUFFER		7	/* slot stores that the reader's CPU can hold back */
 
 /* The bounds. Operations are those of all pins together. */
-static u32 publishes = 3, pins = 2, ops = 3, evictions = 1, states = 48;
+static u32 publishes = 3, pins = 2, ops = 3, evictions = 1, states = 96;
 
 /* ------------------------------------------------------------- protocol */
 
@@ -112,7 +113,9 @@ static u32 publishes = 3, pins = 2, ops = 3, evictions = 1, states = 48;
  *		c  older->commit = C + 1	(I, G, O, N, C: of cell 1)
  *		t  header->commit = C + 1	r  retire
  * round	c  cut the batch		g  grace period
- *		l  load lo			h  load hi; free or evict
+ *		l  load lo; if it is not the one that the last scan saw, bar the
+ *		   slot from what was judged then
+ *		h  load hi; free or evict
  * evict	f  F = header->commit		c  header->evicted = F
  *		F  floor = F			r  free
  */
@@ -120,6 +123,7 @@ struct protocol {
 	const char *name, *what;
 	const char *pin, *pick, *advance, *unpin, *one, *both, *round, *evict;
 	bool no_verdict, root_birth, at_hi, single_buffer, lose_held;
+	bool dead_floor, bar_floor, bar_now;
 };
 
 /* An order that a row leaves out is that of the first row. */
@@ -148,6 +152,12 @@ static const struct protocol protocols[] = {
 	  .one = "ionctr", .both = "ioncIONCtr" },
 	{ .name = "root-birth", .what = "a part has its root's B instead of its own",
 	  .root_birth = true },
+	{ .name = "dead-floor", .what = "the floor of a dead thread's slot is above all pins to come",
+	  .dead_floor = true },
+	{ .name = "bar-floor", .what = "a slot that has changed gets the bar as its floor",
+	  .bar_floor = true },
+	{ .name = "bar-now", .what = "a slot that has changed is barred from this batch, too",
+	  .bar_now = true },
 	{ .name = "evicted-late", .what = "an eviction is in the header after the free only",
 	  .evict = "fFrc" },
 
@@ -231,9 +241,12 @@ struct state {
 	u8 r_at:4, kick:4;		/* kick: there is a reason for a new round */
 	u8 l:4, h:4, F:4, floor:4;	/* l, h: lo and hi as the scan loaded them */
 
+	u8 shown:4, barred:4;		/* lo as the last scan saw it; see protocol.rst */
+	u8 cut:4, scanned:4;		/* the clock at the cut; at that of the last scan */
+
 	/* For the checks alone: a bit for each commit that wrote the cell. */
 	u16 wrote[2];
-	u32 zero;			/* whole words */
+	u16 zero;			/* whole words */
 };
 
 _Static_assert(sizeof(struct state) == 72, "no padding, whole words");
@@ -814,7 +827,8 @@ static void publisher(const struct state *s)
 
 static bool held(const struct state *n, const struct block *b)
 {
-	return n->l != 0 && n->l >= n->floor && b->R > n->l && b->B <= n->h;
+	return n->l != 0 && n->l >= n->floor && b->R > n->l && b->R > n->barred &&
+	       b->B <= n->h;
 }
 
 static bool any_held(const struct state *n)
@@ -863,8 +877,8 @@ static void evict(struct state *n)
 		say("header->evicted = F (%u)", n->evicted);
 		break;
 	case 'F':
-		n->floor = n->F;
-		say("floor = F (%u)", n->floor);
+		n->floor = proto.dead_floor ? U64_MAX : n->F;
+		say("floor = %u", n->floor);
 		break;
 	case 'r':
 		free_batch(n);
@@ -901,6 +915,17 @@ static void loaded_lo(const struct state *s)
 
 	say("scan: lo is %u", s->lo);
 	n.l = n.lo;
+	if (n.l != n.shown) {
+		n.barred = proto.bar_now ? n.cut : n.scanned;
+		if (proto.bar_floor && n.floor < n.barred)
+			n.floor = n.barred;
+		say("; bar is %u", n.barred);
+	}
+	/* What an idle slot is barred from matters when it is one no more */
+	if (!n.l || proto.bar_floor)
+		n.barred = 0;
+	n.shown = n.l;
+	n.scanned = n.cut;
 	n.h = U64_MAX;
 	if (any_held(&n)) {
 		n.h = 0;
@@ -954,6 +979,7 @@ static void reclaimer(const struct state *s)
 		for (u32 i = 1; i <= BLOCKS; i++)
 			if (n.block[i].state == RETIRED)
 				n.block[i].state = BATCH;
+		n.cut = n.commit;
 		n.r_at++;
 		say("cuts the batch");
 		to(&n);
