@@ -13,7 +13,13 @@
  *	handle		idle
  *	1		pinned once
  *	SLOW		each pin and unpin comes here: it is pinned more than
- *			once, or needs a fence, pinned or not; see its depth
+ *			once, or in a pin that was withdrawn, or needs a fence,
+ *			pinned or not; see @depth and @live
+ *
+ * @depth pins nest, and the slot stands for @live of them.  The others were
+ * withdrawn before a later pin renewed the slot: their lo is below its own.
+ * A slot that stands for none is idle, so a leaked pin holds nothing once it
+ * is withdrawn, and pins in it are as good as any.
  */
 #include <pthread.h>
 #include <stdbool.h>
@@ -164,13 +170,41 @@ static unsigned int depth_of(const struct slabshm_reader *r)
 	return r->state == 1;
 }
 
-static void set_depth(struct slabshm_reader *r, unsigned int depth)
+static unsigned int live_of(const struct slabshm_reader *r)
+{
+	if (r->state == SLOW)
+		return r->live;
+	return r->state == 1;
+}
+
+static void set_depth(struct slabshm_reader *r, unsigned int depth,
+		      unsigned int live)
 {
 	r->depth = depth;
-	if (depth > 1 || needs_fence(r))
+	r->live = live;
+	if (depth > 1 || live != depth || needs_fence(r))
 		r->state = SLOW;
 	else
 		r->state = depth ? 1 : (uintptr_t)r->s;
+}
+
+/* Was a pin of this @lo withdrawn?  -ESTALE, or 0. */
+static int check_lo(const struct slabshm_reader *r, uint64_t lo)
+{
+	struct slabshm_reader_check arg = {
+		.slot = r->index,
+		.lo = lo,
+	};
+
+	/* The pin began before another renewed the slot */
+	if (lo != r->slot->lo)
+		return -ESTALE;
+	/* As in slabshm_unpin() */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	/* Some pin was withdrawn since this began: this one? */
+	if (__atomic_load_n(&r->header->evicted, __ATOMIC_RELAXED) <= lo)
+		return 0;
+	return call(slabshm_fd(r->s), SLABSHM_IOC_READER_CHECK, &arg);
 }
 
 static int reader_register(struct handle *h, struct slabshm_reader *r)
@@ -188,7 +222,7 @@ static int reader_register(struct handle *h, struct slabshm_reader *r)
 	r->index = arg.slot;
 	r->s = &h->s;
 	__atomic_store_n(&r->slot->lo, 0, __ATOMIC_RELAXED);
-	set_depth(r, 0);
+	set_depth(r, 0, 0);
 	return 0;
 }
 
@@ -281,11 +315,14 @@ void thread_has_locks(const struct slabshm *s)
 		thread_reader_find(s)->locks = true;
 }
 
-/* The first pin of a thread, nested ones, those of several handles, fences. */
+/*
+ * The first pin of a thread, nested ones, those of several handles, fences.  A
+ * pin in one that was withdrawn renews the slot.
+ */
 int __slabshm_pin_slow(const struct slabshm *s, struct slabshm_pin *pin)
 {
 	struct slabshm_reader *r;
-	unsigned int depth;
+	unsigned int depth, live;
 	int ret;
 
 	memset(pin, 0, sizeof(*pin));
@@ -296,13 +333,20 @@ int __slabshm_pin_slow(const struct slabshm *s, struct slabshm_pin *pin)
 	if (ret)
 		return ret;
 	depth = depth_of(r);
+	live = live_of(r);
 	if (depth == DEPTH_MAX)
 		return -EOVERFLOW;
-	set_depth(r, depth + 1);
+	if (live)
+		ret = check_lo(r, r->slot->lo);
+	if (ret == -ESTALE)
+		live = 0;
+	else if (ret)
+		return ret;
+	set_depth(r, depth + 1, live + 1);
 	pin->reader = r;
 	pin->slot = r->slot;
 	pin->header = r->header;
-	if (depth) {
+	if (live) {
 		/* Nested: the slot says all already */
 		pin->lo = r->slot->lo;
 		return 0;
@@ -319,27 +363,61 @@ int __slabshm_pin_slow(const struct slabshm *s, struct slabshm_pin *pin)
 	return 0;
 }
 
-int __slabshm_unpin_slow(struct slabshm_reader *r)
+/* @live of @depth pins are left. */
+static void pins_end(struct slabshm_reader *r, unsigned int depth,
+		     unsigned int live)
 {
-	struct slabshm_reader_check arg = { 0 };
-	unsigned int depth;
-	int ret = 0;
+	set_depth(r, depth, live);
+	if (!live)
+		__atomic_store_n(&r->slot->lo, 0, __ATOMIC_RELEASE);
+}
+
+int __slabshm_unpin_slow(const struct slabshm_pin *pin)
+{
+	struct slabshm_reader *r = pin->reader;
+	unsigned int depth, live;
+	int ret;
 
 	if (!r->state)
 		return -EIO;
 	depth = depth_of(r);
 	if (!depth)
 		return -EINVAL;	/* not pinned */
-	arg.slot = r->index;
-	arg.lo = r->slot->lo;
-	/* As in slabshm_unpin() */
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	/* Some pin was withdrawn since this began: this one? */
-	if (__atomic_load_n(&r->header->evicted, __ATOMIC_RELAXED) > arg.lo)
-		ret = call(slabshm_fd(r->s), SLABSHM_IOC_READER_CHECK, &arg);
-	set_depth(r, depth - 1);
-	if (depth == 1)
-		__atomic_store_n(&r->slot->lo, 0, __ATOMIC_RELEASE);
+	live = live_of(r);
+	ret = check_lo(r, pin->lo);
+	if (live && (pin->lo == r->slot->lo || live == depth))
+		live--;
+	pins_end(r, depth - 1, live);
+	return ret;
+}
+
+int __slabshm_check_slow(const struct slabshm_pin *pin)
+{
+	const struct slabshm_reader *r = pin->reader;
+
+	if (!r->state)
+		return -EIO;
+	return depth_of(r) ? check_lo(r, pin->lo) : -EINVAL;
+}
+
+int slabshm_unpin_all(const struct slabshm *s)
+{
+	struct thread_reader *t;
+	struct slabshm_reader *r;
+	unsigned int depth;
+	int ret;
+
+	if (!__atomic_load_n(s->alive, __ATOMIC_RELAXED))
+		return -EIO;
+	t = thread_reader_find(s);
+	if (!t)
+		return 0;
+	r = t->hot;
+	depth = depth_of(r);
+	if (!depth)
+		return 0;
+	ret = live_of(r) < depth ? -ESTALE : check_lo(r, r->slot->lo);
+	pins_end(r, 0, 0);
 	return ret;
 }
 
@@ -477,22 +555,19 @@ ssize_t __slabshm_read_slow(const struct slabshm *s,
 {
 	struct slabshm_view view;
 	struct slabshm_pin pin;
-	bool nested;
 	int ret, end;
 
 	do {
 		ret = slabshm_pin(s, &pin);
 		if (ret)
 			return ret;
-		nested = depth_of(pin.reader) > 1;
 		ret = slabshm_get(&pin, ref, &view);
 		if (!ret && view.length > len)
 			ret = -ERANGE;
 		if (!ret)
 			memcpy(buf, view.data, (size_t)view.length);
 		end = slabshm_unpin(&pin);
-		/* Not again if it is a pin around this one that was withdrawn */
-	} while (end == -ESTALE && !nested);
+	} while (end == -ESTALE);
 	if (end && !ret)
 		ret = end;
 	if (version && (!ret || ret == -ENODATA || ret == -ERANGE))

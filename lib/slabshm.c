@@ -29,6 +29,7 @@ typeof(slabshm_length) slabshm_length;
 typeof(slabshm_read) slabshm_read;
 typeof(slabshm_pin) slabshm_pin;
 typeof(slabshm_unpin) slabshm_unpin;
+typeof(slabshm_pin_check) slabshm_pin_check;
 typeof(slabshm_get) slabshm_get;
 
 #define DEVICE		"/dev/slabshm"

@@ -512,6 +512,7 @@ int64_t slabshm_assign(struct slabshm *s, const struct slabshm_ref *ref,
  *	child after fork()
  * @index: of the slot
  * @depth: how often it is pinned, if @state does not tell
+ * @live: how many of these pins the slot stands for
  * @s: the handle
  *
  * Programs read no field of it; they are here for the inline functions.
@@ -525,6 +526,7 @@ struct slabshm_reader {
 	uint32_t max_cells;
 	uint32_t index;
 	uint32_t depth;
+	uint32_t live;
 	const struct slabshm *s;
 };
 
@@ -534,7 +536,7 @@ struct slabshm_reader {
  * @s: as in @reader
  * @slot: as in @reader
  * @header: as in @reader
- * @lo: as in @slot
+ * @lo: where the slot's lo was then
  *
  * Programs read no field of it.  Lies in registers mostly, which is why the
  * inline functions never give its address away.
@@ -567,7 +569,10 @@ struct slabshm_view {
  * From here to slabshm_unpin() what slabshm_get() gives stays as it is, however
  * often its cell is published meanwhile.  Costs a few loads and stores: no
  * system call, no atomic read-modify-write, no fence; the thread's first pin
- * of a handle makes a system call.  Pins nest.  Not for signal handlers.
+ * of a handle makes a system call.  Not for signal handlers.
+ *
+ * Pins nest.  One that begins after an outer one was withdrawn is a good one all
+ * the same; the outer one's slabshm_unpin() is still -ESTALE.
  *
  * A pin keeps the space of what was replaced since it began from being used
  * again.  So do not keep it for long: after the slab's read timeout, or when
@@ -588,6 +593,29 @@ inline int slabshm_pin(const struct slabshm *s, struct slabshm_pin *pin);
  * -EIO in a forked child.
  */
 inline int slabshm_unpin(struct slabshm_pin *pin);
+
+/**
+ * slabshm_pin_check() - is a pin still honoured?
+ * @pin: of slabshm_pin(), in the same thread
+ *
+ * For readers that cannot wait for slabshm_unpin(): they follow offsets, say.
+ * Whatever was read in the pin before a return of 0 was good.
+ *
+ * Return: 0; -ESTALE the pin was withdrawn, it must still be ended; -EINVAL there
+ * is no pin; -EIO in a forked child.
+ */
+inline int slabshm_pin_check(const struct slabshm_pin *pin);
+
+/**
+ * slabshm_unpin_all() - end all pins that the thread has of a handle
+ * @s: the handle
+ *
+ * For where an exception or a longjmp() went past slabshm_unpin().
+ *
+ * Return: 0, also if there was none; -ESTALE one was withdrawn; -EIO in a forked
+ * child.
+ */
+int slabshm_unpin_all(const struct slabshm *s);
 
 /**
  * slabshm_get() - look at a cell's newest object, where it is
@@ -667,8 +695,7 @@ int slabshm_list_readers(struct slabshm *s,
  *
  * Return: the object's length; -ENODATA the cell is empty; -ERANGE the object
  * is longer than @len, see slabshm_length(); -EIDRM the cell was removed;
- * -EINVAL @ref is no cell's; -ESTALE the thread's own pin, in which it reads, was
- * withdrawn; else as slabshm_pin().
+ * -EINVAL @ref is no cell's; else as slabshm_pin().
  */
 inline ssize_t slabshm_read(const struct slabshm *s,
 			    const struct slabshm_ref *ref, void *buf,
@@ -896,7 +923,8 @@ extern __thread struct slabshm_reader *__slabshm_reader
 	__attribute__((tls_model("initial-exec")));
 
 int __slabshm_pin_slow(const struct slabshm *s, struct slabshm_pin *pin);
-int __slabshm_unpin_slow(struct slabshm_reader *reader);
+int __slabshm_unpin_slow(const struct slabshm_pin *pin);
+int __slabshm_check_slow(const struct slabshm_pin *pin);
 int __slabshm_get_slow(struct slabshm_reader *reader,
 		       const struct slabshm_ref *ref,
 		       struct slabshm_view *view);
@@ -951,21 +979,39 @@ inline int slabshm_pin(const struct slabshm *s, struct slabshm_pin *pin)
 inline int slabshm_unpin(struct slabshm_pin *pin)
 {
 	struct slabshm_reader *r = pin->reader;
+	struct slabshm_pin slow;
 
-	if (__builtin_expect(r->state != 1, 0))
-		return __slabshm_unpin_slow(r);
+	if (__builtin_expect(r->state != 1, 0)) {
+		slow = *pin;
+		return __slabshm_unpin_slow(&slow);
+	}
 	/*
 	 * What was read in the pin was loaded before this word: if it was
 	 * reused memory, the word is above lo.  Pairs with the smp_wmb() in
 	 * slabshm_reader_evict().
 	 */
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	if (__builtin_expect(__SLABSHM_LOAD(&pin->header->evicted) > pin->lo, 0))
-		return __slabshm_unpin_slow(r);
+	if (__builtin_expect(__SLABSHM_LOAD(&pin->header->evicted) > pin->lo, 0)) {
+		slow = *pin;
+		return __slabshm_unpin_slow(&slow);
+	}
 	r->state = (uintptr_t)pin->s;
 	/* Pairs with the load-acquire in the kernel's slabshm_readers_scan(). */
 	__atomic_store_n(&pin->slot->lo, 0, __ATOMIC_RELEASE);
 	return 0;
+}
+
+inline int slabshm_pin_check(const struct slabshm_pin *pin)
+{
+	struct slabshm_pin slow;
+
+	/* The barrier is that of slabshm_unpin() */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	if (__builtin_expect(pin->reader->state == 1 &&
+			     __SLABSHM_LOAD(&pin->header->evicted) <= pin->lo, 1))
+		return 0;
+	slow = *pin;
+	return __slabshm_check_slow(&slow);
 }
 
 /*

@@ -96,25 +96,6 @@ TEST_F(slab, read_timeout)
 	EXPECT_EQ(0, set_parameter("poison", 0, NULL));
 }
 
-TEST_F(slab, nested)
-{
-	struct slabshm_pin pin, inner;
-	struct slabshm *s = self->s;
-	char buf[LEN];
-
-	ASSERT_EQ(0, slabshm_pin(s, &pin));
-	ASSERT_EQ(0, slabshm_pin(s, &inner));
-	ASSERT_GT(object_put(s, self->ref, LEN, 0, 1), 0);
-	EXPECT_TRUE(wait_until(evictions(s), BACK_MS));
-	EXPECT_EQ(-ESTALE, slabshm_unpin(&inner));
-	/* One that began after it is of the outer pin, too */
-	ASSERT_EQ(0, slabshm_pin(s, &inner));
-	EXPECT_EQ(-ESTALE, slabshm_unpin(&inner));
-	EXPECT_EQ(-ESTALE, slabshm_unpin(&pin));
-	EXPECT_EQ(LEN, slabshm_read(s, self->ref, buf, LEN, NULL));
-	EXPECT_EQ(1, evictions(s));
-}
-
 /* Others are evicted: this pin asks, and is told that it is fine. */
 TEST_F(slab, somebody_else)
 {
@@ -532,6 +513,157 @@ TEST(allocation_evicts_on)
 	for (i = 0; i < 4; i++)
 		EXPECT_EQ(-ESTALE, holder_end(&holder[i]));
 	slabshm_close(s);
+}
+
+/*
+ * ---------------- Pins in pins that were withdrawn ----------------
+ */
+
+#define LIMIT		(64 * KIB)
+
+/* Evicts who holds more than a limit, however slow the machine is. */
+FIXTURE(limited)
+{
+	struct slabshm *s;
+	struct slabshm_ref ref[1];
+	struct slabshm_ref big[1];
+};
+
+FIXTURE_SETUP(limited)
+{
+	ASSERT_EQ(0, slab_open_with(&self->s, 64 * MIB,
+				    SLABSHM_READ_TIMEOUT_NEVER, LIMIT, 0));
+	ASSERT_EQ(0, cells_make(self->s, self->ref, 1, LEN));
+	ASSERT_EQ(0, slabshm_cell_open(self->s, "big", SLABSHM_CELL_CREATE,
+				       self->big));
+	ASSERT_GT(object_put(self->s, self->big, 2 * LIMIT, 1, 0), 0);
+}
+
+FIXTURE_TEARDOWN(limited)
+{
+	slabshm_close(self->s);
+}
+
+/* Whoever is pinned holds more than the limit then. */
+static int evict_all(struct slabshm *s, const struct slabshm_ref *big)
+{
+	uint64_t before = evictions(s);
+
+	if (object_put(s, big, 2 * LIMIT, 1, 0) < 0)
+		return -ENOSPC;
+	return wait_until(evictions(s) > before && !retired_bytes(s), BACK_MS) ?
+	       0 : -ETIMEDOUT;
+}
+
+TEST_F(limited, nested)
+{
+	struct slabshm_pin pin, inner, young, younger;
+	struct slabshm *s = self->s;
+	struct slabshm_reader_entry entry;
+	struct slabshm_view view;
+	uint64_t who, seq;
+	char buf[LEN];
+
+	ASSERT_EQ(0, set_parameter("poison", 1, NULL));
+	ASSERT_EQ(0, slabshm_pin(s, &pin));
+	ASSERT_EQ(0, slabshm_pin(s, &inner));
+	EXPECT_EQ(0, slabshm_pin_check(&pin));
+	ASSERT_GT(object_put(s, self->ref, LEN, 0, 1), 0);
+	ASSERT_EQ(0, evict_all(s, self->big));
+	EXPECT_EQ(-ESTALE, slabshm_pin_check(&pin));
+	EXPECT_EQ(-ESTALE, slabshm_pin_check(&inner));
+	EXPECT_EQ(-ESTALE, slabshm_unpin(&inner));
+	EXPECT_EQ(LEN, slabshm_read(s, self->ref, buf, LEN, NULL));
+
+	/* One that begins now holds what it sees, although it is in the old one */
+	ASSERT_EQ(0, slabshm_pin(s, &young));
+	ASSERT_EQ(0, slabshm_get(&young, self->ref, &view));
+	ASSERT_GT(object_put(s, self->ref, LEN, 0, 2), 0);
+	EXPECT_TRUE(held_settles(s, LEN));
+	EXPECT_EQ(NULL, object_wrong(view.data, LEN, &who, &seq));
+	EXPECT_EQ(1, seq);
+	EXPECT_EQ(0, slabshm_pin_check(&young));
+	EXPECT_EQ(-ESTALE, slabshm_pin_check(&pin));
+	ASSERT_EQ(0, slabshm_pin(s, &younger));
+	EXPECT_EQ(0, slabshm_unpin(&younger));
+	EXPECT_EQ(0, slabshm_unpin(&young));
+
+	/* The old one holds nothing, and may end before one in it does */
+	ASSERT_EQ(0, reader_entry(s, my_tid(), &entry));
+	EXPECT_EQ(0, entry.flags);
+	EXPECT_TRUE(all_back(s));
+	ASSERT_EQ(0, slabshm_pin(s, &young));
+	EXPECT_EQ(-ESTALE, slabshm_unpin(&pin));
+	ASSERT_EQ(0, reader_entry(s, my_tid(), &entry));
+	EXPECT_EQ(SLABSHM_READER_PINNED, entry.flags);
+	EXPECT_EQ(0, slabshm_unpin(&young));
+	EXPECT_EQ(-EINVAL, slabshm_pin_check(&young));
+	EXPECT_EQ(-EINVAL, slabshm_unpin(&young));
+	EXPECT_EQ(LEN, slabshm_read(s, self->ref, buf, LEN, NULL));
+	EXPECT_EQ(1, evictions(s));
+	EXPECT_EQ(0, set_parameter("poison", 0, NULL));
+}
+
+/* Each in one that is withdrawn: every unpin says what became of its own pin. */
+TEST_F(limited, renewed)
+{
+	struct slabshm_pin pin[4], last;
+	struct slabshm *s = self->s;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_LEN(pin); i++) {
+		ASSERT_EQ(0, slabshm_pin(s, &pin[i]));
+		EXPECT_EQ(0, slabshm_pin_check(&pin[i]));
+		ASSERT_EQ(0, evict_all(s, self->big));
+	}
+	ASSERT_EQ(0, slabshm_pin(s, &last));
+	for (i = 0; i < ARRAY_LEN(pin); i++)
+		EXPECT_EQ(-ESTALE, slabshm_unpin(&pin[i]));
+	EXPECT_EQ(0, slabshm_unpin(&last));
+	EXPECT_EQ(ARRAY_LEN(pin), evictions(s));
+}
+
+/* A longjmp() or an exception went past the unpin. */
+TEST_F(limited, leaked)
+{
+	struct slabshm_pin lost, pin;
+	struct slabshm_view view;
+	struct slabshm *s = self->s;
+	char buf[LEN];
+	unsigned int i;
+
+	EXPECT_EQ(0, slabshm_unpin_all(s));
+	for (i = 0; i < 3; i++)
+		ASSERT_EQ(0, slabshm_pin(s, &lost));
+	ASSERT_GT(object_put(s, self->ref, LEN, 0, 1), 0);
+	EXPECT_TRUE(held_settles(s, LEN));
+	EXPECT_EQ(0, slabshm_unpin_all(s));
+	EXPECT_TRUE(all_back(s));
+	EXPECT_EQ(0, evictions(s));
+	EXPECT_EQ(-EINVAL, slabshm_unpin(&lost));
+	EXPECT_EQ(0, slabshm_unpin_all(s));
+
+	ASSERT_EQ(0, slabshm_pin(s, &lost));
+	ASSERT_EQ(0, evict_all(s, self->big));
+	/* The thread reads on with it, and without it */
+	for (i = 0; i < 3; i++) {
+		EXPECT_EQ(LEN, slabshm_read(s, self->ref, buf, LEN, NULL));
+		EXPECT_EQ(LEN, slabshm_length(s, self->ref, NULL));
+		ASSERT_EQ(0, slabshm_pin(s, &pin));
+		EXPECT_EQ(0, slabshm_get(&pin, self->ref, &view));
+		EXPECT_EQ(0, slabshm_unpin(&pin));
+	}
+	EXPECT_EQ(-ESTALE, slabshm_unpin_all(s));
+	EXPECT_EQ(0, slabshm_unpin_all(s));
+	EXPECT_EQ(LEN, slabshm_read(s, self->ref, buf, LEN, NULL));
+
+	/* Withdrawn, and another in it that is not */
+	ASSERT_EQ(0, slabshm_pin(s, &lost));
+	ASSERT_EQ(0, evict_all(s, self->big));
+	ASSERT_EQ(0, slabshm_pin(s, &pin));
+	EXPECT_EQ(-ESTALE, slabshm_unpin_all(s));
+	ASSERT_EQ(0, slabshm_pin(s, &pin));
+	EXPECT_EQ(0, slabshm_unpin(&pin));
 }
 
 /*
