@@ -6,6 +6,7 @@
 #define SLABSHM_HANDLE_H
 
 #include <stdbool.h>
+#include <sys/ioctl.h>
 
 #include "slabshm.h"
 
@@ -38,12 +39,20 @@ struct handle {
 	uint8_t class_of[STOCK_SIZE_MAX / SLABSHM_GRANULE];
 };
 
-int call(int fd, unsigned long request, void *arg);
-void readers_close(struct handle *h);
-void thread_has_locks(const struct slabshm *s);
-uint64_t deadline(int timeout);
-void caches_open(struct handle *h, bool rdonly);
-void caches_close(struct handle *h);
-bool caches_relieve(const struct slabshm *s, int ret);
+static inline int call(int fd, unsigned long request, void *arg)
+{
+	return ioctl(fd, request, arg) < 0 ? -errno : 0;
+}
+
+/*
+ * Names of the library, as the static one shows them to the program that it is
+ * linked with.
+ */
+void slabshm_readers_close(struct handle *h);
+void slabshm_thread_has_locks(const struct slabshm *s);
+uint64_t slabshm_deadline(int timeout);
+void slabshm_caches_open(struct handle *h, bool rdonly);
+void slabshm_caches_close(struct handle *h);
+bool slabshm_caches_relieve(const struct slabshm *s, int ret);
 
 #endif /* SLABSHM_HANDLE_H */

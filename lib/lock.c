@@ -17,13 +17,13 @@ int slabshm_lock_batch(struct slabshm *s, struct slabshm_lock_cell *cells,
 		.cells = (uintptr_t)cells,
 		.count = n,
 		.flags = timeout ? 0 : SLABSHM_LOCK_TRY,
-		.deadline = timeout ? deadline(timeout) : 0,
+		.deadline = timeout ? slabshm_deadline(timeout) : 0,
 		.failed = UINT_MAX,
 	};
 	int ret = call(slabshm_fd(s), SLABSHM_IOC_LOCK, &arg);
 
 	if (!ret || ret == -EOWNERDEAD)
-		thread_has_locks(s);
+		slabshm_thread_has_locks(s);
 	else if (failed)
 		*failed = arg.failed;
 	return ret;

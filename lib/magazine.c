@@ -364,7 +364,7 @@ static struct cache *cache_get(struct slabshm *s)
 }
 
 /* A handle is new: which classes there are, and how much threads may keep. */
-void caches_open(struct handle *h, bool rdonly)
+void slabshm_caches_open(struct handle *h, bool rdonly)
 {
 	const struct slabshm_header *header = h->s.header;
 	const char *check = secure_getenv("SLABSHM_CHECK");
@@ -395,7 +395,7 @@ void caches_open(struct handle *h, bool rdonly)
 }
 
 /* The handle is closed: its caches are nobody's, the blocks go with it. */
-void caches_close(struct handle *h)
+void slabshm_caches_close(struct handle *h)
 {
 	struct cache *c;
 
@@ -435,7 +435,7 @@ int slabshm_alloc_batch(struct slabshm *s, struct slabshm_block *blocks,
  * A call that takes blocks past the cache has given @ret: is it worth trying again,
  * as this thread's cache had some?  Or before the call, with 0: others may want them.
  */
-bool caches_relieve(const struct slabshm *s, int ret)
+bool slabshm_caches_relieve(const struct slabshm *s, int ret)
 {
 	struct cache *c = cache_find(s);
 

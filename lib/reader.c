@@ -145,7 +145,7 @@ static void reader_init(void)
 }
 
 /* The handle is closed: its readers are nobody's, the slots go with it. */
-void readers_close(struct handle *h)
+void slabshm_readers_close(struct handle *h)
 {
 	struct thread_reader *t;
 
@@ -307,7 +307,7 @@ static int reader_find(const struct slabshm *s, struct slabshm_reader **reader)
  * The thread's locks are to be released if it ends.  If there is no memory to
  * remember that, those who wait for them find it out.
  */
-void thread_has_locks(const struct slabshm *s)
+void slabshm_thread_has_locks(const struct slabshm *s)
 {
 	struct slabshm_reader *reader;
 

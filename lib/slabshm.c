@@ -16,7 +16,6 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -36,11 +35,6 @@ typeof(slabshm_get) slabshm_get;
 #define DEFAULT_MODE	0600
 #define DEFAULT_SIZE	(1024ULL * 1024)
 #define DEFAULT_MAX	(1024 * DEFAULT_SIZE)
-
-int call(int fd, unsigned long request, void *arg)
-{
-	return ioctl(fd, request, arg) < 0 ? -errno : 0;
-}
 
 static int set_name(char *to, const char *name)
 {
@@ -150,14 +144,14 @@ static int map_regions(struct handle *h, const struct slabshm_attach *arg)
 			h->fd, arg->reader_offset);
 	if (!h->reader)
 		return -errno;
-	caches_open(h, rdonly);
+	slabshm_caches_open(h, rdonly);
 	return 0;
 }
 
 static void destroy(struct handle *h)
 {
-	readers_close(h);
-	caches_close(h);
+	slabshm_readers_close(h);
+	slabshm_caches_close(h);
 	/* First what tells the kernel that the client is alive. */
 	if (h->s.alive && *h->s.alive) {
 		if (h->reader)
@@ -557,9 +551,9 @@ int64_t slabshm_update(struct slabshm *s, const struct slabshm_ref *ref,
 
 	if (!*offset)
 		return -EINVAL;
-	caches_relieve(s, 0);
+	slabshm_caches_relieve(s, 0);
 	ret = call(slabshm_fd(s), SLABSHM_IOC_PUBLISH, &arg);
-	if (caches_relieve(s, ret))
+	if (slabshm_caches_relieve(s, ret))
 		ret = call(slabshm_fd(s), SLABSHM_IOC_PUBLISH, &arg);
 	if (ret)
 		return ret;

@@ -8,7 +8,7 @@
 #include "handle.h"
 
 /* When @timeout milliseconds from now is; < 0 is never. */
-uint64_t deadline(int timeout)
+uint64_t slabshm_deadline(int timeout)
 {
 	struct timespec now;
 
@@ -27,7 +27,7 @@ int slabshm_wait_any(struct slabshm *s, struct slabshm_wait_cell *cells,
 	struct slabshm_wait arg = {
 		.cells = (uintptr_t)cells,
 		.count = n,
-		.deadline = deadline(timeout),
+		.deadline = slabshm_deadline(timeout),
 		.failed = UINT_MAX,
 	};
 	int ret = call(slabshm_fd(s), SLABSHM_IOC_WAIT, &arg);
@@ -103,7 +103,7 @@ int slabshm_events(struct slabshm *s, struct slabshm_event *events,
 	struct slabshm_events arg = {
 		.events = (uintptr_t)events,
 		.count = n,
-		.deadline = deadline(timeout),
+		.deadline = slabshm_deadline(timeout),
 	};
 	int ret = call(slabshm_fd(s), SLABSHM_IOC_EVENTS, &arg);
 
