@@ -52,8 +52,9 @@ TOOL_OBJS := $(patsubst tools/%.c,build/tools/%.o,\
 TOOLS := $(if $(TOOL_OBJS),build/tools/slabshm) \
 	$(if $(wildcard tools/demo.c),build/tools/slabshm-demo)
 
+PLUGINS := build/selftests/plugin/static.so build/selftests/plugin/shared.so
 SELFTESTS := $(patsubst %.c,build/%,$(wildcard selftests/*.c selftests/host/*.c)) \
-	build/selftests/tool
+	build/selftests/tool $(PLUGINS)
 
 .PHONY: lib tools selftests
 lib: $(if $(LIB_OBJS),$(STATIC) $(SHARED))
@@ -74,7 +75,7 @@ $(STATIC): $(LIB_OBJS)
 
 $(SHARED): $(LIB_OBJS) lib/libslabshm.map
 	$(CC) -shared -pthread -Wl,-soname,$(@F) -Wl,--version-script,lib/libslabshm.map \
-		-Wl,-z,defs $(LDFLAGS) -o $@ $(LIB_OBJS)
+		-Wl,-z,defs -Wl,-z,nodelete $(LDFLAGS) -o $@ $(LIB_OBJS)
 	@ln -sf $(@F) build/lib/libslabshm.so
 
 build/tools/slabshm: $(TOOL_OBJS) $(STATIC)
@@ -93,7 +94,20 @@ build/selftests/%: selftests/%.c $(STATIC) | $(KERNEL_TREE)/complete
 	$(CC) $(ALL_CFLAGS) -Iselftests -isystem $(KERNEL_TREE)/tools/testing/selftests \
 		$(LDFLAGS) -o $@ $< $(STATIC) $(LDLIBS)
 
+build/selftests/dlclose: LDLIBS := -ldl
 build/selftests/loops: LDLIBS := -luring -luv
+
+# Of selftests/dlclose: they bring the library
+PLUGIN = $(CC) $(ALL_CFLAGS) -fPIC -shared $(LDFLAGS) -o $@ $<
+
+build/selftests/plugin/static.so: selftests/plugin/plugin.c $(STATIC)
+	@mkdir -p $(@D)
+	$(PLUGIN) $(STATIC)
+
+build/selftests/plugin/shared.so: selftests/plugin/plugin.c $(SHARED)
+	@mkdir -p $(@D)
+	cp $(SHARED) $(@D)
+	$(PLUGIN) -Wl,-rpath,'$$ORIGIN' $(SHARED)
 
 # A script, with the tool that it tests
 build/selftests/tool: selftests/tool build/tools/slabshm
@@ -101,7 +115,8 @@ build/selftests/tool: selftests/tool build/tools/slabshm
 	cp build/tools/slabshm $(@D)/bin
 	cp $< $@
 
--include $(wildcard build/lib/*.d build/tools/*.d build/selftests/*.d build/selftests/host/*.d)
+-include $(wildcard build/lib/*.d build/tools/*.d build/selftests/*.d \
+	build/selftests/host/*.d build/selftests/plugin/*.d)
 
 # ---------------------------------------------------------------- trying it
 

@@ -48,6 +48,9 @@ static inline int call(int fd, unsigned long request, void *arg)
  * Names of the library, as the static one shows them to the program that it is
  * linked with.
  */
+int slabshm_thread_note(void);
+void slabshm_readers_thread_exit(void);
+void slabshm_caches_thread_exit(void);
 void slabshm_readers_close(struct handle *h);
 void slabshm_thread_has_locks(const struct slabshm *s);
 uint64_t slabshm_deadline(int timeout);

@@ -4,7 +4,7 @@
  *
  * All is done by the kernel.  But it cannot know that a thread has ended while its
  * process lives on; so a thread that takes locks leaves word to be remembered when
- * it ends (thread_exit() in reader.c).
+ * it ends (slabshm_readers_thread_exit()).
  */
 #include <limits.h>
 

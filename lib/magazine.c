@@ -90,9 +90,6 @@ static __thread struct cache *last __attribute__((tls_model("initial-exec"))) =
 	&no_cache;
 static __thread struct cache *mine;
 
-static pthread_key_t key;	/* for its destructor */
-static bool have_key;
-
 static bool unlikely(bool condition)
 {
 	return __builtin_expect(condition, 0);
@@ -247,12 +244,11 @@ static void unlock_all(void)
 }
 
 /* A thread ends: what it kept goes back. */
-static void thread_exit(void *unused)
+void slabshm_caches_thread_exit(void)
 {
 	struct cache *c, **link;
 	struct handle *h;
 
-	(void)unused;
 	last = &no_cache;
 	pthread_mutex_lock(&lock);
 	while ((c = mine)) {
@@ -273,7 +269,6 @@ static void thread_exit(void *unused)
 __attribute__((constructor))
 static void magazine_init(void)
 {
-	have_key = !pthread_key_create(&key, thread_exit);
 	pthread_atfork(lock_all, unlock_all, unlock_all);
 }
 
@@ -282,8 +277,7 @@ static struct cache *cache_new(void)
 {
 	struct cache *c;
 
-	/* The destructor runs for threads that have set the key only */
-	if (!have_key || pthread_setspecific(key, &mine))
+	if (slabshm_thread_note())
 		return NULL;
 	c = mmap(NULL, CACHE_SIZE, PROT_READ | PROT_WRITE,
 		 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

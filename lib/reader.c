@@ -64,9 +64,6 @@ __thread struct slabshm_reader *__slabshm_reader = &no_reader;
 /* The readers of this thread. */
 static __thread struct thread_reader *mine;
 
-static pthread_key_t key;	/* for its destructor */
-static bool have_key;
-
 static void lock_all(void)
 {
 	pthread_mutex_lock(&lock);
@@ -104,11 +101,10 @@ static int pool_fill(void)
 }
 
 /* A thread ends: its slots go back, and with them all that they hold; so do locks. */
-static void thread_exit(void *unused)
+void slabshm_readers_thread_exit(void)
 {
 	struct thread_reader *t, **link;
 
-	(void)unused;
 	__slabshm_reader = &no_reader;
 	pthread_mutex_lock(&lock);
 	while ((t = mine)) {
@@ -140,7 +136,6 @@ static void thread_exit(void *unused)
 __attribute__((constructor))
 static void reader_init(void)
 {
-	have_key = !pthread_key_create(&key, thread_exit);
 	pthread_atfork(lock_all, unlock_all, unlock_all);
 }
 
@@ -238,10 +233,10 @@ static int thread_reader_new(struct thread_reader **new)
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
-	/* The destructor runs for threads that have set the key only */
-	if (!have_key || pthread_setspecific(key, t)) {
+	ret = slabshm_thread_note();
+	if (ret) {
 		free(t);
-		return -ENOMEM;
+		return ret;
 	}
 	t->hot = pool[--pool_count];
 	t->of_thread = mine;
