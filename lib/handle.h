@@ -5,6 +5,7 @@
 #ifndef SLABSHM_HANDLE_H
 #define SLABSHM_HANDLE_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <sys/ioctl.h>
 
@@ -19,6 +20,13 @@ struct thread_reader;
 /*
  * A handle, whole.  A mapping that is not there is NULL.  Where nothing is
  * cached, all from @nclasses on is 0.
+ *
+ * The locks of reader.c and magazine.c are the whole process's, and fork() takes
+ * them: none is held in a call, which lasts as long as the slab's other users
+ * like.  A thread that ends gives back what it has with @ending locked for reading,
+ * which it got under one of these locks while it was still in a list of the
+ * handle; slabshm_close() empties the lists, and then locks it for writing.  So
+ * nobody waits for @ending with another lock held.
  */
 struct handle {
 	struct slabshm s;	/* first, so that one is the other */
@@ -31,6 +39,7 @@ struct handle {
 	size_t reader_size;
 	struct thread_reader *readers;	/* protected by the lock of reader.c */
 	struct cache *caches;		/* protected by the lock of magazine.c */
+	pthread_rwlock_t ending;	/* read: threads that give back, in calls */
 	const uint8_t *page_map;
 	unsigned int page_shift;
 	unsigned int nclasses;		/* how many of the header's are cached */

@@ -243,27 +243,37 @@ static void unlock_all(void)
 	pthread_mutex_unlock(&lock);
 }
 
+static void cache_unlink(struct handle *h, struct cache *c)
+{
+	struct cache **link;
+
+	for (link = &h->caches; *link != c; link = &(*link)->of_handle)
+		;
+	*link = c->of_handle;
+}
+
 /* A thread ends: what it kept goes back. */
 void slabshm_caches_thread_exit(void)
 {
-	struct cache *c, **link;
 	struct handle *h;
+	struct cache *c;
 
 	last = &no_cache;
-	pthread_mutex_lock(&lock);
 	while ((c = mine)) {
 		mine = c->of_thread;
+		pthread_mutex_lock(&lock);
 		h = (struct handle *)(uintptr_t)c->s;
 		if (h) {
+			cache_unlink(h, c);
+			pthread_rwlock_rdlock(&h->ending);
+		}
+		pthread_mutex_unlock(&lock);
+		if (h) {
 			cache_drain(c);
-			for (link = &h->caches; *link != c;
-			     link = &(*link)->of_handle)
-				;
-			*link = c->of_handle;
+			pthread_rwlock_unlock(&h->ending);
 		}
 		munmap(c, CACHE_SIZE);
 	}
-	pthread_mutex_unlock(&lock);
 }
 
 __attribute__((constructor))

@@ -100,37 +100,53 @@ static int pool_fill(void)
 	return 0;
 }
 
+static void reader_unlink(struct thread_reader *t)
+{
+	struct thread_reader **link;
+
+	for (link = &t->handle->readers; *link != t; link = &(*link)->of_handle)
+		;
+	*link = t->of_handle;
+}
+
 /* A thread ends: its slots go back, and with them all that they hold; so do locks. */
 void slabshm_readers_thread_exit(void)
 {
-	struct thread_reader *t, **link;
+	struct thread_reader *t;
 
 	__slabshm_reader = &no_reader;
-	pthread_mutex_lock(&lock);
 	while ((t = mine)) {
-		mine = t->of_thread;
-		if (t->handle) {
-			struct slabshm_unregister arg = { 0 };
-			struct slabshm_unlock locks = {
-				.flags = SLABSHM_UNLOCK_THREAD,
-			};
+		struct slabshm_unregister arg = { 0 };
+		struct slabshm_unlock locks = {
+			.flags = SLABSHM_UNLOCK_THREAD,
+		};
+		struct handle *h;
+		bool registered;
 
-			arg.slot = t->hot->index;
+		mine = t->of_thread;
+		pthread_mutex_lock(&lock);
+		h = t->handle;
+		arg.slot = t->hot->index;
+		registered = t->hot->state;
+		if (h) {
+			reader_unlink(t);
+			pthread_rwlock_rdlock(&h->ending);
+		}
+		pthread_mutex_unlock(&lock);
+		if (h) {
 			/* A forked child's is refused, it was the parent's */
 			if (t->locks)
-				call(t->handle->fd, SLABSHM_IOC_UNLOCK, &locks);
-			if (t->hot->state)
-				call(t->handle->fd, SLABSHM_IOC_UNREGISTER, &arg);
-			for (link = &t->handle->readers; *link != t;
-			     link = &(*link)->of_handle)
-				;
-			*link = t->of_handle;
+				call(h->fd, SLABSHM_IOC_UNLOCK, &locks);
+			if (registered)
+				call(h->fd, SLABSHM_IOC_UNREGISTER, &arg);
+			pthread_rwlock_unlock(&h->ending);
 		}
+		pthread_mutex_lock(&lock);
 		memset(t->hot, 0, sizeof(*t->hot));
 		pool[pool_count++] = t->hot;
+		pthread_mutex_unlock(&lock);
 		free(t);
 	}
-	pthread_mutex_unlock(&lock);
 }
 
 __attribute__((constructor))
@@ -227,22 +243,38 @@ static int thread_reader_new(struct thread_reader **new)
 	struct thread_reader *t;
 	int ret;
 
-	ret = pool_count ? 0 : pool_fill();
-	if (ret)
-		return ret;
 	t = calloc(1, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
 	ret = slabshm_thread_note();
+	if (!ret) {
+		pthread_mutex_lock(&lock);
+		ret = pool_count ? 0 : pool_fill();
+		if (!ret)
+			t->hot = pool[--pool_count];
+		pthread_mutex_unlock(&lock);
+	}
 	if (ret) {
 		free(t);
 		return ret;
 	}
-	t->hot = pool[--pool_count];
 	t->of_thread = mine;
 	mine = t;
 	*new = t;
 	return 0;
+}
+
+/* One that is of no handle: new, or of one that was closed. */
+static int thread_reader_get(struct thread_reader **reader)
+{
+	struct thread_reader *t;
+
+	pthread_mutex_lock(&lock);
+	for (t = mine; t && t->handle; t = t->of_thread)
+		;
+	pthread_mutex_unlock(&lock);
+	*reader = t;
+	return t ? 0 : thread_reader_new(reader);
 }
 
 /* A reader for this thread and handle. */
@@ -251,22 +283,19 @@ static int reader_new(struct handle *h, struct slabshm_reader **reader)
 	struct thread_reader *t;
 	int ret;
 
-	pthread_mutex_lock(&lock);
-	for (t = mine; t && t->handle; t = t->of_thread)
-		;	/* one of a handle that was closed will do */
-	ret = t ? 0 : thread_reader_new(&t);
-	if (!ret)
-		t->locks = false;
+	ret = thread_reader_get(&t);
 	if (!ret)
 		ret = reader_register(h, t->hot);
-	if (!ret) {
-		t->handle = h;
-		t->of_handle = h->readers;
-		h->readers = t;
-		*reader = t->hot;
-	}
+	if (ret)
+		return ret;
+	pthread_mutex_lock(&lock);
+	t->locks = false;
+	t->handle = h;
+	t->of_handle = h->readers;
+	h->readers = t;
 	pthread_mutex_unlock(&lock);
-	return ret;
+	*reader = t->hot;
+	return 0;
 }
 
 static struct thread_reader *thread_reader_find(const struct slabshm *s)

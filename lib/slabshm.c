@@ -152,6 +152,12 @@ static void destroy(struct handle *h)
 {
 	slabshm_readers_close(h);
 	slabshm_caches_close(h);
+	if (h->s.alive && *h->s.alive) {
+		/* In a child those who have it are not there */
+		pthread_rwlock_wrlock(&h->ending);
+		pthread_rwlock_unlock(&h->ending);
+	}
+	pthread_rwlock_destroy(&h->ending);
 	/* First what tells the kernel that the client is alive. */
 	if (h->s.alive && *h->s.alive) {
 		if (h->reader)
@@ -174,9 +180,11 @@ static int attach(struct slabshm **out, struct slabshm_attach *arg)
 
 	if (!h)
 		return -ENOMEM;
+	pthread_rwlock_init(&h->ending, NULL);
 	h->fd = open_device();
 	if (h->fd < 0) {
 		ret = h->fd;
+		pthread_rwlock_destroy(&h->ending);
 		free(h);
 		return ret;
 	}
