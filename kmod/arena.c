@@ -23,6 +23,7 @@
 #include <linux/slabshm.h>
 
 #include "arena.h"
+#include "user.h"
 
 #define CHUNK_PAGES	(1UL << (SLABSHM_CHUNK_SHIFT - PAGE_SHIFT))
 
@@ -212,22 +213,40 @@ static u8 extent_class(unsigned long npages)
 	return i < NLARGE ? SLABSHM_NCLASSES + i + 1 : SLABSHM_PAGE_EXTENT;
 }
 
-static struct slabshm_extent *extent_new(void)
+/* A descriptor of @size bytes, which are charged. */
+static int desc_new(struct slabshm_arena *arena, struct kmem_cache *cache,
+		    size_t size, void *desc)
 {
-	return kmem_cache_zalloc(extent_cache, SLABSHM_GFP);
+	int err = slabshm_meter_add(arena->meter, size);
+
+	if (err)
+		return err;
+	*(void **)desc = kmem_cache_zalloc(cache, SLABSHM_GFP);
+	if (*(void **)desc)
+		return 0;
+	slabshm_meter_sub(arena->meter, size);
+	return -ENOMEM;
+}
+
+static int extent_new(struct slabshm_arena *arena, struct slabshm_extent **extent)
+{
+	return desc_new(arena, extent_cache, sizeof(**extent), extent);
 }
 
 /* Free a descriptor, which may be NULL. */
-static void extent_put(struct slabshm_extent *extent)
+static void extent_put(struct slabshm_arena *arena, struct slabshm_extent *extent)
 {
 	if (!extent)
 		return;
-	if (extent->in_run)
+	if (extent->in_run) {
+		slabshm_meter_sub(arena->meter, sizeof(struct slabshm_run));
 		kmem_cache_free(run_cache, container_of(extent,
 							struct slabshm_run,
 							extent));
-	else
+	} else {
+		slabshm_meter_sub(arena->meter, sizeof(*extent));
 		kmem_cache_free(extent_cache, extent);
+	}
 }
 
 static bool extent_less(struct rb_node *a, const struct rb_node *b)
@@ -323,7 +342,7 @@ static struct slabshm_extent *extent_join(struct slabshm_arena *arena,
 	extent_unmark(arena, extent);
 	side->page = min(side->page, extent->page);
 	side->npages += extent->npages;
-	extent_put(extent);
+	extent_put(arena, extent);
 	return side;
 }
 
@@ -388,6 +407,9 @@ static void run_end(struct slabshm_arena *arena, struct slabshm_run *run)
 	if (arena->empty[run->class] == run)
 		arena->empty[run->class] = NULL;
 	list_del(&run->extent.list);
+	if (run->records)
+		slabshm_meter_sub(arena->meter,
+				  run->nblocks * sizeof(*run->records));
 	kfree(run->records);
 	run->records = NULL;
 	run->extent.owner = NULL;
@@ -477,7 +499,7 @@ static noinline struct slabshm_run *run_new(struct slabshm_arena *arena,
 	} else {
 		run->extent.page = space->page;
 		run->extent.npages = npages;
-		extent_put(space);
+		extent_put(arena, space);
 	}
 	run->extent.state = EXTENT_RUN;
 	INIT_LIST_HEAD(&run->extent.list);
@@ -804,32 +826,32 @@ static __always_inline int block_alloc(struct slabshm_arena *arena,
 }
 
 /* Make what a block of @size may take. */
-static int spares_fill(struct spares *spares, u64 size, u64 align)
+static int spares_fill(struct slabshm_arena *arena, struct spares *spares,
+		       u64 size, u64 align)
 {
+	int err = 0;
+
 	if (is_small(size, align)) {
 		if (!spares->run)
-			spares->run = kmem_cache_zalloc(run_cache,
-							SLABSHM_GFP);
-		if (!spares->run)
-			return -ENOMEM;
-		spares->run->extent.in_run = true;
-		return 0;
+			err = desc_new(arena, run_cache, sizeof(*spares->run),
+				       &spares->run);
+		if (!err)
+			spares->run->extent.in_run = true;
+		return err;
 	}
 	if (!spares->extent[0] && align > PAGE_SIZE)
-		spares->extent[0] = extent_new();
-	if (!spares->extent[1])
-		spares->extent[1] = extent_new();
-	if (!spares->extent[1] || (!spares->extent[0] && align > PAGE_SIZE))
-		return -ENOMEM;
-	return 0;
+		err = extent_new(arena, &spares->extent[0]);
+	if (!err && !spares->extent[1])
+		err = extent_new(arena, &spares->extent[1]);
+	return err;
 }
 
-static void spares_drop(struct spares *spares)
+static void spares_drop(struct slabshm_arena *arena, struct spares *spares)
 {
 	if (spares->run)
-		extent_put(&spares->run->extent);
-	extent_put(spares->extent[0]);
-	extent_put(spares->extent[1]);
+		extent_put(arena, &spares->run->extent);
+	extent_put(arena, spares->extent[0]);
+	extent_put(arena, spares->extent[1]);
 }
 
 /* What @claim is of, as block_find() tells it. */
@@ -969,21 +991,28 @@ void slabshm_arena_module_exit(void)
  * slabshm_arena_init() - make an arena without any space
  * @arena: to fill in
  * @max_pages: pages that there can ever be, 1 to %SLABSHM_SIZE_MAX in bytes
+ * @meter: counts its memory
  *
  * Context: may sleep.
- * Return: 0; -EINVAL @max_pages is out of range; -ENOMEM.
+ * Return: 0; -EINVAL @max_pages is out of range; -ENOMEM, -EDQUOT.
  */
-int slabshm_arena_init(struct slabshm_arena *arena, unsigned long max_pages)
+int slabshm_arena_init(struct slabshm_arena *arena, unsigned long max_pages,
+		       struct slabshm_meter *meter)
 {
+	unsigned long nchunks = DIV_ROUND_UP(max_pages, CHUNK_PAGES);
+	int err;
+
 	if (!max_pages || max_pages > SLABSHM_SIZE_MAX >> PAGE_SHIFT)
 		return -EINVAL;
 	memset(arena, 0, sizeof(*arena));
-	if (slabshm_table_init(&arena->chunks,
-			       DIV_ROUND_UP(max_pages, CHUNK_PAGES)) ||
-	    slabshm_table_init(&arena->maps,
-			       DIV_ROUND_UP(max_pages, CHUNK_PAGES))) {
+	arena->meter = meter;
+	err = slabshm_table_init(&arena->chunks, nchunks, meter);
+	if (err)
+		return err;
+	err = slabshm_table_init(&arena->maps, nchunks, meter);
+	if (err) {
 		slabshm_table_destroy(&arena->chunks, NULL);
-		return -ENOMEM;
+		return err;
 	}
 	spin_lock_init(&arena->lock);
 	arena->max_pages = max_pages;
@@ -1016,7 +1045,7 @@ void slabshm_arena_destroy(struct slabshm_arena *arena)
 			page += extent->npages;
 			if (extent->state == EXTENT_RUN)
 				kfree(extent_run(extent)->records);
-			extent_put(extent);
+			extent_put(arena, extent);
 		} else if (slabshm_table_get(&arena->chunks, page / CHUNK_PAGES)) {
 			page++;
 		} else {
@@ -1058,7 +1087,7 @@ void slabshm_owner_init(struct slabshm_owner *owner, u64 limit)
  * Does nothing if that was done before.
  *
  * Context: may sleep.  Not twice at the same time for one chunk.
- * Return: 0; -EINVAL @chunk is outside the arena; -ENOMEM.
+ * Return: 0; -EINVAL @chunk is outside the arena; -ENOMEM, -EDQUOT.
  */
 int slabshm_arena_prepare(struct slabshm_arena *arena, unsigned long chunk,
 			  u8 *page_map)
@@ -1076,12 +1105,15 @@ int slabshm_arena_prepare(struct slabshm_arena *arena, unsigned long chunk,
 		if (err && err != -EEXIST)
 			return err;
 	}
-	page = kcalloc(CHUNK_PAGES, sizeof(*page), SLABSHM_GFP);
-	if (!page)
-		return -ENOMEM;
-	err = slabshm_table_add(&arena->chunks, chunk, page);
+	err = slabshm_meter_add(arena->meter, CHUNK_PAGES * sizeof(*page));
 	if (err)
+		return err;
+	page = kcalloc(CHUNK_PAGES, sizeof(*page), SLABSHM_GFP);
+	err = page ? slabshm_table_add(&arena->chunks, chunk, page) : -ENOMEM;
+	if (err) {
 		kfree(page);
+		slabshm_meter_sub(arena->meter, CHUNK_PAGES * sizeof(*page));
+	}
 	return err;
 }
 
@@ -1093,15 +1125,16 @@ int slabshm_arena_prepare(struct slabshm_arena *arena, unsigned long chunk,
  * @npages: how many, not 0
  *
  * Context: may sleep; takes the arena's lock.
- * Return: 0, or -ENOMEM and nothing has changed.
+ * Return: 0, or -ENOMEM, -EDQUOT and nothing has changed.
  */
 int slabshm_arena_add(struct slabshm_arena *arena, unsigned long page,
 		      unsigned long npages)
 {
-	struct slabshm_extent *extent = extent_new();
+	struct slabshm_extent *extent;
+	int err = extent_new(arena, &extent);
 
-	if (!extent)
-		return -ENOMEM;
+	if (err)
+		return err;
 	extent->page = page;
 	extent->npages = npages;
 	spin_lock(&arena->lock);
@@ -1158,11 +1191,13 @@ struct slabshm_extent *slabshm_arena_take(struct slabshm_arena *arena,
 {
 	enum extent_state state = backed ? EXTENT_BACKED : EXTENT_UNBACKED;
 	struct rb_root *tree = extent_tree(arena, state);
-	struct slabshm_extent *spare = extent_new();
-	struct slabshm_extent *extent;
+	struct slabshm_extent *spare, *extent;
 
+	spare = kmem_cache_zalloc(extent_cache, SLABSHM_GFP);
 	if (!spare)
 		return ERR_PTR(-ENOMEM);
+	/* Who gives memory back must not fail at the limit */
+	slabshm_meter_force(arena->meter, sizeof(*spare));
 	spin_lock(&arena->lock);
 	if (backed)
 		runs_end_empty(arena);
@@ -1183,7 +1218,7 @@ struct slabshm_extent *slabshm_arena_take(struct slabshm_arena *arena,
 		*npages = extent->npages;
 	}
 	spin_unlock(&arena->lock);
-	extent_put(spare);
+	extent_put(arena, spare);
 	return extent;
 }
 
@@ -1228,7 +1263,7 @@ static noinline int blocks_refill(struct slabshm_arena *arena,
 		if (block_at(arena, req[*kept].offset, &ref))
 			block_mark(&ref, BLOCK_CLAIMED);
 	spin_unlock(&arena->lock);
-	err = spares_fill(spares, req[i].size, align);
+	err = spares_fill(arena, spares, req[i].size, align);
 	spin_lock(&arena->lock);
 	return err;
 }
@@ -1333,7 +1368,7 @@ blocks_alloc(struct slabshm_arena *arena, struct slabshm_owner *owner,
 	}
 	spin_unlock(&arena->lock);
 	if (spares.run || spares.extent[0] || spares.extent[1])
-		spares_drop(&spares);
+		spares_drop(arena, &spares);
 	return err;
 }
 
@@ -1559,17 +1594,24 @@ static int run_add_records(struct slabshm_arena *arena,
 			   struct slabshm_run *run)
 {
 	void **records;
+	int err;
 
 	/* At most 8 bytes for each 64 of a run: never so large as to be paged */
+	err = slabshm_meter_add(arena->meter, run->nblocks * sizeof(*records));
+	if (err)
+		return err;
 	records = kcalloc(run->nblocks, sizeof(*records), SLABSHM_GFP);
-	if (!records)
-		return -ENOMEM;
+	err = records ? 0 : -ENOMEM;
 	spin_lock(&arena->lock);
 	if (!run->records)
 		swap(run->records, records);
 	spin_unlock(&arena->lock);
+	/* Another has made it, or there is none */
+	if (records || err)
+		slabshm_meter_sub(arena->meter,
+				  run->nblocks * sizeof(*records));
 	kfree(records);
-	return 0;
+	return err;
 }
 
 /**

@@ -46,6 +46,7 @@
 #define SLABSHM_RUN_PAGES	32	/* a run is not longer, and may be shorter */
 
 struct slabshm_extent;
+struct slabshm_meter;
 struct slabshm_run;
 
 /**
@@ -84,6 +85,7 @@ struct slabshm_owner {
  *	owner.  Innermost lock of the module; held for at most 64 blocks (a
  *	run counts as one where it is freed whole)
  * @max_pages: constant, pages there can ever be
+ * @meter: constant, counts the memory of all that describes the space
  * @chunks: by 2 MiB, an array of pointers to the extents of these pages. There
  *	before the first of them is added
  * @maps: by 2 MiB, what users see of each page, %SLABSHM_PAGE_NONE...; may be
@@ -103,6 +105,7 @@ struct slabshm_owner {
 struct slabshm_arena {
 	spinlock_t lock;	/* all but the constants; innermost */
 	unsigned long max_pages;
+	struct slabshm_meter *meter;
 	struct slabshm_table chunks;
 	struct slabshm_table maps;
 	struct rb_root backed;
@@ -147,7 +150,8 @@ void slabshm_arena_classes(u32 *size);
 int slabshm_arena_module_init(void);
 void slabshm_arena_module_exit(void);
 
-int slabshm_arena_init(struct slabshm_arena *arena, unsigned long max_pages);
+int slabshm_arena_init(struct slabshm_arena *arena, unsigned long max_pages,
+		       struct slabshm_meter *meter);
 void slabshm_arena_destroy(struct slabshm_arena *arena);
 void slabshm_owner_init(struct slabshm_owner *owner, u64 limit);
 

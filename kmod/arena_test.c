@@ -14,6 +14,8 @@
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
 
+#include "user.h"
+
 /* The how-manieth allocation from now fails; 0: none does */
 static unsigned int fail_at;
 /* Called before each allocation that arena.c makes */
@@ -53,6 +55,28 @@ static void test_kfree(const void *array)
 static unsigned long test_get_zeroed_page(gfp_t gfp)
 {
 	return alloc_fails() ? 0 : get_zeroed_page(gfp);
+}
+
+/* What the meter shows; the one of tests has no user, and no limit but this. */
+static struct slabshm_meter meter;
+static bool meter_full;
+
+int slabshm_meter_add(struct slabshm_meter *m, size_t n)
+{
+	if (meter_full)
+		return -EDQUOT;
+	atomic_long_add(n, &m->bytes);
+	return 0;
+}
+
+void slabshm_meter_force(struct slabshm_meter *m, size_t n)
+{
+	atomic_long_add(n, &m->bytes);
+}
+
+void slabshm_meter_sub(struct slabshm_meter *m, size_t n)
+{
+	atomic_long_sub(n, &m->bytes);
 }
 
 #undef kmem_cache_zalloc
@@ -563,18 +587,18 @@ static void test_init(struct kunit *test)
 	unsigned int i;
 	u8 map[1] = {};
 
-	KUNIT_EXPECT_EQ(test, slabshm_arena_init(&arena, 0), -EINVAL);
-	KUNIT_EXPECT_EQ(test, slabshm_arena_init(&arena, ULONG_MAX), -EINVAL);
+	KUNIT_EXPECT_EQ(test, slabshm_arena_init(&arena, 0, &meter), -EINVAL);
+	KUNIT_EXPECT_EQ(test, slabshm_arena_init(&arena, ULONG_MAX, &meter), -EINVAL);
 	KUNIT_EXPECT_EQ(test, slabshm_arena_init(&arena, 1 +
-				(SLABSHM_SIZE_MAX >> PAGE_SHIFT)), -EINVAL);
+				(SLABSHM_SIZE_MAX >> PAGE_SHIFT), &meter), -EINVAL);
 	for (i = 1; i <= 2; i++) {
 		fail_at = i;
-		KUNIT_EXPECT_EQ(test, slabshm_arena_init(&arena, 8), -ENOMEM);
+		KUNIT_EXPECT_EQ(test, slabshm_arena_init(&arena, 8, &meter), -ENOMEM);
 	}
 
 	/* Three chunks, the last of one page only */
-	KUNIT_ASSERT_EQ(test, slabshm_arena_init(&arena, 2 * CHUNK_PAGES + 1),
-			0);
+	KUNIT_ASSERT_EQ(test, slabshm_arena_init(&arena, 2 * CHUNK_PAGES + 1,
+						      &meter), 0);
 	KUNIT_EXPECT_EQ(test, slabshm_arena_prepare(&arena, 3, NULL), -EINVAL);
 	KUNIT_EXPECT_EQ(test, slabshm_arena_prepare(&arena, ULONG_MAX, NULL),
 			-EINVAL);
@@ -1102,7 +1126,7 @@ static void test_hostile(struct kunit *test)
 	check(test);
 	/* Chunks without page pointers */
 	slabshm_arena_destroy(&f->arena);
-	KUNIT_ASSERT_EQ(test, slabshm_arena_init(&f->arena, NPAGES), 0);
+	KUNIT_ASSERT_EQ(test, slabshm_arena_init(&f->arena, NPAGES, &meter), 0);
 	KUNIT_EXPECT_EQ(test, slabshm_arena_find(&f->arena, small, &desc),
 			-EINVAL);
 	KUNIT_EXPECT_EQ(test, free_one(f, 0, SPACE - PAGE_SIZE), -EINVAL);
@@ -1971,7 +1995,7 @@ static int arena_test_init(struct kunit *test)
 	f->map = kunit_kzalloc(test, NPAGES, GFP_KERNEL);
 	if (!f->map)
 		return -ENOMEM;
-	err = slabshm_arena_init(&f->arena, NPAGES);
+	err = slabshm_arena_init(&f->arena, NPAGES, &meter);
 	if (err)
 		return err;
 	test->priv = f;

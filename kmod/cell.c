@@ -90,23 +90,40 @@ static int cell_populate(struct slabshm_slab *slab, u32 index)
 
 	if (slabshm_table_get(&cells->pages, i))
 		return 0;
+	err = slabshm_meter_add(&slab->meter, sizeof(*page));
+	if (err)
+		return err;
 	page = kzalloc(sizeof(*page), SLABSHM_GFP);
+	err = -ENOMEM;
 	if (!page)
-		return -ENOMEM;
+		goto uncharge;
 	page->line = slabshm_control_populate(&slab->control,
 					      slab->control.cells_page + i);
-	if (!page->line) {
-		kfree(page);
-		return -ENOMEM;
-	}
+	err = PTR_ERR_OR_ZERO(page->line);
+	if (err)
+		goto free;
 	for (k = 0; k < CELLS_PER_PAGE; k++) {
 		page->cell[k].index = i * CELLS_PER_PAGE + k;
 		page->cell[k].generation = 1;
 	}
 	err = slabshm_table_add(&cells->pages, i, page);
-	if (err)
-		kfree(page);
+	if (!err)
+		return 0;
+free:
+	kfree(page);
+uncharge:
+	slabshm_meter_sub(&slab->meter, sizeof(*page));
 	return err == -EEXIST ? 0 : err;
+}
+
+/*
+ * What is charged for a cell, as long as it has a name, besides its part of a
+ * page of them: what it has, or may come to have.
+ */
+static size_t cell_cost(const char *name)
+{
+	return strlen(name) + 1 + 2 * sizeof(struct slabshm_object) +
+	       sizeof(struct slabshm_queue);
 }
 
 /* A cell by its index, which was used before. */
@@ -298,6 +315,7 @@ int slabshm_cell_open(struct slabshm_slab *slab, bool may_create,
 	bool create = arg->flags & SLABSHM_CELL_CREATE;
 	struct rb_node *parent, **link;
 	struct slabshm_object *object = NULL;
+	bool charged = false;
 	char *name = NULL;
 	struct cell *cell;
 	u32 page_of;
@@ -326,12 +344,20 @@ again:
 		/* Memory comes from outside the lock */
 		page_of = list_empty(&cells->free) ? cells->next : 0;
 		spin_unlock(&cells->lock);
-		if (!name) {
+		if (!charged) {
+			err = slabshm_meter_add(&slab->meter,
+						cell_cost(arg->name));
+			if (err)
+				goto out;
+			charged = true;
 			name = kstrdup(arg->name, SLABSHM_GFP);
 			object = slabshm_object_create();
 		}
 		err = -ENOMEM;
-		if (!name || !object || cell_populate(slab, page_of))
+		if (!name || !object)
+			goto out;
+		err = cell_populate(slab, page_of);
+		if (err)
 			goto out;
 		goto again;
 	}
@@ -368,6 +394,8 @@ unlock:
 out:
 	kfree(name);
 	kfree(object);
+	if (charged && !*created)
+		slabshm_meter_sub(&slab->meter, cell_cost(arg->name));
 	if (*created)
 		trace_slabshm_cell_create(slab, arg->cell, arg->name);
 	return err;
@@ -431,6 +459,7 @@ int slabshm_cell_remove(struct slabshm_slab *slab, struct slabshm_client *client
 	spin_unlock(&cells->lock);
 
 	trace_slabshm_cell_remove(slab, index, name);
+	slabshm_meter_sub(&slab->meter, cell_cost(name));
 	kfree(name);
 	kfree(spare);
 	if (retired)
@@ -1253,7 +1282,7 @@ const char *slabshm_cell_name(struct slabshm_cells *cells, u32 index,
  * @max: how many there can be
  *
  * Context: may sleep.
- * Return: 0 or -ENOMEM.
+ * Return: 0, -ENOMEM or -EDQUOT.
  */
 int slabshm_cells_init(struct slabshm_slab *slab, u32 max)
 {
@@ -1269,7 +1298,8 @@ int slabshm_cells_init(struct slabshm_slab *slab, u32 max)
 	cells->commit = 1;
 	slab->control.header->commit = 1;
 	return slabshm_table_init(&cells->pages,
-				  DIV_ROUND_UP(max, CELLS_PER_PAGE));
+				  DIV_ROUND_UP(max, CELLS_PER_PAGE),
+				  &slab->meter);
 }
 
 static void cell_page_free(void *entry)

@@ -151,8 +151,10 @@ static void client_free(struct kref *ref)
 	/* Readers go at the client's end, before this */
 	WARN_ON_ONCE(!xa_empty(&client->readers));
 	for (i = 0; i < ARRAY_SIZE(client->reader_pages); i++) {
-		if (client->reader_pages[i])
-			__free_page(client->reader_pages[i]);
+		if (!client->reader_pages[i])
+			continue;
+		__free_page(client->reader_pages[i]);
+		slabshm_user_uncharge(&client->user->bytes, PAGE_SIZE);
 	}
 	if (slab)
 		client_leave_slab(client, slab);

@@ -104,8 +104,7 @@ static int data_fill(struct slabshm_slab *slab, unsigned long page,
 
 	lockdep_assert_held(&slab->grow_lock);
 
-	err = slabshm_user_charge(&slab->user->bytes, npages << PAGE_SHIFT,
-				  slabshm_max_user_bytes());
+	err = slabshm_user_charge_bytes(slab->user, npages << PAGE_SHIFT);
 	if (err)
 		return err;
 	for (i = 0; i < npages; i++) {
@@ -148,8 +147,8 @@ static int data_grow_step(struct slabshm_slab *slab, u64 size)
 						   slab->control.map_page +
 						   byte / PAGE_SIZE);
 
-		if (!map)
-			return -ENOMEM;
+		if (IS_ERR(map))
+			return PTR_ERR(map);
 		err = slabshm_arena_prepare(&slab->arena, chunk,
 					    map + byte % PAGE_SIZE);
 		if (err)

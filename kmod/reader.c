@@ -17,6 +17,7 @@
 #include "region.h"
 #include "slab.h"
 #include "trace.h"
+#include "user.h"
 
 #define SLOTS_PER_PAGE	(PAGE_SIZE / sizeof(struct slabshm_slot))
 #define SLOTS		(SLABSHM_READER_SIZE / sizeof(struct slabshm_slot))
@@ -63,8 +64,13 @@ static bool reader_dead(const struct slabshm_reader *reader)
 	return slabshm_thread_dead(reader->client, reader->pid);
 }
 
+/* What a reader costs: itself, and its place in the table of a scan. */
+#define READER_COST	(sizeof(struct slabshm_reader) + \
+			 2 * sizeof(struct slabshm_cover))
+
 static void reader_free(struct slabshm_reader *reader)
 {
+	slabshm_user_uncharge(&reader->client->user->bytes, READER_COST);
 	put_pid(reader->pid);
 	kfree_rcu(reader, rcu);
 }
@@ -94,12 +100,19 @@ static int reader_reserve(struct slabshm_client *client, u32 index)
 	struct page *page;
 
 	if (!READ_ONCE(*slot)) {
+		int err = slabshm_user_charge_bytes(client->user, PAGE_SIZE);
+
+		if (err)
+			return err;
 		page = alloc_page(SLABSHM_GFP | __GFP_ZERO);
-		if (!page)
-			return -ENOMEM;
 		/* Orders the zeros before the page; pairs with reader_fault() */
-		if (cmpxchg(slot, NULL, page))
-			__free_page(page);
+		if (!page || cmpxchg(slot, NULL, page)) {
+			if (page)
+				__free_page(page);
+			slabshm_user_uncharge(&client->user->bytes, PAGE_SIZE);
+			if (!page)
+				return -ENOMEM;
+		}
 	}
 
 	/* Early, as others may come in between */
@@ -185,9 +198,14 @@ int slabshm_reader_register(struct slabshm_client *client, u32 *index)
 
 	if (task_tgid(current) != client->pid)
 		return -EIO;
+	err = slabshm_user_charge_bytes(client->user, READER_COST);
+	if (err)
+		return err;
 	reader = kzalloc(sizeof(*reader), SLABSHM_GFP);
-	if (!reader)
+	if (!reader) {
+		slabshm_user_uncharge(&client->user->bytes, READER_COST);
 		return -ENOMEM;
+	}
 	reader->client = client;
 	reader->pid = get_task_pid(current, PIDTYPE_PID);
 
@@ -195,8 +213,7 @@ int slabshm_reader_register(struct slabshm_client *client, u32 *index)
 		err = reader_add(client, reader);
 	} while (err == -EAGAIN);
 	if (err) {
-		put_pid(reader->pid);
-		kfree(reader);
+		reader_free(reader);
 		return err;
 	}
 	*index = reader->index;

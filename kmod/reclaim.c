@@ -65,12 +65,17 @@ struct slabshm_object *slabshm_object_create(void)
 	return object;
 }
 
-static void records_destroy(struct slabshm_record *chain)
+static void records_destroy(struct slabshm_slab *slab,
+			    struct slabshm_record *chain)
 {
+	size_t n = 0;
+
 	while (chain) {
 		kmem_cache_free(record_cache, slabshm_record_pop(&chain));
+		n++;
 		cond_resched();
 	}
+	slabshm_meter_sub(&slab->meter, n * sizeof(*chain));
 }
 
 /**
@@ -100,18 +105,26 @@ void slabshm_object_destroy(struct slabshm_object *object)
  * @n: how many at least
  *
  * Context: may sleep; takes slabshm_cells.lock.
- * Return: 0 or -ENOMEM.
+ * Return: 0, -ENOMEM or -EDQUOT.
  */
 int slabshm_records_add(struct slabshm_slab *slab, unsigned int n)
 {
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
 	struct slabshm_record *record[RECORDS_ADD];
 	unsigned int i, added;
+	int err;
 
 	for (added = 0; added < n; added += RECORDS_ADD) {
+		err = slabshm_meter_add(&slab->meter, RECORDS_ADD *
+					sizeof(**record));
+		if (err)
+			return err;
 		if (!kmem_cache_alloc_bulk(record_cache, SLABSHM_GFP,
-					   RECORDS_ADD, (void **)record))
+					   RECORDS_ADD, (void **)record)) {
+			slabshm_meter_sub(&slab->meter,
+					  RECORDS_ADD * sizeof(**record));
 			return -ENOMEM;
+		}
 		spin_lock(&slab->cells.lock);
 		for (i = 0; i < RECORDS_ADD; i++)
 			slabshm_record_push(&reclaim->spare, record[i]);
@@ -177,7 +190,8 @@ static void reclaim_batch(struct slabshm_slab *slab,
 	}
 	spin_unlock(&slab->cells.lock);
 
-	records_destroy(batch);
+	if (batch)
+		records_destroy(slab, batch);
 	trace_slabshm_reclaim(slab, n, bytes);
 	cond_resched();
 }
@@ -579,7 +593,7 @@ void slabshm_reclaim_destroy(struct slabshm_slab *slab)
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
 
 	mutex_destroy(&reclaim->turn);
-	records_destroy(reclaim->spare);
+	records_destroy(slab, reclaim->spare);
 	/* A round is queued for whatever is retired or held, and holds the slab */
 	WARN_ON_ONCE(reclaim->blocks || !list_empty(&reclaim->objects) ||
 		     reclaim->held);

@@ -19,33 +19,37 @@
 #include "compat.h"
 #include "region.h"
 #include "slab.h"
+#include "user.h"
 
 /**
  * slabshm_control_init() - lay out a control region
  * @control: to be filled in
  * @max_size: of the slab's data
  * @max_cells: of the slab
+ * @meter: counts its memory
  *
  * Only the header's page is made; the others come when they are needed.
  *
  * Context: may sleep.
- * Return: 0 or -ENOMEM.
+ * Return: 0, -ENOMEM or -EDQUOT.
  */
 int slabshm_control_init(struct slabshm_control *control, u64 max_size,
-			 u32 max_cells)
+			 u32 max_cells, struct slabshm_meter *meter)
 {
 	unsigned long cells = DIV_ROUND_UP((u64)max_cells *
 					   sizeof(struct slabshm_cell),
 					   PAGE_SIZE);
 	unsigned long map = DIV_ROUND_UP(max_size >> PAGE_SHIFT, PAGE_SIZE);
+	int err;
 
 	control->cells_page = 1;
 	control->map_page = 1 + cells;
 	control->npages = 1 + cells + map;
-	if (slabshm_table_init(&control->pages, control->npages))
-		return -ENOMEM;
+	err = slabshm_table_init(&control->pages, control->npages, meter);
+	if (err)
+		return err;
 	control->header = slabshm_control_populate(control, 0);
-	return control->header ? 0 : -ENOMEM;
+	return PTR_ERR_OR_ZERO(control->header);
 }
 
 static void control_free(void *page)
@@ -72,7 +76,7 @@ void slabshm_control_destroy(struct slabshm_control *control)
  * Callers may race, the first one wins.
  *
  * Context: may sleep.
- * Return: its address, or NULL without memory.
+ * Return: its address, or an ERR_PTR of -ENOMEM or -EDQUOT.
  */
 void *slabshm_control_populate(struct slabshm_control *control,
 			       unsigned long index)
@@ -82,14 +86,17 @@ void *slabshm_control_populate(struct slabshm_control *control,
 
 	if (page)
 		return page;
+	err = slabshm_meter_add(control->pages.meter, PAGE_SIZE);
+	if (err)
+		return ERR_PTR(err);
 	page = (void *)get_zeroed_page(SLABSHM_GFP);
-	if (!page)
-		return NULL;
-	err = slabshm_table_add(&control->pages, index, page);
+	err = page ? slabshm_table_add(&control->pages, index, page) : -ENOMEM;
 	if (!err)
 		return page;
 	free_page((unsigned long)page);
-	return err == -EEXIST ? slabshm_table_get(&control->pages, index) : NULL;
+	slabshm_meter_sub(control->pages.meter, PAGE_SIZE);
+	return err == -EEXIST ? slabshm_table_get(&control->pages, index) :
+				ERR_PTR(err);
 }
 
 /**

@@ -13,6 +13,7 @@
 #include "table.h"
 
 struct file;
+struct slabshm_meter;
 struct vm_area_struct;
 
 /*
@@ -46,7 +47,7 @@ struct slabshm_control {
 };
 
 int slabshm_control_init(struct slabshm_control *control, u64 max_size,
-			 u32 max_cells);
+			 u32 max_cells, struct slabshm_meter *meter);
 void slabshm_control_destroy(struct slabshm_control *control);
 void *slabshm_control_populate(struct slabshm_control *control,
 			       unsigned long index);

@@ -110,6 +110,7 @@ static void slab_destroy(struct slabshm_slab *slab)
 	slabshm_cells_destroy(slab);
 	slabshm_arena_destroy(&slab->arena);
 	slabshm_control_destroy(&slab->control);
+	slabshm_meter_end(&slab->meter);
 	slabshm_user_uncharge(&slab->user->slabs, 1);
 	slabshm_user_put(slab->user);
 	mutex_destroy(&slab->grow_lock);
@@ -261,6 +262,7 @@ static struct slabshm_slab *slab_create(const struct slabshm_attach *arg)
 	slab->max_size = round_up(arg->max_size, PAGE_SIZE);
 	slab->fixed = arg->flags & SLABSHM_ATTACH_FIXED;
 	slab->mandatory = arg->flags & SLABSHM_ATTACH_MANDATORY;
+	slab->meter.user = slab->user;
 	slab->pressed = INITIAL_JIFFIES;
 	strscpy(slab->name, arg->name, sizeof(slab->name));
 	slabshm_readers_init(slab);
@@ -270,10 +272,12 @@ static struct slabshm_slab *slab_create(const struct slabshm_attach *arg)
 	slab->id = ++last_id;
 	mutex_unlock(&slabshm_names_lock);
 
-	err = slabshm_arena_init(&slab->arena, slab->max_size >> PAGE_SHIFT);
+	err = slabshm_arena_init(&slab->arena, slab->max_size >> PAGE_SHIFT,
+				 &slab->meter);
 	if (err)
 		goto destroy;
-	err = slabshm_control_init(&slab->control, slab->max_size, ncells);
+	err = slabshm_control_init(&slab->control, slab->max_size, ncells,
+				   &slab->meter);
 	if (err)
 		goto destroy;
 	err = slabshm_cells_init(slab, ncells);

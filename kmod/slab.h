@@ -51,9 +51,9 @@
 #include "reader.h"
 #include "reclaim.h"
 #include "region.h"
+#include "user.h"
 
 struct net;
-struct slabshm_user;
 
 /**
  * struct slabshm_slab - one shared heap
@@ -64,6 +64,7 @@ struct slabshm_user;
  * @fixed: constant, ALLOC does not grow it
  * @mandatory: constant, a locked cell is its holder's to change
  * @user: constant, whose limits it counts against
+ * @meter: what the kernel keeps of it
  * @names: in slabshm_net.slabs; empty if it has no name (any more).
  *	Protected by slabshm_names_lock
  * @persist: holds @use. Protected by slabshm_names_lock
@@ -102,6 +103,7 @@ struct slabshm_slab {
 	bool fixed;
 	bool mandatory;
 	struct slabshm_user *user;
+	struct slabshm_meter meter;
 	struct list_head names;
 	bool persist;
 	struct file *data;

@@ -8,26 +8,37 @@
 #include <linux/slab.h>
 
 #include "table.h"
+#include "user.h"
 
 /**
  * slabshm_table_init() - an empty table
  * @table: to fill in
  * @size: entries that it can have
+ * @meter: counts its memory
  *
  * Context: may sleep.
- * Return: 0 or -ENOMEM.
+ * Return: 0, -ENOMEM or -EDQUOT.
  */
-int slabshm_table_init(struct slabshm_table *table, unsigned long size)
+int slabshm_table_init(struct slabshm_table *table, unsigned long size,
+		       struct slabshm_meter *meter)
 {
+	unsigned long n = DIV_ROUND_UP(size, SLABSHM_TABLE_PAGE);
+	int err = slabshm_meter_add(meter, n * sizeof(*table->dir));
+
+	if (err)
+		return err;
 	table->size = size;
-	table->dir = kcalloc(DIV_ROUND_UP(size, SLABSHM_TABLE_PAGE),
-			     sizeof(*table->dir), SLABSHM_GFP);
-	return table->dir ? 0 : -ENOMEM;
+	table->meter = meter;
+	table->dir = kcalloc(n, sizeof(*table->dir), SLABSHM_GFP);
+	if (table->dir)
+		return 0;
+	slabshm_meter_sub(meter, n * sizeof(*table->dir));
+	return -ENOMEM;
 }
 
 /**
  * slabshm_table_destroy() - free a table
- * @table: may be all zero; nobody uses it any more
+ * @table: may be all zero; nobody uses it any more. The meter counts it to its end
  * @free: called with each entry that is there; may be NULL
  *
  * Context: may sleep.
@@ -51,6 +62,7 @@ void slabshm_table_destroy(struct slabshm_table *table, void (*free)(void *))
 		free_page((unsigned long)page);
 	}
 	kfree(table->dir);
+	table->dir = NULL;
 }
 
 /**
@@ -62,7 +74,7 @@ void slabshm_table_destroy(struct slabshm_table *table, void (*free)(void *))
  * Callers may race, the first one wins.
  *
  * Context: may sleep.
- * Return: 0, -EEXIST if there is one, or -ENOMEM.
+ * Return: 0, -EEXIST if there is one, -ENOMEM or -EDQUOT.
  */
 int slabshm_table_add(struct slabshm_table *table, unsigned long i, void *entry)
 {
@@ -70,13 +82,20 @@ int slabshm_table_add(struct slabshm_table *table, unsigned long i, void *entry)
 	void **page = READ_ONCE(*slot), **old;
 
 	if (!page) {
+		int err = slabshm_meter_add(table->meter, PAGE_SIZE);
+
+		if (err)
+			return err;
 		page = (void **)get_zeroed_page(SLABSHM_GFP);
-		if (!page)
+		if (!page) {
+			slabshm_meter_sub(table->meter, PAGE_SIZE);
 			return -ENOMEM;
+		}
 		/* Orders the NULLs before the page; pairs with readers' loads */
 		old = cmpxchg(slot, NULL, page);
 		if (old) {
 			free_page((unsigned long)page);
+			slabshm_meter_sub(table->meter, PAGE_SIZE);
 			page = old;
 		}
 	}

@@ -20,6 +20,8 @@
  */
 #define SLABSHM_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
+struct slabshm_meter;
+
 #define SLABSHM_TABLE_PAGE	(PAGE_SIZE / sizeof(void *))
 
 /**
@@ -27,13 +29,16 @@
  * @dir: constant table of pages of pointers; a page, and an entry in it, go from
  *	NULL to what they are once (cmpxchg) and stay
  * @size: constant
+ * @meter: constant, counts their memory
  */
 struct slabshm_table {
 	void ***dir;
 	unsigned long size;
+	struct slabshm_meter *meter;
 };
 
-int slabshm_table_init(struct slabshm_table *table, unsigned long size);
+int slabshm_table_init(struct slabshm_table *table, unsigned long size,
+		       struct slabshm_meter *meter);
 void slabshm_table_destroy(struct slabshm_table *table, void (*free)(void *));
 int slabshm_table_add(struct slabshm_table *table, unsigned long i,
 		      void *entry);

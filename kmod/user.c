@@ -33,18 +33,13 @@ MODULE_PARM_DESC(max_user_watches, "watches of one user (default 524288)");
 static unsigned long max_user_mbytes;
 module_param(max_user_mbytes, ulong, 0644);
 MODULE_PARM_DESC(max_user_mbytes,
-		 "MiB of data in the slabs of one user (default 0: half of the memory)");
+		 "MiB of data and bookkeeping of the slabs of one user (default 0: half of the memory)");
 
 static DEFINE_MUTEX(users_lock);	/* protects users and slabshm_user.refs */
 static DEFINE_HASHTABLE(users, 6);
 
-/**
- * slabshm_max_user_bytes() - limit on the data of one user's slabs
- *
- * Context: any.
- * Return: bytes.
- */
-unsigned long slabshm_max_user_bytes(void)
+/* The limit on bytes. */
+static unsigned long max_user_bytes(void)
 {
 	unsigned long mbytes = READ_ONCE(max_user_mbytes);
 
@@ -126,4 +121,72 @@ int slabshm_user_charge(atomic_long_t *counter, long n, unsigned long limit)
 void slabshm_user_uncharge(atomic_long_t *counter, long n)
 {
 	WARN_ON_ONCE(atomic_long_sub_return(n, counter) < 0);
+}
+
+/**
+ * slabshm_user_charge_bytes() - add to the bytes of a user
+ * @user: who
+ * @n: how many; slabshm_user_uncharge() takes them back
+ *
+ * Context: any process context.
+ * Return: 0, or -EDQUOT and nothing has changed.
+ */
+int slabshm_user_charge_bytes(struct slabshm_user *user, long n)
+{
+	return slabshm_user_charge(&user->bytes, n, max_user_bytes());
+}
+
+/**
+ * slabshm_meter_add() - the kernel is about to take memory for a slab
+ * @meter: the slab's
+ * @n: bytes
+ *
+ * Context: any process context.
+ * Return: 0, or -EDQUOT and nothing has changed.
+ */
+int slabshm_meter_add(struct slabshm_meter *meter, size_t n)
+{
+	int err = slabshm_user_charge_bytes(meter->user, n);
+
+	if (!err)
+		atomic_long_add(n, &meter->bytes);
+	return err;
+}
+
+/**
+ * slabshm_meter_force() - as slabshm_meter_add(), for what must not fail
+ * @meter: the slab's
+ * @n: bytes, few
+ *
+ * Context: any.
+ */
+void slabshm_meter_force(struct slabshm_meter *meter, size_t n)
+{
+	atomic_long_add(n, &meter->user->bytes);
+	atomic_long_add(n, &meter->bytes);
+}
+
+/**
+ * slabshm_meter_sub() - memory of a slab was given back, or not had
+ * @meter: the slab's
+ * @n: bytes, of slabshm_meter_add()
+ *
+ * Context: any.
+ */
+void slabshm_meter_sub(struct slabshm_meter *meter, size_t n)
+{
+	atomic_long_sub(n, &meter->bytes);
+	slabshm_user_uncharge(&meter->user->bytes, n);
+}
+
+/**
+ * slabshm_meter_end() - all memory of a slab was given back
+ * @meter: the slab's
+ *
+ * Context: any.
+ */
+void slabshm_meter_end(struct slabshm_meter *meter)
+{
+	slabshm_user_uncharge(&meter->user->bytes,
+			      atomic_long_xchg(&meter->bytes, 0));
 }

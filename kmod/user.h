@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What one user (uid) has of slabshm, and the limits on it.
+ *
+ * Bytes are the data of the user's slabs, and what the kernel keeps of these
+ * slabs, whoever uses them: tables, cells, records of blocks, what describes
+ * space. They are charged before memory is taken. So are the readers of the
+ * user's clients. Not charged are what a limit of a number bounds (watches,
+ * and slabs and clients themselves), and lockers, of which a thread or a cell
+ * has one.
  */
 #ifndef _SLABSHM_USER_H
 #define _SLABSHM_USER_H
@@ -16,7 +23,7 @@
  * @slabs: slabs made by this user and not gone
  * @clients: attached clients of this user
  * @watches: what these watch
- * @bytes: memory behind the data of this user's slabs
+ * @bytes: memory of this user's slabs, see above
  *
  * Found, made and freed under the table's lock; the counters are atomic, as
  * they also go down where that lock cannot be taken.
@@ -36,9 +43,25 @@ void slabshm_user_put(struct slabshm_user *user);
 int slabshm_user_charge(atomic_long_t *counter, long n, unsigned long limit);
 void slabshm_user_uncharge(atomic_long_t *counter, long n);
 
+int slabshm_user_charge_bytes(struct slabshm_user *user, long n);
+
+/**
+ * struct slabshm_meter - what the kernel keeps of one slab
+ * @user: constant, who pays
+ * @bytes: how much it is
+ */
+struct slabshm_meter {
+	struct slabshm_user *user;
+	atomic_long_t bytes;
+};
+
+int slabshm_meter_add(struct slabshm_meter *meter, size_t n);
+void slabshm_meter_force(struct slabshm_meter *meter, size_t n);
+void slabshm_meter_sub(struct slabshm_meter *meter, size_t n);
+void slabshm_meter_end(struct slabshm_meter *meter);
+
 extern unsigned long slabshm_max_user_slabs;
 extern unsigned long slabshm_max_user_clients;
 extern unsigned long slabshm_max_user_watches;
-unsigned long slabshm_max_user_bytes(void);
 
 #endif /* _SLABSHM_USER_H */
