@@ -1223,6 +1223,40 @@ struct slabshm_extent *slabshm_arena_take(struct slabshm_arena *arena,
 }
 
 /**
+ * slabshm_arena_next_unbacked() - look at one free range without memory after another
+ * @arena: whose
+ * @page: 0 to begin with, then where the last one starts; moved on
+ * @npages: 0 to begin with, then how many pages it has; moved on
+ *
+ * Context: takes the arena's lock.  Ranges that come and go meanwhile may be told
+ * or not.
+ * Return: whether there is one more.
+ */
+bool slabshm_arena_next_unbacked(struct slabshm_arena *arena,
+				 unsigned long *page, unsigned long *npages)
+{
+	struct slabshm_extent last = { .page = *page, .npages = *npages };
+	struct rb_node *node, *next = NULL;
+
+	spin_lock(&arena->lock);
+	node = arena->unbacked.rb_node;
+	while (node) {
+		if (extent_less(&last.node, node)) {
+			next = node;
+			node = node->rb_left;
+		} else {
+			node = node->rb_right;
+		}
+	}
+	if (next) {
+		*page = rb_entry(next, struct slabshm_extent, node)->page;
+		*npages = rb_entry(next, struct slabshm_extent, node)->npages;
+	}
+	spin_unlock(&arena->lock);
+	return next;
+}
+
+/**
  * slabshm_arena_put() - give back what slabshm_arena_take() took
  * @arena: whose
  * @extent: what was taken; not to be used any more

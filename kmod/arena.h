@@ -166,6 +166,8 @@ struct slabshm_extent *slabshm_arena_take(struct slabshm_arena *arena,
 					  unsigned long max,
 					  unsigned long *page,
 					  unsigned long *npages);
+bool slabshm_arena_next_unbacked(struct slabshm_arena *arena,
+				 unsigned long *page, unsigned long *npages);
 void slabshm_arena_put(struct slabshm_arena *arena,
 		       struct slabshm_extent *extent, bool backed);
 

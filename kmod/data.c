@@ -9,6 +9,17 @@
  *
  * The file's size goes up step by step and never down: seals keep user space,
  * which can reach the file through /proc/PID/map_files, from changing it.
+ *
+ * Holes, and who pays.  TRIM punches free ranges out of the file. The allocator
+ * does not give such a hole out before data_refill() has filled it, which may
+ * fail. But a hole can be touched through any mapping all the same, by a reader
+ * whose pin was withdrawn or by a program with a fault, and shmem then fills it:
+ * a page fault asks nobody but the memory cgroup of the task that touches. So
+ * the maker of the slab is charged for all that can be touched, which is the
+ * size of the file, from when the size goes up until the data goes; TRIM gives
+ * memory to the machine and to memory cgroups, and takes nothing off that
+ * charge, and filling a hole adds nothing to it. What was filled by being
+ * touched, the next TRIM gives back.
  */
 #include <linux/err.h>
 #include <linux/fs.h>
@@ -75,7 +86,32 @@ static void data_punch(struct slabshm_slab *slab, unsigned long page,
 	shmem_truncate_range(file_inode(slab->data),
 			     (loff_t)page << PAGE_SHIFT,
 			     ((loff_t)(page + npages) << PAGE_SHIFT) - 1);
-	slabshm_user_uncharge(&slab->user->bytes, npages << PAGE_SHIFT);
+}
+
+/* Pages of the file that are there, swapped out ones too. */
+static unsigned long data_pages(struct slabshm_slab *slab)
+{
+	return READ_ONCE(SHMEM_I(file_inode(slab->data))->alloced);
+}
+
+/* Let the file be that large; it stays so, and is charged for. */
+static int data_set_size(struct slabshm_slab *slab, u64 size)
+{
+	struct inode *inode = file_inode(slab->data);
+	u64 before = i_size_read(inode);
+	int err;
+
+	lockdep_assert_held(&slab->grow_lock);
+
+	if (size <= before)
+		return 0;
+	err = slabshm_user_charge_bytes(slab->user, size - before);
+	if (err)
+		return err;
+	inode_lock(inode);
+	i_size_write(inode, size);
+	inode_unlock(inode);
+	return 0;
 }
 
 /*
@@ -89,8 +125,7 @@ static gfp_t data_gfp(const struct slabshm_slab *slab)
 }
 
 /*
- * Put pages behind a range: all of it, or (-ENOMEM, -EDQUOT, -EINTR, -EIO)
- * none.  At a memory cgroup's limit this fails instead of calling the OOM
+ * Put pages behind a range: all of it, or (-ENOMEM, -EINTR, -EIO) none.  At a memory cgroup's limit this fails instead of calling the OOM
  * killer; nothing may be left of it then, or the caller's next page fault
  * would meet that limit.
  */
@@ -100,13 +135,10 @@ static int data_fill(struct slabshm_slab *slab, unsigned long page,
 	struct address_space *mapping = slab->data->f_mapping;
 	gfp_t gfp = data_gfp(slab);
 	unsigned long i;
-	int err;
+	int err = 0;
 
 	lockdep_assert_held(&slab->grow_lock);
 
-	err = slabshm_user_charge_bytes(slab->user, npages << PAGE_SHIFT);
-	if (err)
-		return err;
 	for (i = 0; i < npages; i++) {
 		struct page *p;
 
@@ -132,7 +164,6 @@ static int data_fill(struct slabshm_slab *slab, unsigned long page,
 /* Add [slab->size, size), at most one step, to the free set. */
 static int data_grow_step(struct slabshm_slab *slab, u64 size)
 {
-	struct inode *inode = file_inode(slab->data);
 	unsigned long page = slab->size >> PAGE_SHIFT;
 	unsigned long end = size >> PAGE_SHIFT;
 	unsigned long first = max(page, 1UL);	/* offset 0 is no block */
@@ -159,10 +190,9 @@ static int data_grow_step(struct slabshm_slab *slab, u64 size)
 	 * First the size, then the pages: shmem_enabled=within_size makes huge
 	 * pages only below it.  It stays if the filling fails.
 	 */
-	inode_lock(inode);
-	if (i_size_read(inode) < size)
-		i_size_write(inode, size);
-	inode_unlock(inode);
+	err = data_set_size(slab, size);
+	if (err)
+		return err;
 
 	err = data_fill(slab, page, end - page);
 	if (err)
@@ -347,6 +377,33 @@ out:
 	return err;
 }
 
+/* Give back up to @most pages that were filled by being touched. */
+static unsigned long data_trim_holes(struct slabshm_slab *slab,
+				     unsigned long most)
+{
+	unsigned long page = 0, npages = 0, done = 0;
+
+	lockdep_assert_held(&slab->grow_lock);
+
+	/* Only we make and fill holes, so these stay as they are */
+	while (done < most && !signal_pending(current) &&
+	       slabshm_arena_next_unbacked(&slab->arena, &page, &npages)) {
+		unsigned long before, after, at, n;
+
+		for (at = page; at < page + npages && done < most; at += n) {
+			n = min(page + npages - at, min(most - done,
+							STEP_PAGES));
+			before = data_pages(slab);
+			data_punch(slab, at, n);
+			/* Others touch others meanwhile */
+			after = data_pages(slab);
+			done += before > after ? min(before - after, n) : 0;
+			cond_resched();
+		}
+	}
+	return done;
+}
+
 /**
  * slabshm_data_trim() - give memory of free blocks back
  * @slab: whose
@@ -383,6 +440,8 @@ int slabshm_data_trim(struct slabshm_slab *slab, u64 limit, u64 *trimmed)
 		slabshm_arena_put(&slab->arena, extent, false);
 		done += npages;
 	}
+	if (!err)
+		done += data_trim_holes(slab, left - done);
 	mutex_unlock(&slab->grow_lock);
 	*trimmed = (u64)done << PAGE_SHIFT;
 	trace_slabshm_trim(slab, *trimmed);

@@ -89,16 +89,13 @@ bool slabshm_name_valid(const char *name, bool slab)
 /* Nobody can reach the data any more, but through mappings of their own. */
 static void slab_drop_data(struct slabshm_slab *slab)
 {
-	unsigned long pages = slab->arena.backed_pages;
-
-	/* Page 0 has memory, but the allocator does not know it */
-	if (slab->size)
-		slabshm_user_uncharge(&slab->user->bytes,
-				      (pages + 1) << PAGE_SHIFT);
 	if (slab->data_ro)
 		fput(slab->data_ro);
-	if (slab->data)
+	if (slab->data) {
+		slabshm_user_uncharge(&slab->user->bytes,
+				      i_size_read(file_inode(slab->data)));
 		fput(slab->data);
+	}
 	slab->data_ro = NULL;
 	slab->data = NULL;
 }

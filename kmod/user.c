@@ -95,7 +95,7 @@ void slabshm_user_put(struct slabshm_user *user)
 
 /**
  * slabshm_user_charge() - add to one of the shares
- * @counter: slabs, clients, watches or bytes of a struct slabshm_user
+ * @counter: slabs, clients or watches of a struct slabshm_user
  * @n: how much
  * @limit: the most that may be had; not for CAP_SYS_RESOURCE
  *
@@ -128,12 +128,19 @@ void slabshm_user_uncharge(atomic_long_t *counter, long n)
  * @user: who
  * @n: how many; slabshm_user_uncharge() takes them back
  *
- * Context: any process context.
+ * For CAP_SYS_RESOURCE, too: as for a tmpfs, the limit keeps a fault from filling
+ * the machine with what no end of a process gives back. Root can change it.
+ *
+ * Context: any.
  * Return: 0, or -EDQUOT and nothing has changed.
  */
 int slabshm_user_charge_bytes(struct slabshm_user *user, long n)
 {
-	return slabshm_user_charge(&user->bytes, n, max_user_bytes());
+	if ((unsigned long)atomic_long_add_return(n, &user->bytes) <=
+	    max_user_bytes())
+		return 0;
+	atomic_long_sub(n, &user->bytes);
+	return -EDQUOT;
 }
 
 /**

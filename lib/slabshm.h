@@ -391,7 +391,7 @@ inline uint64_t slabshm_offset(const struct slabshm *s, const void *ptr);
  * @ref: the cell's handle; nothing to close
  *
  * Return: 0, -ENOENT, -EEXIST, -ENOSPC the slab has no more cells, -EINVAL,
- * -ENAMETOOLONG, -ENOMEM.
+ * -ENAMETOOLONG, -ENOMEM, -EDQUOT.
  */
 int slabshm_cell_open(struct slabshm *s, const char *name, unsigned int flags,
 		      struct slabshm_ref *ref);
@@ -432,7 +432,7 @@ int slabshm_cell_remove_name(struct slabshm *s, const char *name);
  * version of a cell is not the expected one; -EIDRM a cell was removed; -EBUSY
  * a block is published already, or a lock is mandatory and another's; -EPERM a
  * block is another client's, or a lock to release is not the thread's; -EINVAL,
- * -ENOMEM.
+ * -ENOMEM, -EDQUOT.
  */
 int64_t slabshm_publish(struct slabshm *s,
 			const struct slabshm_publish_cell *cells,

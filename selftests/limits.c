@@ -9,9 +9,12 @@
 
 #include "common.h"
 #include "groups.h"
+#include "watches.h"
 #include "kselftest_harness.h"
 
+#undef CREATE
 #define CREATE	SLABSHM_ATTACH_CREATE
+
 
 /*
  * Run @fn, in a child, as a user that no other test has: shares are given back
@@ -541,12 +544,15 @@ FIXTURE_TEARDOWN(slow)
 TEST_F_TIMEOUT(slow, whole_machine, 300)
 {
 	struct client *c = &self->c;
+	unsigned long mbytes;
 	__u64 has;
 
 	if (!long_run())
 		SKIP(return, "takes all memory: only with SLABSHM_LONG=1");
+	ASSERT_EQ(0, set_parameter("max_user_mbytes", 1 << 20, &mbytes));
 	ASSERT_EQ(0, client_open(c, NULL, CREATE, 1ULL << 40, 0));
 	EXPECT_EQ(-ENOMEM, grow(c, 1ULL << 40, &has));
+	EXPECT_EQ(0, set_parameter("max_user_mbytes", mbytes, NULL));
 	EXPECT_LT(100 * MIB, has);
 	EXPECT_TRUE(is_sound(c));
 	EXPECT_EQ(0, trim(c, 0, NULL));
@@ -926,6 +932,18 @@ TEST_F(shares, bytes_of_a_client)
 	(void)self;
 }
 
+/* Bytes of the data that are there, by what the mapping says of itself. */
+static __u64 pages_of(const struct client *c)
+{
+	static unsigned char there[64 * MIB / PAGE];
+	__u64 n = 0, i;
+
+	CHECK(!mincore(c->data, c->at.max_size, there));
+	for (i = 0; i < c->at.max_size / PAGE; i++)
+		n += there[i] & 1;
+	return n * PAGE;
+}
+
 static int eight_mbytes(void)
 {
 	struct slabshm_attach ask;
@@ -934,14 +952,15 @@ static int eight_mbytes(void)
 	__s64 block;
 	int i;
 
+	/* A little of it is for what describes the data */
 	CHECK(!open_at_last(&c, NULL, 4 * MIB));
-	CHECK(!open_at_last(&d, NULL, 2 * MIB));
 	for (i = 0; i < 3; i++) {
+		CHECK(!client_open(&d, NULL, CREATE, 64 * MIB, MIB));
 		CHECK(grow(&c, 64 * MIB, &has) == -EDQUOT);
 		CHECK(has == 6 * MIB);
 		CHECK(is_sound(&c));
-		CHECK(grow(&d, 4 * MIB, &has) == -EDQUOT && has == 2 * MIB);
-		CHECK(alloc_block(&d, 3 * MIB) == -EDQUOT);
+		CHECK(grow(&d, 2 * MIB, &has) == -EDQUOT && has == MIB);
+		CHECK(alloc_block(&d, 2 * MIB) == -EDQUOT);
 		ask_attach(&ask, "test-large", CREATE, MIB, MIB);
 		CHECK(client_attach(&e, &ask) == -EDQUOT);
 		CHECK(!slab_listed("test-large", NULL));
@@ -949,19 +968,17 @@ static int eight_mbytes(void)
 		CHECK(!client_attach(&e, &ask));
 		client_close(&e);
 
-		/* What TRIM gives back, another may have, and not twice */
+		/* What TRIM gives back can be had again, and by no other */
 		CHECK(!trim(&c, 2 * MIB, &done) && done == 2 * MIB);
-		CHECK(!grow(&d, 4 * MIB, &has));
-		CHECK(alloc_block(&c, 5 * MIB) == -EDQUOT);
-		client_close(&d);
-		CHECK(!trim(&c, 0, &done));
-		CHECK(wait_until((block = alloc_block(&c, 5 * MIB)) > 0,
-				 2000));
+		CHECK(grow(&d, 2 * MIB, &has) == -EDQUOT && has == MIB);
+		block = alloc_block(&c, 5 * MIB);
+		CHECK(block > 0);
 		memset(c.data + block, 1, 5 * MIB);
-		CHECK(client_open(&d, NULL, CREATE, 64 * MIB, 4 * MIB) ==
-		      -EDQUOT);
-		CHECK(!client_open(&d, NULL, CREATE, 64 * MIB, 2 * MIB));
 		CHECK(!free_block(&c, (__u64)block));
+		/* But what was a slab's whose last client is gone */
+		client_close(&d);
+		CHECK(client_open(&d, NULL, CREATE, 64 * MIB, 2 * MIB) ==
+		      -EDQUOT);
 	}
 	return 0;
 }
@@ -972,6 +989,164 @@ TEST_F(shares, bytes_of_a_user)
 	EXPECT_EQ(0, in_child(as_user, eight_mbytes));
 	/* Nothing of it is kept for the next */
 	EXPECT_EQ(0, in_child(as_user, eight_mbytes));
+	(void)self;
+}
+
+/*
+ * GROW and TRIM, until there is no more to be had; and then touch all of it. What
+ * is held then is within the limit, whatever TRIM gave back before.
+ */
+static int touch_holes(void)
+{
+	struct slabshm_stat st;
+	__u64 size, done, has;
+	struct client c, ro;
+	volatile char sum = 0;
+	int i, err;
+
+	CHECK(!open_at_last(&c, NULL, 0));
+	for (i = 1; i <= 32; i++) {
+		err = grow(&c, 2 * MIB * (__u64)i, &has);
+		if (err)
+			break;
+		CHECK(!trim(&c, 0, &done));
+	}
+	CHECK(err == -EDQUOT);
+	size = stat_size(&c);
+	CHECK(size && size <= 8 * MIB);
+	CHECK(!trim(&c, 0, NULL));
+	CHECK(!get_stat(&c, &st) && !st.backed);
+
+	/* One who may only read fills them; the next TRIM gives that back */
+	CHECK(!client_open_fd(&ro, c.fd, SLABSHM_ATTACH_RDONLY));
+	for (i = 0; i < 3; i++) {
+		__u64 before = pages_of(&c), at;
+
+		CHECK(before <= 2 * PAGE);
+		for (at = 0; at < size; at += PAGE)
+			sum += ro.data[at];
+		CHECK(pages_of(&c) == size);
+		if (i == 1) {
+			CHECK(!trim(&c, MIB, &done) && done == MIB);
+			CHECK(pages_of(&c) == size - MIB);
+		}
+		CHECK(!trim(&c, 0, &done));
+		CHECK(done == size - PAGE - (i == 1 ? MIB : 0));
+	}
+	/* Allocated, they are filled as ever */
+	CHECK(alloc_block(&c, size - 2 * MIB) > 0);
+	CHECK(is_sound(&c));
+	return 0;
+}
+
+TEST_F(shares, holes)
+{
+	ASSERT_EQ(0, limit("max_user_mbytes"));
+	EXPECT_EQ(0, in_child(as_user, touch_holes));
+	EXPECT_EQ(0, in_child(as_user, touch_holes));
+	(void)self;
+}
+
+/* Cells alone, and what their table takes: until the limit, each time as many. */
+static int only_cells(void)
+{
+	static struct slabshm_cell_open cell[100000];
+	__u64 memory = kernel_memory(), grown;
+	struct slabshm_attach ask;
+	struct slabshm_stat st;
+	struct client c;
+	int n[2], i, err;
+
+	ask_attach(&ask, NULL, CREATE, MIB, 0);
+	ask.max_cells = 1 << 20;
+	/* What was kept of a slab is given back a moment after its end */
+	CHECK(wait_until(!client_open_ask(&c, &ask), 10000));
+	for (i = 0; i < 2; i++) {
+		char name[16];
+
+		for (n[i] = 0; n[i] < (int)ARRAY_LEN(cell); n[i]++) {
+			snprintf(name, sizeof(name), "%d", n[i]);
+			err = cell_open(&c, name, SLABSHM_CELL_CREATE,
+					&cell[n[i]]);
+			if (err)
+				break;
+		}
+		CHECK(err == -EDQUOT);
+		CHECK(!get_stat(&c, &st) && st.cells == (__u32)n[i]);
+		/* Not much is counted that is not there, and the reverse */
+		grown = kernel_memory() - memory;
+		CHECK(grown < 16 * MIB || kernel_has_kasan());
+		if (i)
+			break;
+		while (n[i]--)
+			CHECK(!cell_remove(&c, &cell[n[i]]));
+		CHECK(!get_stat(&c, &st) && !st.cells);
+		n[i] = 0;
+	}
+	CHECK(n[1] > 10000);
+	/* What else needs memory says the same, and what needs none works */
+	CHECK(grow(&c, MIB, NULL) == -EDQUOT);
+	CHECK(!cell_open(&c, "1", 0, &cell[1]));
+	CHECK(!cell_remove(&c, &cell[1]));
+	CHECK(!cell_open(&c, "1", SLABSHM_CELL_CREATE, &cell[1]));
+	printf("# %d cells in 8 MiB, %llu KiB\n", n[1],
+	       (unsigned long long)grown / 1024);
+	return 0;
+}
+
+TEST_F(shares, cells_count)
+{
+	ASSERT_EQ(0, limit("max_user_mbytes"));
+	EXPECT_EQ(0, in_child(as_user, only_cells));
+	EXPECT_EQ(0, in_child(as_user, only_cells));
+	(void)self;
+}
+
+static __s64 free_memory(void)
+{
+	FILE *f = fopen("/proc/meminfo", "re");
+	long long kib = 0;
+	char line[128];
+
+	while (f && fgets(line, sizeof(line), f) &&
+	       sscanf(line, "MemFree: %lld", &kib) != 1)
+		;
+	if (f)
+		fclose(f);
+	return kib * 1024;
+}
+
+/* What a slab may come to need is not taken at once. */
+TEST(large_and_empty)
+{
+	__s64 before, after;
+	struct slabshm_attach ask;
+	struct client c[8];
+	int i;
+
+	before = free_memory();
+	ask_attach(&ask, NULL, CREATE, SLABSHM_SIZE_MAX, 0);
+	ask.max_cells = 1 << 24;
+	for (i = 0; i < (int)ARRAY_LEN(c); i++)
+		ASSERT_EQ(0, client_attach(&c[i], &ask));
+	after = free_memory();
+	EXPECT_GT(ARRAY_LEN(c) * (__s64)MIB, before - after)
+		TH_LOG("%lld KiB", (long long)(before - after) / 1024);
+	for (i = 0; i < (int)ARRAY_LEN(c); i++)
+		client_close(&c[i]);
+}
+
+/* Root has the same: what no end of a process gives back fills no machine. */
+TEST_F(shares, bytes_of_root)
+{
+	struct client c;
+	__u64 has;
+
+	ASSERT_EQ(0, limit("max_user_mbytes"));
+	ASSERT_EQ(0, client_open(&c, NULL, CREATE, 64 * MIB, 0));
+	EXPECT_EQ(-EDQUOT, grow(&c, 64 * MIB, &has));
+	EXPECT_GE(8 * MIB, has);
+	client_close(&c);
 	(void)self;
 }
 
@@ -995,7 +1170,7 @@ static int use_makers_share(void *arg)
 	CHECK(!become(BOB, BOB));
 	CHECK(alloc_block(&c, 10 * MIB) == -EDQUOT);
 	CHECK(wait_until(alloc_block(&c, 5 * MIB) > 0, 2000));
-	CHECK(!client_open(&c, NULL, CREATE, 64 * MIB, 8 * MIB));
+	CHECK(!client_open(&c, NULL, CREATE, 64 * MIB, 6 * MIB));
 	return 0;
 }
 

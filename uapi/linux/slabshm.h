@@ -464,8 +464,9 @@ struct slabshm_grow {
  * @flags: 0
  * @pad: 0
  *
- * The slab's size stays; what is given back is taken again, which may fail,
- * before ALLOC returns it.
+ * The slab's size stays, and so does what its maker is charged; what is given
+ * back is taken again, which may fail (ENOMEM), before ALLOC returns it, or by
+ * whoever touches it.
  *
  * Errors: EINTR a signal, before anything was given back; ENOMEM, EACCES,
  * ENXIO, ENOTCONN, EIO.
@@ -493,7 +494,8 @@ struct slabshm_trim {
  * A new cell is empty.
  *
  * Errors: EINVAL, ENOENT, EEXIST, ENOSPC all cells are in use; EACCES to
- * create without the write right; ENXIO to create; ENOMEM, ENOTCONN, EIO.
+ * create without the write right; ENXIO to create; EDQUOT, ENOMEM, ENOTCONN,
+ * EIO.
  */
 struct slabshm_cell_open {
 	__u32 flags;
@@ -600,8 +602,8 @@ struct slabshm_publish_part {
  * block is another client's, or UNLOCK of a lock that the thread does not hold;
  * EBUSY the block is published already, or is being freed or published now, or
  * another holds the cell's lock, in a slab made with MANDATORY; EAGAIN the
- * version is not the expected one; EIDRM; ENOMEM, EACCES, ENXIO, ENOTCONN, EIO;
- * with FRESH also those of ALLOC.
+ * version is not the expected one; EIDRM; EDQUOT, ENOMEM, EACCES, ENXIO,
+ * ENOTCONN, EIO; with FRESH also those of ALLOC.
  */
 struct slabshm_publish {
 	__aligned_u64 cells;
