@@ -187,7 +187,7 @@ static void page_set(struct slabshm_arena *arena, unsigned long page,
 {
 	struct slabshm_extent **chunk;
 
-	chunk = slabshm_table_at(&arena->chunks, page / CHUNK_PAGES);
+	chunk = slabshm_table_get(&arena->chunks, page / CHUNK_PAGES);
 	chunk[page % CHUNK_PAGES] = extent;
 }
 

@@ -597,8 +597,8 @@ static void test_init(struct kunit *test)
 	}
 
 	/* Three chunks, the last of one page only */
-	KUNIT_ASSERT_EQ(test, slabshm_arena_init(&arena, 2 * CHUNK_PAGES + 1,
-						      &meter), 0);
+	KUNIT_ASSERT_EQ(test, 0, slabshm_arena_init(&arena, 2 * CHUNK_PAGES + 1,
+						    &meter));
 	KUNIT_EXPECT_EQ(test, slabshm_arena_prepare(&arena, 3, NULL), -EINVAL);
 	KUNIT_EXPECT_EQ(test, slabshm_arena_prepare(&arena, ULONG_MAX, NULL),
 			-EINVAL);

@@ -74,9 +74,12 @@ struct cell_page {
 
 static struct kmem_cache *room_cache;
 
-static struct cell_page *cell_page(struct slabshm_cells *cells, u32 index)
+/* The page that a cell lies in, without a look at the table. */
+static struct cell_page *cell_page(const struct cell *cell)
 {
-	return slabshm_table_at(&cells->pages, index / CELLS_PER_PAGE);
+	unsigned int k = cell->index % CELLS_PER_PAGE;
+
+	return container_of(cell - k, struct cell_page, cell[0]);
 }
 
 /* Make sure that the page of cell @index is there.  May sleep. */
@@ -131,13 +134,16 @@ static struct cell *cell_at(struct slabshm_cells *cells, u32 index)
 {
 	lockdep_assert_held(&cells->lock);
 
-	return &cell_page(cells, index)->cell[index % CELLS_PER_PAGE];
+	struct cell_page *page;
+
+	page = slabshm_table_get(&cells->pages, index / CELLS_PER_PAGE);
+	return &page->cell[index % CELLS_PER_PAGE];
 }
 
 static struct slabshm_cell *cell_line(struct slabshm_cells *cells,
 				      const struct cell *cell)
 {
-	return &cell_page(cells, cell->index)->line[cell->index % CELLS_PER_PAGE];
+	return &cell_page(cell)->line[cell->index % CELLS_PER_PAGE];
 }
 
 /* A cell by its handle. */
@@ -173,7 +179,7 @@ static __always_inline void slabshm_cell_write(struct slabshm_cells *cells,
 					       const struct cell *cell,
 					       u64 offset, u64 length)
 {
-	struct cell_page *page = cell_page(cells, cell->index);
+	struct cell_page *page = cell_page(cell);
 	struct slabshm_version *v =
 		page->line[cell->index % CELLS_PER_PAGE].version;
 	struct slabshm_version *older = v[0].commit > v[1].commit ? &v[1] : &v[0];
@@ -436,7 +442,7 @@ int slabshm_cell_remove(struct slabshm_slab *slab, struct slabshm_client *client
 	cell->generation++;
 	slabshm_cell_write(cells, cell, 0, 0);
 	commit_done(slab);
-	cell_page(cells, index)->removed[index % CELLS_PER_PAGE] = cells->commit;
+	cell_page(cell)->removed[index % CELLS_PER_PAGE] = cells->commit;
 
 	name = cell->name;
 	object = cell->object;
@@ -1135,7 +1141,9 @@ unsigned int slabshm_cells_changed(struct slabshm_slab *slab, u64 since,
 	while (i < n && *cursor / 2 < smp_load_acquire(&cells->next)) {
 		u32 index = *cursor / 2;
 		u32 end = round_down(index, CELLS_PER_PAGE) + CELLS_PER_PAGE;
-		struct cell_page *page = cell_page(cells, index);
+		struct cell_page *page =
+			slabshm_table_get(&cells->pages,
+					  index / CELLS_PER_PAGE);
 
 		if (!(++looked % 1024))
 			cond_resched();

@@ -125,9 +125,9 @@ static gfp_t data_gfp(const struct slabshm_slab *slab)
 }
 
 /*
- * Put pages behind a range: all of it, or (-ENOMEM, -EINTR, -EIO) none.  At a memory cgroup's limit this fails instead of calling the OOM
- * killer; nothing may be left of it then, or the caller's next page fault
- * would meet that limit.
+ * Put pages behind a range: all of it, or (-ENOMEM, -EINTR, -EIO) none.  At a
+ * memory cgroup's limit this fails instead of calling the OOM killer; nothing
+ * may be left of it then, or the caller's next page fault would meet that limit.
  */
 static int data_fill(struct slabshm_slab *slab, unsigned long page,
 		     unsigned long npages)
@@ -326,7 +326,7 @@ int slabshm_data_make_room(struct slabshm_slab *slab, unsigned long need,
 {
 	unsigned long align_pages = max(1UL, DIV_ROUND_UP(align, PAGE_SIZE));
 	unsigned long npages = need - (align_pages - 1);
-	int err = 0;
+	int err = 0, refill;
 
 	if (mutex_lock_killable(&slab->grow_lock))
 		return -EINTR;
@@ -367,11 +367,16 @@ int slabshm_data_make_room(struct slabshm_slab *slab, unsigned long need,
 				err = data_grow(slab, least, true);
 			if (err && err != -EINTR && slab->room != room)
 				err = 0;
-			goto out;
+			/* What is there already is charged for */
+			if (err != -EFBIG && err != -EDQUOT)
+				goto out;
 		}
 	}
-	if (need <= SLABSHM_RUN_PAGES || data_free_pages(slab) >= npages)
-		err = data_refill(slab, 1, STEP_PAGES);
+	if (need <= SLABSHM_RUN_PAGES || data_free_pages(slab) >= npages) {
+		refill = data_refill(slab, 1, STEP_PAGES);
+		if (refill != -ENOSPC)
+			err = refill;
+	}
 out:
 	mutex_unlock(&slab->grow_lock);
 	return err;

@@ -10,6 +10,9 @@
 #include "table.h"
 #include "user.h"
 
+/* A page of no table, for what no table has a page for yet */
+static void *none[SLABSHM_TABLE_PAGE];
+
 /**
  * slabshm_table_init() - an empty table
  * @table: to fill in
@@ -22,7 +25,7 @@
 int slabshm_table_init(struct slabshm_table *table, unsigned long size,
 		       struct slabshm_meter *meter)
 {
-	unsigned long n = DIV_ROUND_UP(size, SLABSHM_TABLE_PAGE);
+	unsigned long i, n = DIV_ROUND_UP(size, SLABSHM_TABLE_PAGE);
 	int err = slabshm_meter_add(meter, n * sizeof(*table->dir));
 
 	if (err)
@@ -30,10 +33,13 @@ int slabshm_table_init(struct slabshm_table *table, unsigned long size,
 	table->size = size;
 	table->meter = meter;
 	table->dir = kcalloc(n, sizeof(*table->dir), SLABSHM_GFP);
-	if (table->dir)
-		return 0;
-	slabshm_meter_sub(meter, n * sizeof(*table->dir));
-	return -ENOMEM;
+	if (!table->dir) {
+		slabshm_meter_sub(meter, n * sizeof(*table->dir));
+		return -ENOMEM;
+	}
+	for (i = 0; i < n; i++)
+		table->dir[i] = none;
+	return 0;
 }
 
 /**
@@ -52,7 +58,7 @@ void slabshm_table_destroy(struct slabshm_table *table, void (*free)(void *))
 	for (i = 0; i < DIV_ROUND_UP(table->size, SLABSHM_TABLE_PAGE); i++) {
 		void **page = table->dir[i];
 
-		if (!page)
+		if (page == none)
 			continue;
 		for (k = 0; free && k < SLABSHM_TABLE_PAGE; k++) {
 			if (page[k])
@@ -81,7 +87,7 @@ int slabshm_table_add(struct slabshm_table *table, unsigned long i, void *entry)
 	void ***slot = &table->dir[i / SLABSHM_TABLE_PAGE];
 	void **page = READ_ONCE(*slot), **old;
 
-	if (!page) {
+	if (page == none) {
 		int err = slabshm_meter_add(table->meter, PAGE_SIZE);
 
 		if (err)
@@ -92,8 +98,8 @@ int slabshm_table_add(struct slabshm_table *table, unsigned long i, void *entry)
 			return -ENOMEM;
 		}
 		/* Orders the NULLs before the page; pairs with readers' loads */
-		old = cmpxchg(slot, NULL, page);
-		if (old) {
+		old = cmpxchg(slot, none, page);
+		if (old != none) {
 			free_page((unsigned long)page);
 			slabshm_meter_sub(table->meter, PAGE_SIZE);
 			page = old;

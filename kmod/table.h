@@ -26,8 +26,9 @@ struct slabshm_meter;
 
 /**
  * struct slabshm_table - @size pointers
- * @dir: constant table of pages of pointers; a page, and an entry in it, go from
- *	NULL to what they are once (cmpxchg) and stay
+ * @dir: constant table of pages of pointers. A page goes from the one that all
+ *	tables share, of NULLs, to one of its own, and an entry in it from NULL to
+ *	what it is, once (cmpxchg), and stays
  * @size: constant
  * @meter: constant, counts their memory
  */
@@ -43,7 +44,7 @@ void slabshm_table_destroy(struct slabshm_table *table, void (*free)(void *));
 int slabshm_table_add(struct slabshm_table *table, unsigned long i,
 		      void *entry);
 
-/* Both are inline, as each call goes through them. */
+/* Inline, as each call goes through it, with nothing to compare. */
 
 /**
  * slabshm_table_get() - an entry
@@ -58,22 +59,6 @@ int slabshm_table_add(struct slabshm_table *table, unsigned long i,
  */
 static inline void *slabshm_table_get(const struct slabshm_table *table,
 				      unsigned long i)
-{
-	void **page = READ_ONCE(table->dir[i / SLABSHM_TABLE_PAGE]);
-
-	return page ? READ_ONCE(page[i % SLABSHM_TABLE_PAGE]) : NULL;
-}
-
-/**
- * slabshm_table_at() - an entry that is there
- * @table: the table
- * @i: which was added before
- *
- * Context: any.
- * Return: the entry.
- */
-static inline void *slabshm_table_at(const struct slabshm_table *table,
-				     unsigned long i)
 {
 	return READ_ONCE(table->dir[i / SLABSHM_TABLE_PAGE]
 			 [i % SLABSHM_TABLE_PAGE]);
