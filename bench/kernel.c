@@ -40,6 +40,7 @@
 
 static struct slabshm *slab;
 static int fd;
+static uint32_t client;
 
 static void show(const char *name, double cost)
 {
@@ -58,6 +59,7 @@ static uint64_t clock_now(clockid_t clock)
 static void alloc(struct slabshm_block *block, unsigned int n, uint64_t size)
 {
 	struct slabshm_alloc arg = {
+		.client = client,
 		.blocks = (uintptr_t)block,
 		.count = n,
 	};
@@ -71,6 +73,7 @@ static void alloc(struct slabshm_block *block, unsigned int n, uint64_t size)
 static void free_blocks(const uint64_t *offset, unsigned int n)
 {
 	struct slabshm_free arg = {
+		.client = client,
 		.offsets = (uintptr_t)offset,
 		.count = n,
 	};
@@ -84,10 +87,12 @@ static void alloc_free(unsigned int n, uint64_t size, unsigned int times)
 	struct slabshm_block block[MANY];
 	uint64_t offset[MANY];
 	struct slabshm_alloc alloc_arg = {
+		.client = client,
 		.blocks = (uintptr_t)block,
 		.count = n,
 	};
 	struct slabshm_free free_arg = {
+		.client = client,
 		.offsets = (uintptr_t)offset,
 		.count = n,
 	};
@@ -185,6 +190,7 @@ static struct slabshm_publish_cell item[MANY];
 static void publish(const uint64_t *block, unsigned int n)
 {
 	struct slabshm_publish arg = {
+		.client = client,
 		.cells = (uintptr_t)item,
 		.ncells = n,
 	};
@@ -244,6 +250,7 @@ static struct cost measure_update(void)
 	struct cost best = { .call = 1e18, .all = 1e18 };
 	struct slabshm_block block, fresh;
 	struct slabshm_publish arg = {
+		.client = client,
 		.cells = (uintptr_t)item,
 		.ncells = 1,
 		.flags = SLABSHM_PUBLISH_FRESH,
@@ -414,6 +421,7 @@ static void measure_memory(const char *name, uint64_t size, unsigned int n)
 		.flags = SLABSHM_PUBLISH_KEEP,
 	};
 	struct slabshm_publish arg = {
+		.client = client,
 		.cells = (uintptr_t)&keep,
 		.ncells = 1,
 		.parts = (uintptr_t)part,
@@ -488,6 +496,7 @@ int main(int argc, char **argv)
 	check("open", slabshm_open(&slab, NULL, SLABSHM_ATTACH_CREATE, &opt));
 	check("grow", slabshm_grow(slab, 16 << 20));
 	fd = slabshm_fd(slab);
+	client = slabshm_client(slab);
 	for (i = 0; i < MANY; i++) {
 		snprintf(name, sizeof(name), "%d", i);
 		check("cell", slabshm_cell_open(slab, name, SLABSHM_CELL_CREATE,

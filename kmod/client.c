@@ -11,6 +11,7 @@
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/xarray.h>
 
 #include "client.h"
 #include "ioctl.h"
@@ -27,6 +28,14 @@ static unsigned long max_client_mbytes;
 module_param(max_client_mbytes, ulong, 0644);
 MODULE_PARM_DESC(max_client_mbytes,
 		 "MiB of blocks that a client may have unpublished (default 0: no limit)");
+
+/*
+ * Clients by their numbers.  Programs keep a number and a descriptor, and the one
+ * tells whether the other is still what it was: so the numbers are taken in turn,
+ * and those of living clients left out.
+ */
+static DEFINE_XARRAY_ALLOC(client_ids);
+static u32 client_next_id;	/* protected by the xarray's lock */
 
 /* Queue one of the slab's items, which then holds it. */
 static void slab_queue(struct slabshm_slab *slab, struct workqueue_struct *wq,
@@ -134,6 +143,8 @@ static void client_leave_slab(struct slabshm_client *client,
 		list_del(&share->link);
 	mutex_unlock(&slab->clients_lock);
 	kfree(share);
+	xa_erase(&client_ids, client->id);
+	WRITE_ONCE(client->id, 0);
 	mmdrop(client->mm);
 	put_pid(client->pid);
 	slabshm_user_uncharge(&client->user->clients, 1);
@@ -238,6 +249,7 @@ static int client_join(struct slabshm_client *client,
 	struct slabshm_user *user = slabshm_user_get();
 	unsigned long mbytes = READ_ONCE(max_client_mbytes);
 	struct slabshm_share *share, *new;
+	u32 id;
 	int err;
 
 	if (!user)
@@ -245,10 +257,14 @@ static int client_join(struct slabshm_client *client,
 	err = slabshm_user_charge(&user->clients, 1, slabshm_max_user_clients);
 	if (err)
 		goto put_user;
+	err = xa_alloc_cyclic(&client_ids, &id, client, XA_LIMIT(1, U32_MAX),
+			      &client_next_id, SLABSHM_GFP);
+	if (err < 0)
+		goto uncharge;
 	err = -ENOMEM;
 	new = kzalloc(sizeof(*new), SLABSHM_GFP);
 	if (!new)
-		goto uncharge;
+		goto erase_id;
 	new->user = user;
 	mutex_lock(&slab->clients_lock);
 	share = share_find(slab, user, new);
@@ -260,7 +276,9 @@ static int client_join(struct slabshm_client *client,
 		list_add(&share->link, &slab->shares);
 	slab->nclients++;
 	client->share = share;
-	client->id = ++slab->last_client;
+	client->seq = ++slab->last_client;
+	/* Another thread's call may look at it; it finds no slab */
+	WRITE_ONCE(client->id, id);
 	client->user = user;
 	client->uid = current_fsuid();
 	client->pid = get_pid(task_tgid(current));
@@ -279,6 +297,8 @@ static int client_join(struct slabshm_client *client,
 unlock:
 	mutex_unlock(&slab->clients_lock);
 	kfree(new);
+erase_id:
+	xa_erase(&client_ids, id);
 uncharge:
 	slabshm_user_uncharge(&user->clients, 1);
 put_user:
@@ -485,7 +505,7 @@ bool slabshm_thread_dead(const struct slabshm_client *client, struct pid *pid)
 /**
  * slabshm_client_list() - some of a slab's clients
  * @slab: whose
- * @cursor: number of the last client told, 0 to start; moved on
+ * @cursor: place of the last client told, 0 to start; moved on
  * @entry: room for @n, zeroed
  * @n: how many at most
  *
@@ -501,7 +521,7 @@ unsigned int slabshm_client_list(struct slabshm_slab *slab, u64 *cursor,
 
 	mutex_lock(&slab->clients_lock);
 	list_for_each_entry(client, &slab->clients, link) {
-		if (client->id <= *cursor)
+		if (client->seq <= *cursor)
 			continue;
 		if (i == n)
 			break;
@@ -518,7 +538,7 @@ unsigned int slabshm_client_list(struct slabshm_slab *slab, u64 *cursor,
 		entry[i].bytes = client->owner.bytes;
 		entry[i].blocks = client->owner.blocks;
 		spin_unlock(&slab->arena.lock);
-		*cursor = client->id;
+		*cursor = client->seq;
 		i++;
 	}
 	mutex_unlock(&slab->clients_lock);

@@ -69,7 +69,9 @@ struct slabshm_share {
  * @uid: the user that attached
  * @user: whose limits it counts against
  * @share: what that user has of the slab
- * @id: its number in the slab
+ * @id: its number, of no other client meanwhile; 0 until it attaches.  Set before
+ *	@slab
+ * @seq: its place in the order in which clients came to the slab
  * @rdonly: has the read right alone
  * @link: in slabshm_slab.clients, protected by slabshm_slab.clients_lock
  * @mappings: VMAs of the reader region
@@ -97,6 +99,7 @@ struct slabshm_client {
 	struct slabshm_user *user;
 	struct slabshm_share *share;
 	u32 id;
+	u64 seq;
 	bool rdonly;
 	struct list_head link;
 	atomic_t mappings;

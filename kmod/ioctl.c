@@ -37,7 +37,7 @@
 /**
  * struct call - one ioctl
  * @client: of the file
- * @slab: the client's, NULL if it is not attached
+ * @slab: the client's; for a call that needs none, it may be an error instead
  * @user: the argument in user space
  * @user_size: its size there
  * @size: its size here
@@ -115,12 +115,7 @@ static int call_return(const struct call *call, const void *arg)
 
 	if (call->user_size == call->size)
 		return words_out(call->user, arg, n);
-	if (copy_to_user(call->user, arg, n))
-		return -EFAULT;
-	/* A read-only ioctl's tail was not looked at yet */
-	if (clear_user(call->user + n, call->user_size - n))
-		return -EFAULT;
-	return 0;
+	return copy_to_user(call->user, arg, n) ? -EFAULT : 0;
 }
 
 /* A deadline by the clock of the caller's time namespace, by the kernel's. */
@@ -152,8 +147,7 @@ static int call_unlink(struct call *call, void *arg)
 {
 	struct slabshm_unlink *unlink = arg;
 
-	if (unlink->flags || unlink->pad ||
-	    !slabshm_name_valid(unlink->name, true))
+	if (unlink->flags || !slabshm_name_valid(unlink->name, true))
 		return -EINVAL;
 	return slabshm_slab_unlink(unlink->name);
 }
@@ -165,8 +159,13 @@ static int call_setattr(struct call *call, void *arg)
 
 static int call_stat(struct call *call, void *arg)
 {
-	slabshm_slab_stat(call->slab, arg);
-	return call_return(call, arg);
+	struct slabshm_stat *stat = arg;
+
+	if (stat->flags)
+		return -EINVAL;
+	*stat = (struct slabshm_stat){ .client = stat->client };
+	slabshm_slab_stat(call->slab, stat);
+	return call_return(call, stat);
 }
 
 static const size_t list_entry_size[] = {
@@ -203,13 +202,17 @@ static int call_list(struct call *call, void *arg)
 	void *entries;
 	int err = 0;
 
-	if (list->flags || !list->count ||
+	if (list->flags || list->pad || !list->count ||
 	    list->what >= ARRAY_SIZE(list_entry_size) ||
 	    !list_entry_size[list->what] || !list->entry_size ||
 	    list->entry_size > PAGE_SIZE)
 		return -EINVAL;
-	if (list->what != SLABSHM_LIST_SLABS && !call->slab)
-		return -ENOTCONN;
+	if (list->what != SLABSHM_LIST_SLABS) {
+		if (!list->client)
+			return -ENOTCONN;
+		if (IS_ERR(call->slab))
+			return PTR_ERR(call->slab);
+	}
 	size = list_entry_size[array_index_nospec(list->what,
 						  ARRAY_SIZE(list_entry_size))];
 	copied = min_t(size_t, size, list->entry_size);
@@ -507,7 +510,7 @@ static int call_alloc(struct call *call, void *arg)
 	if (alloc->flags & ~(SLABSHM_ALLOC_ZERO | SLABSHM_ALLOC_NOGROW |
 			     SLABSHM_ALLOC_STOCK) ||
 	    !alloc->count || alloc->count > SLABSHM_BATCH_MAX ||
-	    alloc->reserved)
+	    alloc->pad)
 		return -EINVAL;
 	return alloc->count == 1 ? alloc_one(call, alloc) :
 				   alloc_many(call, alloc);
@@ -549,8 +552,7 @@ static int call_free(struct call *call, void *arg)
 {
 	struct slabshm_free *free = arg;
 
-	if (free->flags || free->pad || !free->count ||
-	    free->count > SLABSHM_BATCH_MAX)
+	if (free->flags || !free->count || free->count > SLABSHM_BATCH_MAX)
 		return -EINVAL;
 	return free->count == 1 ? free_one(call, free) : free_many(call, free);
 }
@@ -561,7 +563,7 @@ static int call_block(struct call *call, void *arg)
 	struct slabshm_block_desc desc;
 	int err;
 
-	if (info->pad)
+	if (info->flags || info->pad)
 		return -EINVAL;
 	err = slabshm_arena_find(&call->slab->arena, info->offset, &desc);
 	if (err)
@@ -579,7 +581,7 @@ static int call_grow(struct call *call, void *arg)
 	struct slabshm_grow *grow = arg;
 	int err;
 
-	if (grow->flags || grow->pad)
+	if (grow->flags)
 		return -EINVAL;
 	/* Growth cannot be undone: see first that it can be told */
 	err = call_return(call, grow);
@@ -595,7 +597,7 @@ static int call_trim(struct call *call, void *arg)
 	struct slabshm_trim *trim = arg;
 	int err;
 
-	if (trim->flags || trim->pad)
+	if (trim->flags)
 		return -EINVAL;
 	/* As for growth */
 	err = call_return(call, trim);
@@ -614,7 +616,7 @@ static int call_cell_open(struct call *call, void *arg)
 
 	if (open->flags & ~(SLABSHM_CELL_CREATE | SLABSHM_CELL_EXCL) ||
 	    (open->flags & (SLABSHM_CELL_CREATE | SLABSHM_CELL_EXCL)) ==
-	    SLABSHM_CELL_EXCL ||
+	    SLABSHM_CELL_EXCL || open->pad ||
 	    !slabshm_name_valid(open->name, false))
 		return -EINVAL;
 	if (open->flags & SLABSHM_CELL_CREATE && !call->client->rdonly) {
@@ -645,7 +647,7 @@ static int call_cell_remove(struct call *call, void *arg)
 {
 	struct slabshm_cell_remove *remove = arg;
 
-	if (remove->flags)
+	if (remove->flags || remove->pad)
 		return -EINVAL;
 	return slabshm_cell_remove(call->slab, call->client, remove->cell,
 				   remove->generation);
@@ -815,10 +817,10 @@ out:
 	if (err)
 		call_return(call, publish);
 	else
-		words_out(call->user + offsetof(struct slabshm_publish, flags),
-			  &publish->flags,
+		words_out(call->user + offsetof(struct slabshm_publish, ncells),
+			  &publish->ncells,
 			  offsetofend(struct slabshm_publish, commit) -
-			  offsetof(struct slabshm_publish, flags));
+			  offsetof(struct slabshm_publish, ncells));
 	return err;
 }
 
@@ -827,7 +829,7 @@ static int call_register(struct call *call, void *arg)
 	struct slabshm_register *reg = arg;
 	int err;
 
-	if (reg->flags)
+	if (reg->flags || reg->pad)
 		return -EINVAL;
 	err = slabshm_reader_register(call->client, &reg->slot);
 	if (err)
@@ -842,7 +844,7 @@ static int call_unregister(struct call *call, void *arg)
 {
 	struct slabshm_unregister *unreg = arg;
 
-	if (unreg->flags)
+	if (unreg->flags || unreg->pad)
 		return -EINVAL;
 	return slabshm_reader_unregister(call->client, unreg->slot);
 }
@@ -851,7 +853,7 @@ static int call_reader_check(struct call *call, void *arg)
 {
 	struct slabshm_reader_check *check = arg;
 
-	if (check->flags)
+	if (check->flags || check->pad)
 		return -EINVAL;
 	return slabshm_reader_check(call->client, check->slot, check->lo);
 }
@@ -870,7 +872,7 @@ static int call_lock(struct call *call, void *arg)
 	u32 unused;
 	int err;
 
-	if (lock->flags & ~SLABSHM_LOCK_TRY || lock->pad || !lock->count ||
+	if (lock->flags & ~SLABSHM_LOCK_TRY || !lock->count ||
 	    lock->count > SLABSHM_BATCH_MAX ||
 	    (lock->flags & SLABSHM_LOCK_TRY && lock->deadline))
 		return -EINVAL;
@@ -910,7 +912,7 @@ static int call_unlock(struct call *call, void *arg)
 	unsigned int i;
 	int err = 0;
 
-	if (unlock->flags & ~SLABSHM_UNLOCK_THREAD || unlock->pad ||
+	if (unlock->flags & ~SLABSHM_UNLOCK_THREAD ||
 	    unlock->count > SLABSHM_BATCH_MAX ||
 	    !unlock->count != !!(unlock->flags & SLABSHM_UNLOCK_THREAD))
 		return -EINVAL;
@@ -944,8 +946,7 @@ static int call_wait(struct call *call, void *arg)
 	unsigned int i;
 	int err = 0;
 
-	if (wait->flags || wait->pad || !wait->count ||
-	    wait->count > SLABSHM_BATCH_MAX)
+	if (wait->flags || !wait->count || wait->count > SLABSHM_BATCH_MAX)
 		return -EINVAL;
 	if (copy_from_user(cells, user, size))
 		return -EFAULT;
@@ -973,6 +974,7 @@ static int call_watch(struct call *call, void *arg)
 	int err;
 
 	if (watch->flags & ~(SLABSHM_WATCH_ALL | SLABSHM_WATCH_SINCE) ||
+	    watch->pad ||
 	    (all && (watch->cell || watch->generation)) ||
 	    (watch->version && !(watch->flags & SLABSHM_WATCH_SINCE)))
 		return -EINVAL;
@@ -989,7 +991,7 @@ static int call_unwatch(struct call *call, void *arg)
 	struct slabshm_unwatch *unwatch = arg;
 	bool all = unwatch->flags & SLABSHM_WATCH_ALL;
 
-	if (unwatch->flags & ~SLABSHM_WATCH_ALL ||
+	if (unwatch->flags & ~SLABSHM_WATCH_ALL || unwatch->pad ||
 	    (all && (unwatch->cell || unwatch->generation)))
 		return -EINVAL;
 	if (!all && unwatch->cell == SLABSHM_ALL_CELLS)
@@ -1012,7 +1014,7 @@ static int call_events(struct call *call, void *arg)
 {
 	struct slabshm_events *events = arg;
 
-	if (events->flags || !events->count)
+	if (events->flags || events->pad || !events->count)
 		return -EINVAL;
 	return slabshm_watch_events(call->client, events,
 				    call_deadline(events->deadline),
@@ -1023,7 +1025,7 @@ static int call_eventfd(struct call *call, void *arg)
 {
 	struct slabshm_eventfd *eventfd = arg;
 
-	if (eventfd->flags || eventfd->fd < -1)
+	if (eventfd->flags || eventfd->pad || eventfd->fd < -1)
 		return -EINVAL;
 	return slabshm_watch_eventfd(call->client, eventfd->fd);
 }
@@ -1042,12 +1044,24 @@ struct call_ops {
 	int (*fn)(struct call *call, void *arg);
 };
 
+/* How each argument begins */
+struct call_head {
+	u32 flags;
+	u32 client;
+};
+
 /* @_last is the last field of the first ABI */
 #define CALL(_nr, _name, _type, _last, _needs)				\
 	[_IOC_NR(SLABSHM_IOC_##_nr)] = {				\
 		.cmd = SLABSHM_IOC_##_nr,				\
 		.size = sizeof(struct slabshm_##_type) +		\
-			BUILD_BUG_ON_ZERO(sizeof(struct slabshm_##_type) % 8), \
+			BUILD_BUG_ON_ZERO(sizeof(struct slabshm_##_type) % 8) +	\
+			BUILD_BUG_ON_ZERO(offsetof(struct slabshm_##_type, flags)) + \
+			BUILD_BUG_ON_ZERO(offsetof(struct slabshm_##_type,	\
+						   client) !=		\
+					  offsetof(struct call_head, client)) +	\
+			BUILD_BUG_ON_ZERO(!(_IOC_DIR(SLABSHM_IOC_##_nr) &	\
+					    _IOC_WRITE)),		\
 		.min_size = offsetofend(struct slabshm_##_type, _last),	\
 		.needs = _needs,					\
 		.fn = call_##_name,					\
@@ -1056,28 +1070,28 @@ struct call_ops {
 static const struct call_ops calls[] = {
 	CALL(ATTACH, attach, attach, name, 0),
 	CALL(UNLINK, unlink, unlink, name, 0),
-	CALL(SETATTR, setattr, setattr, gid, NEED_SLAB),
+	CALL(SETATTR, setattr, setattr, pad, NEED_SLAB),
 	CALL(STAT, stat, stat, name, NEED_SLAB),
-	CALL(LIST, list, list, cursor, 0),
-	CALL(ALLOC, alloc, alloc, reserved, NEED_ALL),
-	CALL(FREE, free, free, pad, NEED_ALL),
+	CALL(LIST, list, list, pad, 0),
+	CALL(ALLOC, alloc, alloc, pad, NEED_ALL),
+	CALL(FREE, free, free, failed, NEED_ALL),
 	CALL(BLOCK, block, block_info, pad, NEED_SLAB),
-	CALL(GROW, grow, grow, pad, NEED_ALL),
-	CALL(TRIM, trim, trim, pad, NEED_ALL),
+	CALL(GROW, grow, grow, size, NEED_ALL),
+	CALL(TRIM, trim, trim, bytes, NEED_ALL),
 	CALL(CELL_OPEN, cell_open, cell_open, name, NEED_SLAB),
-	CALL(CELL_REMOVE, cell_remove, cell_remove, generation, NEED_ALL),
+	CALL(CELL_REMOVE, cell_remove, cell_remove, pad, NEED_ALL),
 	CALL(PUBLISH, publish, publish, fresh, NEED_ALL),
-	CALL(REGISTER, register, register, slot, NEED_SLAB | NEED_LIFE),
-	CALL(UNREGISTER, unregister, unregister, slot, NEED_SLAB | NEED_LIFE),
-	CALL(READER_CHECK, reader_check, reader_check, lo,
+	CALL(REGISTER, register, register, pad, NEED_SLAB | NEED_LIFE),
+	CALL(UNREGISTER, unregister, unregister, pad, NEED_SLAB | NEED_LIFE),
+	CALL(READER_CHECK, reader_check, reader_check, pad,
 	     NEED_SLAB | NEED_LIFE),
-	CALL(LOCK, lock, lock, pad, NEED_ALL),
-	CALL(UNLOCK, unlock, unlock, pad, NEED_ALL),
-	CALL(WAIT, wait, wait, pad, NEED_SLAB | NEED_LIFE),
-	CALL(WATCH, watch, watch, version, NEED_SLAB | NEED_LIFE),
-	CALL(UNWATCH, unwatch, unwatch, generation, NEED_SLAB | NEED_LIFE),
-	CALL(EVENTS, events, events, deadline, NEED_SLAB | NEED_LIFE),
-	CALL(EVENTFD, eventfd, eventfd, flags, NEED_SLAB | NEED_LIFE),
+	CALL(LOCK, lock, lock, failed, NEED_ALL),
+	CALL(UNLOCK, unlock, unlock, failed, NEED_ALL),
+	CALL(WAIT, wait, wait, failed, NEED_SLAB | NEED_LIFE),
+	CALL(WATCH, watch, watch, pad, NEED_SLAB | NEED_LIFE),
+	CALL(UNWATCH, unwatch, unwatch, pad, NEED_SLAB | NEED_LIFE),
+	CALL(EVENTS, events, events, pad, NEED_SLAB | NEED_LIFE),
+	CALL(EVENTFD, eventfd, eventfd, pad, NEED_SLAB | NEED_LIFE),
 };
 
 union call_arg {
@@ -1108,20 +1122,38 @@ union call_arg {
 
 #define CMD_SIZE_MASK	((unsigned int)_IOC_SIZEMASK << _IOC_SIZESHIFT)
 
+/* May the client do this?  Who it is comes first: all else is another's, if not. */
+static __always_inline int call_admit(struct call *call,
+				      const struct call_ops *ops,
+				      const struct call_head *head)
+{
+	struct slabshm_client *client = call->client;
+
+	if (unlikely(head->client != READ_ONCE(client->id)) &&
+	    (head->client || ops->needs & NEED_SLAB))
+		return -ENOTCONN;
+	call->slab = slabshm_client_slab(client);
+	if (IS_ERR(call->slab) && ops->needs & NEED_SLAB)
+		return PTR_ERR(call->slab);
+	if (ops->needs & NEED_WRITE && client->rdonly)
+		return -EACCES;
+	return 0;
+}
+
 /* @arg has room for @ops->size */
 static __always_inline long call_do(struct call *call,
-				    const struct call_ops *ops,
-				    unsigned int dir, void *arg)
+				    const struct call_ops *ops, void *arg)
 {
-	long err = 0;
+	long err;
 
-	if (!(dir & _IOC_WRITE))
-		memset(arg, 0, ops->size);
-	else if (call->user_size == ops->size)
+	if (call->user_size == ops->size)
 		err = words_in(arg, call->user, ops->size);
 	else
 		err = copy_struct_from_user(arg, ops->size, call->user,
 					    call->user_size);
+	if (err)
+		return err;
+	err = call_admit(call, ops, arg);
 	if (err)
 		return err;
 
@@ -1136,12 +1168,11 @@ static __always_inline long call_do(struct call *call,
 }
 
 /* Apart, so that the stack of other calls need not be cleared for it */
-static noinline long call_large(struct call *call, const struct call_ops *ops,
-				unsigned int dir)
+static noinline long call_large(struct call *call, const struct call_ops *ops)
 {
 	union call_arg arg;
 
-	return call_do(call, ops, dir, &arg);
+	return call_do(call, ops, &arg);
 }
 
 static long slabshm_ioctl(struct file *file, unsigned int cmd,
@@ -1154,7 +1185,6 @@ static long slabshm_ioctl(struct file *file, unsigned int cmd,
 		.user_size = _IOC_SIZE(cmd),
 	};
 	u64 small[6];
-	long err;
 
 	if (_IOC_NR(cmd) >= ARRAY_SIZE(calls))
 		return -ENOTTY;
@@ -1167,19 +1197,8 @@ static long slabshm_ioctl(struct file *file, unsigned int cmd,
 		return -E2BIG;
 	call.size = ops->size;
 
-	call.slab = slabshm_client_slab(call.client);
-	if (IS_ERR(call.slab)) {
-		err = PTR_ERR(call.slab);
-		if (err != -ENOTCONN || ops->needs & NEED_SLAB)
-			return err;
-		call.slab = NULL;
-	}
-	if (ops->needs & NEED_WRITE && call.client->rdonly)
-		return -EACCES;
-
-	return ops->size > sizeof(small) ?
-	       call_large(&call, ops, _IOC_DIR(cmd)) :
-	       call_do(&call, ops, _IOC_DIR(cmd), small);
+	return ops->size > sizeof(small) ? call_large(&call, ops) :
+					   call_do(&call, ops, small);
 }
 
 static int slabshm_open(struct inode *inode, struct file *file)

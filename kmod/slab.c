@@ -473,23 +473,23 @@ int slabshm_slab_setattr(struct slabshm_slab *slab,
 	struct iattr attr = { .ia_valid = ATTR_CTIME };
 	int err;
 
-	if (!arg->mask || arg->mask & ~(SLABSHM_SETATTR_MODE |
-					SLABSHM_SETATTR_UID |
-					SLABSHM_SETATTR_GID))
+	if (!arg->flags || arg->pad ||
+	    arg->flags & ~(SLABSHM_SETATTR_MODE | SLABSHM_SETATTR_UID |
+			   SLABSHM_SETATTR_GID))
 		return -EINVAL;
-	if (arg->mask & SLABSHM_SETATTR_MODE) {
+	if (arg->flags & SLABSHM_SETATTR_MODE) {
 		if (arg->mode & ~0777)
 			return -EINVAL;
 		attr.ia_valid |= ATTR_MODE;
 		attr.ia_mode = S_IFREG | arg->mode;
 	}
-	if (arg->mask & SLABSHM_SETATTR_UID) {
+	if (arg->flags & SLABSHM_SETATTR_UID) {
 		attr.ia_valid |= ATTR_UID;
 		attr.ia_uid = make_kuid(current_user_ns(), arg->uid);
 		if (!uid_valid(attr.ia_uid))
 			return -EINVAL;
 	}
-	if (arg->mask & SLABSHM_SETATTR_GID) {
+	if (arg->flags & SLABSHM_SETATTR_GID) {
 		attr.ia_valid |= ATTR_GID;
 		attr.ia_gid = make_kgid(current_user_ns(), arg->gid);
 		if (!gid_valid(attr.ia_gid))
@@ -558,15 +558,15 @@ static void slab_stat(struct slabshm_slab *slab, struct slabshm_stat *stat)
 	stat->uid = from_kuid_munged(current_user_ns(), inode->i_uid);
 	stat->gid = from_kgid_munged(current_user_ns(), inode->i_gid);
 	stat->mode = READ_ONCE(inode->i_mode) & 0777;
-	stat->flags = SLABSHM_SLAB_READABLE;
+	stat->attributes = SLABSHM_SLAB_READABLE;
 	if (slab->fixed)
-		stat->flags |= SLABSHM_SLAB_FIXED;
+		stat->attributes |= SLABSHM_SLAB_FIXED;
 	if (slab->mandatory)
-		stat->flags |= SLABSHM_SLAB_MANDATORY;
+		stat->attributes |= SLABSHM_SLAB_MANDATORY;
 	if (slab->persist)
-		stat->flags |= SLABSHM_SLAB_PERSIST;
+		stat->attributes |= SLABSHM_SLAB_PERSIST;
 	if (list_empty(&slab->names))
-		stat->flags |= SLABSHM_SLAB_UNLINKED;
+		stat->attributes |= SLABSHM_SLAB_UNLINKED;
 	strscpy(stat->name, slab->name, sizeof(stat->name));
 
 	mutex_lock(&slab->clients_lock);

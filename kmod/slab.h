@@ -81,7 +81,7 @@ struct net;
  * @clients: slabshm_client.link, by their numbers
  * @shares: slabshm_share.link, of each user that has a client
  * @nclients: how many
- * @last_client: last number given
+ * @last_client: slabshm_client.seq of the one that came last
  * @ended: slabshm_client.ended_link, clients that have ended
  * @end_work: gives back the locks and blocks of those
  * @leaving: slabshm_client.ended_link, clients for which that is done
@@ -119,7 +119,7 @@ struct slabshm_slab {
 	struct list_head clients;
 	struct list_head shares;
 	unsigned int nclients;
-	u32 last_client;
+	u64 last_client;
 
 	struct llist_head ended;
 	struct work_struct end_work;

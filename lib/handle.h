@@ -31,6 +31,7 @@ struct thread_reader;
 struct handle {
 	struct slabshm s;	/* first, so that one is the other */
 	int fd;
+	uint32_t client;		/* its number, which tells if @fd is its own */
 	void *alive;
 	void *control;
 	void *reader;
@@ -48,9 +49,23 @@ struct handle {
 	uint8_t class_of[STOCK_SIZE_MAX / SLABSHM_GRANULE];
 };
 
-static inline int call(int fd, unsigned long request, void *arg)
+static inline int call_fd(int fd, unsigned long request, void *arg)
 {
 	return ioctl(fd, request, arg) < 0 ? -errno : 0;
+}
+
+/*
+ * Every argument begins with two words, of which the second is the client's number.
+ * -ENOTCONN if the descriptor's number is another file's by now.
+ */
+static inline int call(const struct slabshm *s, unsigned long request, void *arg)
+{
+	const struct handle *h = (const struct handle *)s;
+	int ret;
+
+	memcpy((char *)arg + 4, &h->client, sizeof(h->client));
+	ret = call_fd(h->fd, request, arg);
+	return ret == -ENOTTY ? -ENOTCONN : ret;
 }
 
 /*

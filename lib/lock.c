@@ -20,7 +20,7 @@ int slabshm_lock_batch(struct slabshm *s, struct slabshm_lock_cell *cells,
 		.deadline = timeout ? slabshm_deadline(timeout) : 0,
 		.failed = UINT_MAX,
 	};
-	int ret = call(slabshm_fd(s), SLABSHM_IOC_LOCK, &arg);
+	int ret = call(s, SLABSHM_IOC_LOCK, &arg);
 
 	if (!ret || ret == -EOWNERDEAD)
 		slabshm_thread_has_locks(s);
@@ -38,7 +38,7 @@ int slabshm_unlock_batch(struct slabshm *s,
 		.count = n,
 		.failed = UINT_MAX,
 	};
-	int ret = call(slabshm_fd(s), SLABSHM_IOC_UNLOCK, &arg);
+	int ret = call(s, SLABSHM_IOC_UNLOCK, &arg);
 
 	if (ret && failed)
 		*failed = arg.failed;

@@ -114,7 +114,7 @@ static int alloc_call(struct slabshm *s, struct slabshm_block *blocks,
 		.align = align,
 	};
 
-	return call(slabshm_fd(s), SLABSHM_IOC_ALLOC, &arg);
+	return call(s, SLABSHM_IOC_ALLOC, &arg);
 }
 
 /* Is this how an allocation fails that a block given back may help? */
@@ -132,7 +132,7 @@ static void give_back(struct handle *h, uint64_t *offsets, unsigned int n)
 	while (n) {
 		arg.count = n;
 		arg.failed = n;
-		if (!call(h->fd, SLABSHM_IOC_FREE, &arg) || arg.failed >= n)
+		if (!call(&h->s, SLABSHM_IOC_FREE, &arg) || arg.failed >= n)
 			return;
 		/* It was not the program's to free: the others still are */
 		offsets[arg.failed] = offsets[--n];
@@ -552,7 +552,7 @@ int slabshm_free_batch(struct slabshm *s, const uint64_t *offsets,
 		.count = n,
 	};
 
-	return call(slabshm_fd(s), SLABSHM_IOC_FREE, &arg);
+	return call(s, SLABSHM_IOC_FREE, &arg);
 }
 
 /* May a block be at this offset?  Beyond the size, the page map may have no memory. */

@@ -136,9 +136,9 @@ void slabshm_readers_thread_exit(void)
 		if (h) {
 			/* A forked child's is refused, it was the parent's */
 			if (t->locks)
-				call(h->fd, SLABSHM_IOC_UNLOCK, &locks);
+				call(&h->s, SLABSHM_IOC_UNLOCK, &locks);
 			if (registered)
-				call(h->fd, SLABSHM_IOC_UNREGISTER, &arg);
+				call(&h->s, SLABSHM_IOC_UNREGISTER, &arg);
 			pthread_rwlock_unlock(&h->ending);
 		}
 		pthread_mutex_lock(&lock);
@@ -215,13 +215,13 @@ static int check_lo(const struct slabshm_reader *r, uint64_t lo)
 	/* Some pin was withdrawn since this began: this one? */
 	if (__atomic_load_n(&r->header->evicted, __ATOMIC_RELAXED) <= lo)
 		return 0;
-	return call(slabshm_fd(r->s), SLABSHM_IOC_READER_CHECK, &arg);
+	return call(r->s, SLABSHM_IOC_READER_CHECK, &arg);
 }
 
 static int reader_register(struct handle *h, struct slabshm_reader *r)
 {
 	struct slabshm_register arg = { 0 };
-	int ret = call(h->fd, SLABSHM_IOC_REGISTER, &arg);
+	int ret = call(&h->s, SLABSHM_IOC_REGISTER, &arg);
 
 	if (ret)
 		return ret;

@@ -12,6 +12,7 @@
  */
 #define _FILE_OFFSET_BITS 64
 
+#include <assert.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -35,6 +36,9 @@ typeof(slabshm_get) slabshm_get;
 #define DEFAULT_MODE	0600
 #define DEFAULT_SIZE	(1024ULL * 1024)
 #define DEFAULT_MAX	(1024 * DEFAULT_SIZE)
+
+/* As call() takes it to be */
+static_assert(offsetof(struct slabshm_publish, client) == 4, "client");
 
 static int set_name(char *to, const char *name)
 {
@@ -190,13 +194,15 @@ static int attach(struct slabshm **out, struct slabshm_attach *arg)
 	}
 	ret = map_alive(h);
 	if (!ret)
-		ret = call(h->fd, SLABSHM_IOC_ATTACH, arg);
+		ret = call_fd(h->fd, SLABSHM_IOC_ATTACH, arg);
 	if (ret == -ENOTTY || ret == -E2BIG)
 		ret = -EPROTO;
 	if (!ret && arg->abi != SLABSHM_ABI_VERSION)
 		ret = -EPROTO;
-	if (!ret)
+	if (!ret) {
+		h->client = arg->client;
 		ret = map_regions(h, arg);
+	}
 	if (ret) {
 		destroy(h);
 		return ret;
@@ -268,6 +274,11 @@ int slabshm_fd(const struct slabshm *s)
 	return ((const struct handle *)s)->fd;
 }
 
+uint32_t slabshm_client(const struct slabshm *s)
+{
+	return ((const struct handle *)s)->client;
+}
+
 int slabshm_unlink(const char *name)
 {
 	struct slabshm_unlink arg = { 0 };
@@ -279,7 +290,7 @@ int slabshm_unlink(const char *name)
 	fd = open_device();
 	if (fd < 0)
 		return fd;
-	ret = call(fd, SLABSHM_IOC_UNLINK, &arg);
+	ret = call_fd(fd, SLABSHM_IOC_UNLINK, &arg);
 	close(fd);
 	return ret;
 }
@@ -287,11 +298,11 @@ int slabshm_unlink(const char *name)
 int slabshm_chmod(struct slabshm *s, mode_t mode)
 {
 	struct slabshm_setattr arg = {
-		.mask = SLABSHM_SETATTR_MODE,
+		.flags = SLABSHM_SETATTR_MODE,
 		.mode = mode,
 	};
 
-	return call(slabshm_fd(s), SLABSHM_IOC_SETATTR, &arg);
+	return call(s, SLABSHM_IOC_SETATTR, &arg);
 }
 
 int slabshm_chown(struct slabshm *s, uid_t uid, gid_t gid)
@@ -299,45 +310,48 @@ int slabshm_chown(struct slabshm *s, uid_t uid, gid_t gid)
 	struct slabshm_setattr arg = { 0 };
 
 	if (uid != (uid_t)-1) {
-		arg.mask |= SLABSHM_SETATTR_UID;
+		arg.flags |= SLABSHM_SETATTR_UID;
 		arg.uid = uid;
 	}
 	if (gid != (gid_t)-1) {
-		arg.mask |= SLABSHM_SETATTR_GID;
+		arg.flags |= SLABSHM_SETATTR_GID;
 		arg.gid = gid;
 	}
-	return call(slabshm_fd(s), SLABSHM_IOC_SETATTR, &arg);
+	return call(s, SLABSHM_IOC_SETATTR, &arg);
 }
 
 int slabshm_grow(struct slabshm *s, uint64_t size)
 {
 	struct slabshm_grow arg = { .size = size };
 
-	return call(slabshm_fd(s), SLABSHM_IOC_GROW, &arg);
+	return call(s, SLABSHM_IOC_GROW, &arg);
 }
 
 int64_t slabshm_trim(struct slabshm *s, uint64_t bytes)
 {
 	struct slabshm_trim arg = { .bytes = bytes };
-	int ret = call(slabshm_fd(s), SLABSHM_IOC_TRIM, &arg);
+	int ret = call(s, SLABSHM_IOC_TRIM, &arg);
 
 	return ret ? ret : (int64_t)arg.bytes;
 }
 
 int slabshm_stat(struct slabshm *s, struct slabshm_stat *st)
 {
-	return call(slabshm_fd(s), SLABSHM_IOC_STAT, st);
+	memset(st, 0, sizeof(*st));
+	return call(s, SLABSHM_IOC_STAT, st);
 }
 
-static int list(int fd, struct slabshm_list *arg, void *entries,
-		unsigned int count, uint64_t *cursor)
+/* @s: NULL for a list that needs no client, by @fd then */
+static int list(const struct slabshm *s, int fd, struct slabshm_list *arg,
+		void *entries, unsigned int count, uint64_t *cursor)
 {
 	int ret;
 
 	arg->entries = (uintptr_t)entries;
 	arg->count = count;
 	arg->cursor = *cursor;
-	ret = call(fd, SLABSHM_IOC_LIST, arg);
+	ret = s ? call(s, SLABSHM_IOC_LIST, arg) :
+		  call_fd(fd, SLABSHM_IOC_LIST, arg);
 	if (ret)
 		return ret;
 	*cursor = arg->cursor;
@@ -356,7 +370,7 @@ int slabshm_list_slabs(struct slabshm_stat *entries, unsigned int count,
 
 	if (fd < 0)
 		return fd;
-	ret = list(fd, &arg, entries, count, cursor);
+	ret = list(NULL, fd, &arg, entries, count, cursor);
 	close(fd);
 	return ret;
 }
@@ -369,7 +383,7 @@ int slabshm_list_cells(struct slabshm *s, struct slabshm_cell_entry *entries,
 		.entry_size = sizeof(*entries),
 	};
 
-	return list(slabshm_fd(s), &arg, entries, count, cursor);
+	return list(s, -1, &arg, entries, count, cursor);
 }
 
 int slabshm_list_clients(struct slabshm *s,
@@ -381,7 +395,7 @@ int slabshm_list_clients(struct slabshm *s,
 		.entry_size = sizeof(*entries),
 	};
 
-	return list(slabshm_fd(s), &arg, entries, count, cursor);
+	return list(s, -1, &arg, entries, count, cursor);
 }
 
 int slabshm_list_readers(struct slabshm *s,
@@ -393,7 +407,7 @@ int slabshm_list_readers(struct slabshm *s,
 		.entry_size = sizeof(*entries),
 	};
 
-	return list(slabshm_fd(s), &arg, entries, count, cursor);
+	return list(s, -1, &arg, entries, count, cursor);
 }
 
 int slabshm_list_locks(struct slabshm *s, struct slabshm_lock_entry *entries,
@@ -404,7 +418,7 @@ int slabshm_list_locks(struct slabshm *s, struct slabshm_lock_entry *entries,
 		.entry_size = sizeof(*entries),
 	};
 
-	return list(slabshm_fd(s), &arg, entries, count, cursor);
+	return list(s, -1, &arg, entries, count, cursor);
 }
 
 /*
@@ -430,7 +444,7 @@ int64_t slabshm_usable_size(struct slabshm *s, uint64_t offset)
 	if (page > SLABSHM_PAGE_NONE && page <= SLABSHM_CLASSES_MAX)
 		return header->classes[page - 1];
 
-	ret = call(slabshm_fd(s), SLABSHM_IOC_BLOCK, &info);
+	ret = call(s, SLABSHM_IOC_BLOCK, &info);
 	if (ret)
 		return ret;
 	return info.start == offset ? (int64_t)info.size : -EINVAL;
@@ -448,7 +462,7 @@ int slabshm_cell_open(struct slabshm *s, const char *name, unsigned int flags,
 
 	ret = set_name(arg.name, name);
 	if (!ret)
-		ret = call(slabshm_fd(s), SLABSHM_IOC_CELL_OPEN, &arg);
+		ret = call(s, SLABSHM_IOC_CELL_OPEN, &arg);
 	if (ret)
 		return ret;
 	*ref = (struct slabshm_ref){
@@ -465,7 +479,7 @@ int slabshm_cell_remove(struct slabshm *s, const struct slabshm_ref *ref)
 		.generation = ref->generation,
 	};
 
-	return call(slabshm_fd(s), SLABSHM_IOC_CELL_REMOVE, &arg);
+	return call(s, SLABSHM_IOC_CELL_REMOVE, &arg);
 }
 
 int slabshm_cell_remove_name(struct slabshm *s, const char *name)
@@ -495,8 +509,11 @@ int64_t slabshm_publish(struct slabshm *s,
 		.nparts = nparts,
 		.failed = UINT_MAX,
 	};
-	int ret = call(slabshm_fd(s), SLABSHM_IOC_PUBLISH, &arg);
+	int ret = -EINVAL;
 
+	/* What is no number of 16 bits is too many, too */
+	if (ncells <= SLABSHM_BATCH_MAX && nparts <= SLABSHM_BATCH_MAX)
+		ret = call(s, SLABSHM_IOC_PUBLISH, &arg);
 	if (!ret)
 		return (int64_t)arg.commit;
 	if (failed)
@@ -560,9 +577,9 @@ int64_t slabshm_update(struct slabshm *s, const struct slabshm_ref *ref,
 	if (!*offset)
 		return -EINVAL;
 	slabshm_caches_relieve(s, 0);
-	ret = call(slabshm_fd(s), SLABSHM_IOC_PUBLISH, &arg);
+	ret = call(s, SLABSHM_IOC_PUBLISH, &arg);
 	if (slabshm_caches_relieve(s, ret))
-		ret = call(slabshm_fd(s), SLABSHM_IOC_PUBLISH, &arg);
+		ret = call(s, SLABSHM_IOC_PUBLISH, &arg);
 	if (ret)
 		return ret;
 	*offset = fresh.offset;

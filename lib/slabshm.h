@@ -165,6 +165,17 @@ void slabshm_close(struct slabshm *s);
 int slabshm_fd(const struct slabshm *s);
 
 /**
+ * slabshm_client() - the client's number
+ * @s: the handle
+ *
+ * Lists call the client by it, and each argument of an ioctl of slabshm_fd() has
+ * it, see <linux/slabshm.h>.
+ *
+ * Return: the number.
+ */
+uint32_t slabshm_client(const struct slabshm *s);
+
+/**
  * slabshm_unlink() - take a slab's name away
  * @name: the name
  *

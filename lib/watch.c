@@ -30,7 +30,7 @@ int slabshm_wait_any(struct slabshm *s, struct slabshm_wait_cell *cells,
 		.deadline = slabshm_deadline(timeout),
 		.failed = UINT_MAX,
 	};
-	int ret = call(slabshm_fd(s), SLABSHM_IOC_WAIT, &arg);
+	int ret = call(s, SLABSHM_IOC_WAIT, &arg);
 	int changed = 0;
 	unsigned int i;
 
@@ -80,7 +80,7 @@ int64_t slabshm_watch(struct slabshm *s, const struct slabshm_ref *ref,
 	} else {
 		arg.flags |= SLABSHM_WATCH_ALL;
 	}
-	ret = call(slabshm_fd(s), SLABSHM_IOC_WATCH, &arg);
+	ret = call(s, SLABSHM_IOC_WATCH, &arg);
 	return ret ? ret : (int64_t)arg.version;
 }
 
@@ -94,7 +94,7 @@ int slabshm_unwatch(struct slabshm *s, const struct slabshm_ref *ref)
 	} else {
 		arg.flags = SLABSHM_WATCH_ALL;
 	}
-	return call(slabshm_fd(s), SLABSHM_IOC_UNWATCH, &arg);
+	return call(s, SLABSHM_IOC_UNWATCH, &arg);
 }
 
 int slabshm_events(struct slabshm *s, struct slabshm_event *events,
@@ -105,7 +105,7 @@ int slabshm_events(struct slabshm *s, struct slabshm_event *events,
 		.count = n,
 		.deadline = slabshm_deadline(timeout),
 	};
-	int ret = call(slabshm_fd(s), SLABSHM_IOC_EVENTS, &arg);
+	int ret = call(s, SLABSHM_IOC_EVENTS, &arg);
 
 	return ret ? ret : (int)arg.count;
 }
@@ -114,5 +114,5 @@ int slabshm_eventfd(struct slabshm *s, int fd)
 {
 	struct slabshm_eventfd arg = { .fd = fd };
 
-	return call(slabshm_fd(s), SLABSHM_IOC_EVENTFD, &arg);
+	return call(s, SLABSHM_IOC_EVENTFD, &arg);
 }

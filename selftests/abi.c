@@ -34,71 +34,74 @@ LAYOUT(slabshm_header, pressure, 212);
 SIZE(slabshm_slot, 64);
 SIZE(slabshm_attach, 376);
 LAYOUT(slabshm_attach, max_size, 16);
-LAYOUT(slabshm_attach, max_cells, 32);
+LAYOUT(slabshm_attach, max_cells, 36);
 LAYOUT(slabshm_attach, held_limit, 56);
 LAYOUT(slabshm_attach, features, 64);
 LAYOUT(slabshm_attach, reader_size, 112);
 LAYOUT(slabshm_attach, name, 120);
 SIZE(slabshm_unlink, 264);
 LAYOUT(slabshm_unlink, name, 8);
-SIZE(slabshm_setattr, 16);
+SIZE(slabshm_setattr, 24);
 SIZE(slabshm_block, 16);
 SIZE(slabshm_alloc, 32);
 LAYOUT(slabshm_alloc, align, 16);
+LAYOUT(slabshm_alloc, count, 24);
 SIZE(slabshm_free, 24);
-SIZE(slabshm_block_info, 32);
+SIZE(slabshm_block_info, 40);
 SIZE(slabshm_grow, 16);
 SIZE(slabshm_trim, 16);
-SIZE(slabshm_cell_open, 272);
-LAYOUT(slabshm_cell_open, name, 16);
-SIZE(slabshm_cell_remove, 16);
+SIZE(slabshm_cell_open, 280);
+LAYOUT(slabshm_cell_open, name, 24);
+SIZE(slabshm_cell_remove, 24);
 SIZE(slabshm_publish_cell, 40);
 SIZE(slabshm_publish_part, 16);
 SIZE(slabshm_publish, 48);
 LAYOUT(slabshm_publish, commit, 32);
 LAYOUT(slabshm_publish, fresh, 40);
-SIZE(slabshm_register, 8);
-SIZE(slabshm_unregister, 8);
-SIZE(slabshm_reader_check, 16);
+LAYOUT(slabshm_publish, ncells, 24);
+LAYOUT(slabshm_publish, failed, 28);
+SIZE(slabshm_register, 16);
+SIZE(slabshm_unregister, 16);
+SIZE(slabshm_reader_check, 24);
 SIZE(slabshm_lock_cell, 16);
 LAYOUT(slabshm_lock_cell, generation, 8);
 SIZE(slabshm_lock, 32);
-LAYOUT(slabshm_lock, failed, 24);
+LAYOUT(slabshm_lock, failed, 28);
 SIZE(slabshm_unlock, 24);
-LAYOUT(slabshm_unlock, failed, 16);
+LAYOUT(slabshm_unlock, failed, 20);
 SIZE(slabshm_wait_cell, 24);
 LAYOUT(slabshm_wait_cell, version, 16);
 SIZE(slabshm_wait, 32);
-LAYOUT(slabshm_wait, failed, 24);
-SIZE(slabshm_watch, 24);
-SIZE(slabshm_unwatch, 16);
+LAYOUT(slabshm_wait, failed, 28);
+SIZE(slabshm_watch, 32);
+SIZE(slabshm_unwatch, 24);
 SIZE(slabshm_event, 24);
 LAYOUT(slabshm_event, version, 16);
-SIZE(slabshm_events, 24);
+SIZE(slabshm_events, 32);
 LAYOUT(slabshm_events, deadline, 16);
-SIZE(slabshm_eventfd, 8);
-SIZE(slabshm_stat, 384);
-LAYOUT(slabshm_stat, cells, 80);
-LAYOUT(slabshm_stat, readers, 108);
-LAYOUT(slabshm_stat, name, 128);
+SIZE(slabshm_eventfd, 16);
+SIZE(slabshm_stat, 392);
+LAYOUT(slabshm_stat, cells, 88);
+LAYOUT(slabshm_stat, readers, 116);
+LAYOUT(slabshm_stat, name, 136);
 SIZE(slabshm_cell_entry, 312);
 SIZE(slabshm_client_entry, 32);
 SIZE(slabshm_reader_entry, 48);
 SIZE(slabshm_lock_entry, 288);
 LAYOUT(slabshm_lock_entry, ms, 24);
 LAYOUT(slabshm_lock_entry, name, 32);
-SIZE(slabshm_list, 32);
+SIZE(slabshm_list, 40);
 
 static_assert(SLABSHM_IOC_ATTACH == 0xc178b500, "ATTACH");
-static_assert(SLABSHM_IOC_STAT == 0x8180b503, "STAT");
+static_assert(SLABSHM_IOC_STAT == 0xc188b503, "STAT");
 static_assert(SLABSHM_IOC_PUBLISH == 0xc030b50c, "PUBLISH");
 static_assert(SLABSHM_IOC_LOCK == 0xc020b510, "LOCK");
 static_assert(SLABSHM_IOC_UNLOCK == 0xc018b511, "UNLOCK");
 static_assert(SLABSHM_IOC_WAIT == 0xc020b512, "WAIT");
-static_assert(SLABSHM_IOC_WATCH == 0xc018b513, "WATCH");
-static_assert(SLABSHM_IOC_UNWATCH == 0x4010b514, "UNWATCH");
-static_assert(SLABSHM_IOC_EVENTS == 0xc018b515, "EVENTS");
-static_assert(SLABSHM_IOC_EVENTFD == 0x4008b516, "EVENTFD");
+static_assert(SLABSHM_IOC_WATCH == 0xc020b513, "WATCH");
+static_assert(SLABSHM_IOC_UNWATCH == 0x4018b514, "UNWATCH");
+static_assert(SLABSHM_IOC_EVENTS == 0xc020b515, "EVENTS");
+static_assert(SLABSHM_IOC_EVENTFD == 0x4010b516, "EVENTFD");
 
 #define NCALLS	23
 
@@ -141,14 +144,18 @@ static void fill_setattr(struct heap *h, void *p)
 
 	(void)h;
 	poison(arg, sizeof(*arg));
-	arg->mask = SLABSHM_SETATTR_MODE;
+	arg->flags = SLABSHM_SETATTR_MODE;
+	arg->pad = 0;
 	arg->mode = 0640;
 }
 
 static void fill_stat(struct heap *h, void *p)
 {
+	struct slabshm_stat *arg = p;
+
 	(void)h;
-	poison(p, sizeof(struct slabshm_stat));
+	poison(arg, sizeof(*arg));
+	arg->flags = 0;
 }
 
 static void fill_list(struct heap *h, void *p)
@@ -186,6 +193,7 @@ static void fill_block(struct heap *h, void *p)
 	struct slabshm_block_info *arg = p;
 
 	poison(arg, sizeof(*arg));
+	arg->flags = 0;
 	arg->offset = h->own;
 	arg->pad = 0;
 }
@@ -216,6 +224,7 @@ static void fill_cell_open(struct heap *h, void *p)
 	(void)h;
 	poison(arg, sizeof(*arg));
 	arg->flags = SLABSHM_CELL_CREATE;
+	arg->pad = 0;
 	set_name(arg->name, unique_name());
 }
 
@@ -251,13 +260,14 @@ static void fill_register(struct heap *h, void *p)
 	(void)h;
 	poison(arg, sizeof(*arg));
 	arg->flags = 0;
+	arg->pad = 0;
 }
 
 static __u32 some_slot(struct heap *h)
 {
 	struct slabshm_register slot = { 0 };
 
-	return call(h->c.fd, SLABSHM_IOC_REGISTER, &slot) ? POISON32 : slot.slot;
+	return client_call(&h->c, SLABSHM_IOC_REGISTER, &slot) ? POISON32 : slot.slot;
 }
 
 static void fill_unregister(struct heap *h, void *p)
@@ -386,6 +396,16 @@ static const struct known_call {
 
 static const struct known_call * const calls_end = known_calls + NCALLS;
 
+/* A valid argument, for a call by @c. */
+static void fill(struct heap *h, const struct known_call *k,
+		 const struct client *c, void *arg)
+{
+	__u32 number = k->cmd == SLABSHM_IOC_ATTACH ? 0 : c->at.client;
+
+	k->fill(h, arg);
+	memcpy((char *)arg + sizeof(__u32), &number, sizeof(number));
+}
+
 static unsigned int with_size(unsigned int cmd, unsigned int size)
 {
 	return _IOC(_IOC_DIR(cmd), _IOC_TYPE(cmd), _IOC_NR(cmd), size);
@@ -431,7 +451,7 @@ TEST_F(abi, valid)
 	for (k = known_calls; k < calls_end; k++) {
 		int fd;
 
-		k->fill(h, arg);
+		fill(h, k, &h->c, arg);
 		fd = call_fd(h, k);
 		EXPECT_EQ(0, call(fd, k->cmd, arg))
 			TH_LOG("%s", k->name);
@@ -448,7 +468,7 @@ TEST_F(abi, misaligned_argument)
 		char arg[512];
 		int fd;
 
-		k->fill(h, arg);
+		fill(h, k, &h->c, arg);
 		memcpy(h->page + 3, arg, sizeof(arg));
 		fd = call_fd(h, k);
 		EXPECT_EQ(0, call(fd, k->cmd, h->page + 3))
@@ -463,7 +483,7 @@ TEST_F(abi, bad_argument_pointer)
 	void *bad[] = {
 		NULL, (void *)1, h->page + PAGE, (void *)KERNEL_ADDRESS,
 		(void *)0x7ffffffff000ULL, (void *)0x8000000000000000ULL,
-		(void *)-1L, h->c.control,
+		(void *)-1L,
 	};
 	const struct known_call *k;
 	unsigned int i;
@@ -473,13 +493,7 @@ TEST_F(abi, bad_argument_pointer)
 		for (i = 0; i < ARRAY_LEN(bad); i++) {
 			int fd;
 
-			/* The control region can be read: not an error then */
-			if (bad[i] == h->c.control && !(k->needs & OUT))
-				continue;
-			if (bad[i] == h->c.control &&
-			    k->cmd != SLABSHM_IOC_STAT)
-				continue;
-			k->fill(h, arg);
+			fill(h, k, &h->c, arg);
 			fd = call_fd(h, k);
 			EXPECT_REFUSED(EFAULT, call(fd, k->cmd, bad[i]))
 				TH_LOG("%s %p", k->name, bad[i]);
@@ -501,7 +515,7 @@ TEST_F(abi, argument_straddles_the_end)
 			char *at = h->page + PAGE - size + missing;
 			int fd;
 
-			k->fill(h, arg);
+			fill(h, k, &h->c, arg);
 			memcpy(at, arg, size - missing);
 			fd = call_fd(h, k);
 			EXPECT_REFUSED(EFAULT, call(fd, k->cmd, at))
@@ -523,7 +537,7 @@ TEST_F(abi, read_only_argument)
 	for (k = known_calls; k < calls_end; k++) {
 		int fd;
 
-		k->fill(h, arg);
+		fill(h, k, &h->c, arg);
 		memcpy(h->page, arg, sizeof(arg));
 		protect(h, PROT_READ);
 		fd = call_fd(h, k);
@@ -553,7 +567,7 @@ TEST_F(abi, short_argument)
 		for (i = 0; i < ARRAY_LEN(sizes); i++) {
 			int fd;
 
-			k->fill(h, arg);
+			fill(h, k, &h->c, arg);
 			fd = call_fd(h, k);
 			EXPECT_REFUSED(EINVAL,
 				       call(fd, with_size(k->cmd, sizes[i]),
@@ -577,13 +591,10 @@ TEST_F(abi, long_argument)
 		unsigned int sizes[] = { size + 1, size + 8, 512, PAGE };
 
 		for (i = 0; i < ARRAY_LEN(sizes); i++) {
-			bool read_only = _IOC_DIR(k->cmd) == _IOC_READ;
 			int fd;
 
 			memset(arg, 0, sizeof(arg));
-			k->fill(h, arg);
-			if (read_only)
-				poison(arg, sizeof(arg));
+			fill(h, k, &h->c, arg);
 			fd = call_fd(h, k);
 			EXPECT_EQ(0, call(fd, with_size(k->cmd, sizes[i]), arg))
 				TH_LOG("%s %u", k->name, sizes[i]);
@@ -607,13 +618,11 @@ TEST_F(abi, long_argument_with_more_in_it)
 		unsigned int size = _IOC_SIZE(k->cmd);
 		unsigned int places[] = { size, size + 7, 511, PAGE - 1 };
 
-		if (_IOC_DIR(k->cmd) == _IOC_READ)
-			continue;
 		for (i = 0; i < ARRAY_LEN(places); i++) {
 			int fd;
 
 			memset(arg, 0, sizeof(arg));
-			k->fill(h, arg);
+			fill(h, k, &h->c, arg);
 			arg[places[i]] = 1;
 			fd = call_fd(h, k);
 			EXPECT_REFUSED(E2BIG,
@@ -634,7 +643,7 @@ TEST_F(abi, argument_above_a_page)
 		int fd;
 
 		memset(arg, 0, sizeof(arg));
-		k->fill(h, arg);
+		fill(h, k, &h->c, arg);
 		fd = call_fd(h, k);
 		EXPECT_REFUSED(E2BIG,
 			       call(fd, with_size(k->cmd, PAGE + 1), arg));
@@ -660,7 +669,7 @@ TEST_F(abi, foreign_ioctls)
 						     64), arg));
 	take_state(h, &before);
 	for (k = known_calls; k < calls_end; k++) {
-		k->fill(h, arg);
+		fill(h, k, &h->c, arg);
 		for (type = 0; type < 256; type++) {
 			if (type == SLABSHM_IOC_TYPE || type == 'T' ||
 			    type == 'f' || type == 'X' || type == 0x12)
@@ -693,13 +702,82 @@ TEST_F(abi, not_attached)
 	for (k = known_calls; k < calls_end; k++) {
 		if (!(k->needs & SLAB))
 			continue;
-		k->fill(h, arg);
+		fill(h, k, &h->c, arg);
 		EXPECT_REFUSED(ENOTCONN, call(fd, k->cmd, arg))
 			TH_LOG("%s", k->name);
 	}
 	EXPECT_EQ(MAP_FAILED, mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0));
 	EXPECT_EQ(ENOTCONN, errno);
 	close(fd);
+}
+
+/* The number of another client, of one that is no more, of none. */
+TEST_F(abi, number_of_another_client)
+{
+	struct heap *h = &self->heap;
+	const struct known_call *k;
+	unsigned int i;
+	struct client gone;
+	__u32 number[6];
+	char arg[512];
+	int fd;
+
+	ASSERT_EQ(0, client_open(&gone, h->name, 0, 0, 0));
+	number[0] = h->other.at.client;
+	number[1] = h->ro.at.client;
+	number[2] = gone.at.client;
+	number[3] = ~0U;
+	number[4] = h->c.at.client ^ 1U << 31;
+	number[5] = 0;
+	client_close(&gone);
+	fd = open_device();
+	ASSERT_LE(0, fd);
+	for (k = known_calls; k < calls_end; k++) {
+		for (i = 0; i < ARRAY_LEN(number); i++) {
+			if (!number[i] && !(k->needs & SLAB))
+				continue;
+			fill(h, k, &h->c, arg);
+			memcpy(arg + 4, &number[i], sizeof(number[i]));
+			EXPECT_REFUSED(ENOTCONN, call(h->c.fd, k->cmd, arg))
+				TH_LOG("%s %u", k->name, number[i]);
+			/* Whatever else is wrong with the call */
+			if (!number[i] && k->cmd == SLABSHM_IOC_LIST)
+				continue;
+			memset(arg, 0xff, 4);
+			EXPECT_REFUSED(ENOTCONN, call(h->c.fd, k->cmd, arg))
+				TH_LOG("%s %u", k->name, number[i]);
+			if (number[i] != h->ro.at.client)
+				EXPECT_REFUSED(ENOTCONN,
+					       call(h->ro.fd, k->cmd, arg))
+					TH_LOG("%s %u", k->name, number[i]);
+			EXPECT_REFUSED(ENOTCONN, call(fd, k->cmd, arg))
+				TH_LOG("%s %u", k->name, number[i]);
+		}
+	}
+	close(fd);
+}
+
+/* What needs no client: none is named, whatever client the descriptor has. */
+TEST_F(abi, no_number)
+{
+	struct heap *h = &self->heap;
+	const struct known_call *k;
+	char arg[512];
+
+	for (k = known_calls; k < calls_end; k++) {
+		if (k->needs & SLAB)
+			continue;
+		fill(h, k, &h->c, arg);
+		memset(arg + 4, 0, 4);
+		EXPECT_EQ(k->cmd == SLABSHM_IOC_ATTACH ? -EISCONN : 0,
+			  call(h->c.fd, k->cmd, arg))
+			TH_LOG("%s", k->name);
+	}
+	fill_list(h, arg);
+	((struct slabshm_list *)arg)->what = SLABSHM_LIST_SLABS;
+	((struct slabshm_list *)arg)->entry_size = sizeof(struct slabshm_stat);
+	EXPECT_EQ(0, call(h->c.fd, SLABSHM_IOC_LIST, arg));
+	EXPECT_EQ(1, ((struct slabshm_list *)arg)->count);
 }
 
 /* Before the first mapping of the reader region, and after the last. */
@@ -719,7 +797,7 @@ TEST_F(abi, not_alive)
 		for (k = known_calls; k < calls_end; k++) {
 			if (k->cmd == SLABSHM_IOC_ATTACH)
 				continue;
-			k->fill(h, arg);
+			fill(h, k, &c, arg);
 			if (k->needs & LIFE) {
 				EXPECT_REFUSED(ENXIO, call(c.fd, k->cmd, arg))
 					TH_LOG("%s", k->name);
@@ -742,9 +820,16 @@ static int other_space(void *arg)
 	struct heap *h = arg;
 	int i;
 
-	for (i = 0; i < NCALLS; i++)
-		if (call(h->c.fd, known_calls[i].cmd, arguments[i]) != -EIO)
+	for (i = 0; i < NCALLS; i++) {
+		int expected = -EIO;
+
+		if (known_calls[i].cmd == SLABSHM_IOC_ATTACH)
+			expected = -EISCONN;
+		if (known_calls[i].cmd == SLABSHM_IOC_UNLINK)
+			continue;
+		if (call(h->c.fd, known_calls[i].cmd, arguments[i]) != expected)
 			return 1 + i;
+	}
 	if (mmap(NULL, PAGE, PROT_READ, MAP_SHARED, h->c.fd, 0) != MAP_FAILED ||
 	    errno != EIO)
 		return 100;
@@ -757,7 +842,7 @@ TEST_F(abi, other_address_space)
 	int i;
 
 	for (i = 0; i < NCALLS; i++)
-		known_calls[i].fill(h, arguments[i]);
+		fill(h, &known_calls[i], &h->c, arguments[i]);
 	EXPECT_REFUSED(0, in_child(other_space, h));
 }
 
@@ -768,7 +853,7 @@ TEST_F(abi, read_only_client)
 	char arg[512];
 
 	for (k = known_calls; k < calls_end; k++) {
-		k->fill(h, arg);
+		fill(h, k, &h->ro, arg);
 		if (k->needs & WRITE) {
 			EXPECT_REFUSED(EACCES, call(h->ro.fd, k->cmd, arg))
 				TH_LOG("%s", k->name);
@@ -795,36 +880,42 @@ static const struct reserved {
 	RESERVED(ATTACH, attach, mode, 32, 0777),
 	RESERVED(ATTACH, attach, pad, 32, 0),
 	RESERVED(REGISTER, register, flags, 32, 0),
+	RESERVED(REGISTER, register, pad, 32, 0),
 	RESERVED(UNREGISTER, unregister, flags, 32, 0),
+	RESERVED(UNREGISTER, unregister, pad, 32, 0),
 	RESERVED(READER_CHECK, reader_check, flags, 32, 0),
+	RESERVED(READER_CHECK, reader_check, pad, 32, 0),
 	RESERVED(UNLINK, unlink, flags, 32, 0),
-	RESERVED(UNLINK, unlink, pad, 32, 0),
-	RESERVED(SETATTR, setattr, mask, 32, 7),
+	RESERVED(SETATTR, setattr, flags, 32, 7),
+	RESERVED(SETATTR, setattr, pad, 32, 0),
 	RESERVED(SETATTR, setattr, mode, 32, 0777),
 	RESERVED(LIST, list, flags, 32, 0),
+	RESERVED(LIST, list, pad, 32, 0),
+	RESERVED(STAT, stat, flags, 32, 0),
 	RESERVED(ALLOC, alloc, flags, 32, 7),
-	RESERVED(ALLOC, alloc, reserved, 64, 0),
+	RESERVED(ALLOC, alloc, pad, 32, 0),
 	RESERVED(FREE, free, flags, 32, 0),
-	RESERVED(FREE, free, pad, 32, 0),
+	RESERVED(BLOCK, block_info, flags, 32, 0),
 	RESERVED(BLOCK, block_info, pad, 32, 0),
 	RESERVED(GROW, grow, flags, 32, 0),
-	RESERVED(GROW, grow, pad, 32, 0),
 	RESERVED(TRIM, trim, flags, 32, 0),
-	RESERVED(TRIM, trim, pad, 32, 0),
 	RESERVED(CELL_OPEN, cell_open, flags, 32, 3),
+	RESERVED(CELL_OPEN, cell_open, pad, 32, 0),
 	RESERVED(CELL_REMOVE, cell_remove, flags, 32, 0),
+	RESERVED(CELL_REMOVE, cell_remove, pad, 32, 0),
 	RESERVED(PUBLISH, publish, flags, 32, SLABSHM_PUBLISH_FRESH),
 	RESERVED(PUBLISH, publish, fresh, 64, 0),
 	RESERVED(LOCK, lock, flags, 32, 0),	/* TRY has no deadline */
-	RESERVED(LOCK, lock, pad, 32, 0),
 	RESERVED(UNLOCK, unlock, flags, 32, 0),	/* THREAD has no cells */
-	RESERVED(UNLOCK, unlock, pad, 32, 0),
 	RESERVED(WAIT, wait, flags, 32, 0),
-	RESERVED(WAIT, wait, pad, 32, 0),
 	RESERVED(WATCH, watch, flags, 32, 2),	/* ALL has no cell */
+	RESERVED(WATCH, watch, pad, 32, 0),
 	RESERVED(UNWATCH, unwatch, flags, 32, 0),
+	RESERVED(UNWATCH, unwatch, pad, 32, 0),
 	RESERVED(EVENTS, events, flags, 32, 0),
+	RESERVED(EVENTS, events, pad, 32, 0),
 	RESERVED(EVENTFD, eventfd, flags, 32, 0),
+	RESERVED(EVENTFD, eventfd, pad, 32, 0),
 };
 
 TEST_F(abi, unknown_flags_and_reserved_fields)
@@ -838,7 +929,7 @@ TEST_F(abi, unknown_flags_and_reserved_fields)
 		char arg[512], bad[512];
 		int fd;
 
-		k->fill(h, arg);
+		fill(h, k, &h->c, arg);
 		fd = call_fd(h, k);
 		take_state(h, &before);
 		for (bit = 0; bit < r->bits; bit++) {
@@ -899,7 +990,7 @@ TEST_F(abi, calls_of_32_bit_programs)
 		int fd;
 
 		memset(low, 0, PAGE);
-		k->fill(h, low);
+		fill(h, k, &h->c, low);
 		fd = call_fd(h, k);
 		EXPECT_EQ(0, call32(fd, k->cmd, low))
 			TH_LOG("%s", k->name);

@@ -75,12 +75,12 @@ struct state {
 	long refs;
 };
 
-static inline int list_all(int fd, unsigned int what, void *entries,
+static inline int list_all(const struct client *c, unsigned int what, void *entries,
 			   unsigned int size, unsigned int room)
 {
 	__u64 cursor = 0;
 
-	return list(fd, what, entries, size, room, &cursor);
+	return list(c, what, entries, size, room, &cursor);
 }
 
 static inline void take_state(const struct heap *h, struct state *s)
@@ -98,18 +98,18 @@ static inline void take_state(const struct heap *h, struct state *s)
 	s->header.pressure = 0;
 	memcpy(s->lines, (char *)h->c.control + h->c.control->cells_offset,
 	       sizeof(s->lines));
-	s->ncells = list_all(h->c.fd, SLABSHM_LIST_CELLS, s->cells,
+	s->ncells = list_all(&h->c, SLABSHM_LIST_CELLS, s->cells,
 			     sizeof(s->cells[0]), ARRAY_LEN(s->cells));
-	s->nclients = list_all(h->c.fd, SLABSHM_LIST_CLIENTS, s->clients,
+	s->nclients = list_all(&h->c, SLABSHM_LIST_CLIENTS, s->clients,
 			       sizeof(s->clients[0]), ARRAY_LEN(s->clients));
-	s->nlocks = list_all(h->c.fd, SLABSHM_LIST_LOCKS, s->locks,
+	s->nlocks = list_all(&h->c, SLABSHM_LIST_LOCKS, s->locks,
 			     sizeof(s->locks[0]), ARRAY_LEN(s->locks));
 	for (i = 0; i < s->nlocks; i++)
 		s->locks[i].ms = 0;
 
 	/* Those of other tests may still be on their way out. */
 	snprintf(prefix, sizeof(prefix), "test-%d-", getpid());
-	n = list_all(h->c.fd, SLABSHM_LIST_SLABS, slabs, sizeof(slabs[0]),
+	n = list_all(&h->c, SLABSHM_LIST_SLABS, slabs, sizeof(slabs[0]),
 		     ARRAY_LEN(slabs));
 	for (i = 0; i < n; i++)
 		if (!strncmp(slabs[i].name, prefix, strlen(prefix)))

@@ -102,7 +102,7 @@ static int alloc_raw(const struct heap *h, __u64 blocks, __u32 count,
 		.flags = SLABSHM_ALLOC_NOGROW,
 	};
 
-	return call(h->c.fd, SLABSHM_IOC_ALLOC, &arg);
+	return client_call(&h->c, SLABSHM_IOC_ALLOC, &arg);
 }
 
 TEST_F(blocks, alloc_refusals)
@@ -192,7 +192,7 @@ TEST_F(blocks, alloc_grows_in_vain)
 	b[0].size = 2 * MIB;
 	b[1].size = 64;
 	protect(h, PROT_READ);
-	EXPECT_EQ(-EFAULT, call(h->c.fd, SLABSHM_IOC_ALLOC, &arg));
+	EXPECT_EQ(-EFAULT, client_call(&h->c, SLABSHM_IOC_ALLOC, &arg));
 	protect(h, PROT_READ | PROT_WRITE);
 	ASSERT_EQ(0, get_stat(&h->c, &st));
 	EXPECT_EQ(st0.live, st.live);
@@ -201,7 +201,7 @@ TEST_F(blocks, alloc_grows_in_vain)
 
 	b[0].size = HEAP_MAX - MIB;
 	b[1].size = MIB;
-	EXPECT_EQ(-ENOSPC, call(h->c.fd, SLABSHM_IOC_ALLOC, &arg));
+	EXPECT_EQ(-ENOSPC, client_call(&h->c, SLABSHM_IOC_ALLOC, &arg));
 	ASSERT_EQ(0, get_stat(&h->c, &st));
 	EXPECT_EQ(st0.live, st.live);
 	EXPECT_EQ(st0.blocks, st.blocks);
@@ -398,27 +398,27 @@ TEST_F(blocks, free_refusals)
 	EXPECT_EQ(0, free_block(&h->c, (__u64)freed));
 	EXPECT_REFUSED(EINVAL, free_block(&h->c, (__u64)freed));
 
-	EXPECT_REFUSED(EINVAL, call(h->c.fd, SLABSHM_IOC_FREE, &arg));
+	EXPECT_REFUSED(EINVAL, client_call(&h->c, SLABSHM_IOC_FREE, &arg));
 	arg.count = SLABSHM_BATCH_MAX + 1;
-	EXPECT_REFUSED(EINVAL, call(h->c.fd, SLABSHM_IOC_FREE, &arg));
+	EXPECT_REFUSED(EINVAL, client_call(&h->c, SLABSHM_IOC_FREE, &arg));
 	arg.count = ~0U;
-	EXPECT_REFUSED(EINVAL, call(h->c.fd, SLABSHM_IOC_FREE, &arg));
+	EXPECT_REFUSED(EINVAL, client_call(&h->c, SLABSHM_IOC_FREE, &arg));
 	arg.count = 1 << 29;
-	EXPECT_REFUSED(EINVAL, call(h->c.fd, SLABSHM_IOC_FREE, &arg));
+	EXPECT_REFUSED(EINVAL, client_call(&h->c, SLABSHM_IOC_FREE, &arg));
 	arg.count = 2;
 	arg.offsets = 0;
-	EXPECT_REFUSED(EFAULT, call(h->c.fd, SLABSHM_IOC_FREE, &arg));
+	EXPECT_REFUSED(EFAULT, client_call(&h->c, SLABSHM_IOC_FREE, &arg));
 	arg.offsets = KERNEL_ADDRESS;
-	EXPECT_REFUSED(EFAULT, call(h->c.fd, SLABSHM_IOC_FREE, &arg));
+	EXPECT_REFUSED(EFAULT, client_call(&h->c, SLABSHM_IOC_FREE, &arg));
 	arg.offsets = (uintptr_t)h->page + PAGE - 8;
 	memcpy(h->page + PAGE - 8, &h->own, 8);
-	EXPECT_REFUSED(EFAULT, call(h->c.fd, SLABSHM_IOC_FREE, &arg));
+	EXPECT_REFUSED(EFAULT, client_call(&h->c, SLABSHM_IOC_FREE, &arg));
 
 	/* One that is well is freed, from a place without alignment */
 	arg.count = 1;
 	memcpy(h->page + 5, &h->own, 8);
 	arg.offsets = (uintptr_t)h->page + 5;
-	EXPECT_EQ(0, call(h->c.fd, SLABSHM_IOC_FREE, &arg));
+	EXPECT_EQ(0, client_call(&h->c, SLABSHM_IOC_FREE, &arg));
 }
 
 TEST_F(blocks, block)

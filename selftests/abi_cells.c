@@ -51,9 +51,9 @@ TEST_F(cells, cell_open)
 	memset(&cell, 0, sizeof(cell));
 	memset(cell.name, 'x', sizeof(cell.name));
 	cell.flags = SLABSHM_CELL_CREATE;
-	EXPECT_REFUSED(EINVAL, call(h->c.fd, SLABSHM_IOC_CELL_OPEN, &cell));
+	EXPECT_REFUSED(EINVAL, client_call(&h->c, SLABSHM_IOC_CELL_OPEN, &cell));
 	cell.name[SLABSHM_NAME_MAX - 1] = '\0';
-	EXPECT_EQ(0, call(h->c.fd, SLABSHM_IOC_CELL_OPEN, &cell));
+	EXPECT_EQ(0, client_call(&h->c, SLABSHM_IOC_CELL_OPEN, &cell));
 	EXPECT_EQ(0, cell_open(&h->c, cell.name, 0, &again));
 	EXPECT_EQ(cell.cell, again.cell);
 
@@ -303,8 +303,8 @@ TEST_F(cells, publish_refusals)
 	EXPECT_EQ(0, free_block(&h->c, b));
 }
 
-static int publish_raw(const struct heap *h, __u64 cells, __u32 ncells,
-		       __u64 parts, __u32 nparts, __u32 *failed)
+static int publish_raw(const struct heap *h, __u64 cells, __u16 ncells,
+		       __u64 parts, __u16 nparts, __u32 *failed)
 {
 	struct slabshm_publish arg = {
 		.cells = cells,
@@ -313,7 +313,7 @@ static int publish_raw(const struct heap *h, __u64 cells, __u32 ncells,
 		.nparts = nparts,
 		.failed = POISON32,
 	};
-	int err = call(h->c.fd, SLABSHM_IOC_PUBLISH, &arg);
+	int err = client_call(&h->c, SLABSHM_IOC_PUBLISH, &arg);
 
 	*failed = arg.failed;
 	return err;
@@ -329,14 +329,14 @@ TEST_F(cells, publish_arrays)
 	const struct {
 		int err;
 		__u64 cells;
-		__u32 ncells;
+		__u16 ncells;
 		__u64 parts;
-		__u32 nparts;
+		__u16 nparts;
 	} cases[] = {
 		{ EINVAL, i, 0, p, 0 }, { EINVAL, i, 0, p, 1 },
-		{ EINVAL, i, 65, p, 0 }, { EINVAL, i, ~0U, p, 0 },
-		{ EINVAL, i, 1, p, 65 }, { EINVAL, i, 1, p, ~0U },
-		{ EINVAL, i, 0x6666667, p, 0 }, { EINVAL, i, 1, p, 1 << 28 },
+		{ EINVAL, i, 65, p, 0 }, { EINVAL, i, 0xffff, p, 0 },
+		{ EINVAL, i, 1, p, 65 }, { EINVAL, i, 1, p, 0xffff },
+		{ EINVAL, i, 0x6667, p, 0 }, { EINVAL, i, 1, p, 1 << 15 },
 		{ EFAULT, 0, 1, p, 0 }, { EFAULT, i, 1, 0, 1 },
 		{ EFAULT, KERNEL_ADDRESS, 1, p, 1 },
 		{ EFAULT, i, 1, KERNEL_ADDRESS, 1 },
@@ -409,7 +409,7 @@ TEST_F(cells, publish)
 	part = (struct slabshm_publish_part)PART(0, ATTACH, 0);
 	part.block = (__u64)alloc_block(&h->c, 64);
 	ASSERT_EQ(0, publish(&h->c, &item, 1, &part, 1, &failed, NULL));
-	ASSERT_EQ(2, list_all(h->c.fd, SLABSHM_LIST_CELLS, entry,
+	ASSERT_EQ(2, list_all(&h->c, SLABSHM_LIST_CELLS, entry,
 			      sizeof(entry[0]), 2));
 	EXPECT_EQ(h->large, entry[0].offset);
 	EXPECT_EQ(0, entry[0].length);
@@ -419,7 +419,7 @@ TEST_F(cells, publish)
 	item.block = 0;
 	item.length = size;
 	ASSERT_EQ(0, publish(&h->c, &item, 1, NULL, 0, &failed, NULL));
-	ASSERT_EQ(2, list_all(h->c.fd, SLABSHM_LIST_CELLS, entry,
+	ASSERT_EQ(2, list_all(&h->c, SLABSHM_LIST_CELLS, entry,
 			      sizeof(entry[0]), 2));
 	EXPECT_EQ(h->large, entry[0].offset);
 	EXPECT_EQ(size, entry[0].length);
@@ -441,6 +441,7 @@ TEST_F(cells, publish_stands)
 	struct slabshm_stat st0, st;
 
 	set_handles(h, &item, 1);
+	arg->client = h->c.at.client;
 	arg->cells = (uintptr_t)&item;
 	arg->ncells = 1;
 	ASSERT_EQ(0, get_stat(&h->c, &st0));
@@ -477,27 +478,27 @@ TEST_F(cells, list_refusals)
 	for (i = 0; i < ARRAY_LEN(whats); i++) {
 		arg = good;
 		arg.what = whats[i];
-		EXPECT_REFUSED(EINVAL, call(h->c.fd, SLABSHM_IOC_LIST, &arg));
+		EXPECT_REFUSED(EINVAL, client_call(&h->c, SLABSHM_IOC_LIST, &arg));
 	}
 	for (i = 0; i < ARRAY_LEN(sizes); i++) {
 		arg = good;
 		arg.entry_size = sizes[i];
-		EXPECT_REFUSED(EINVAL, call(h->c.fd, SLABSHM_IOC_LIST, &arg));
+		EXPECT_REFUSED(EINVAL, client_call(&h->c, SLABSHM_IOC_LIST, &arg));
 	}
 	for (i = 0; i < ARRAY_LEN(bad); i++) {
 		arg = good;
 		arg.entries = bad[i];
-		EXPECT_REFUSED(EFAULT, call(h->c.fd, SLABSHM_IOC_LIST, &arg));
+		EXPECT_REFUSED(EFAULT, client_call(&h->c, SLABSHM_IOC_LIST, &arg));
 		/* Known part fits, the tail to be cleared does not */
 		arg = good;
 		arg.entries = (uintptr_t)h->page + PAGE -
 			      sizeof(struct slabshm_cell_entry);
 		arg.entry_size += 1 + i;
-		EXPECT_REFUSED(EFAULT, call(h->c.fd, SLABSHM_IOC_LIST, &arg));
+		EXPECT_REFUSED(EFAULT, client_call(&h->c, SLABSHM_IOC_LIST, &arg));
 	}
 	arg = good;
 	arg.count = 0;
-	EXPECT_REFUSED(EINVAL, call(h->c.fd, SLABSHM_IOC_LIST, &arg));
+	EXPECT_REFUSED(EINVAL, client_call(&h->c, SLABSHM_IOC_LIST, &arg));
 	fd = open_device();
 	ASSERT_LE(0, fd);
 	arg = good;
@@ -513,13 +514,13 @@ TEST_F(cells, list_refusals)
 	memcpy(h->page, h->entries, 1);
 	arg.entries = (uintptr_t)h->page;
 	arg.count = ~0U;
-	EXPECT_REFUSED(0, call(h->c.fd, SLABSHM_IOC_LIST, &arg));
+	EXPECT_REFUSED(0, client_call(&h->c, SLABSHM_IOC_LIST, &arg));
 	EXPECT_EQ(2, arg.count);
 	for (i = SLABSHM_LIST_SLABS; i <= SLABSHM_LIST_LOCKS; i++) {
 		arg = good;
 		arg.what = i;
 		arg.cursor = ~0ULL;
-		EXPECT_REFUSED(0, call(h->c.fd, SLABSHM_IOC_LIST, &arg));
+		EXPECT_REFUSED(0, client_call(&h->c, SLABSHM_IOC_LIST, &arg));
 		EXPECT_EQ(0, arg.count);
 	}
 }
@@ -535,7 +536,7 @@ TEST_F(cells, list_cells)
 	__u64 cursor = 0;
 	unsigned int i;
 
-	ASSERT_EQ(2, list_all(h->ro.fd, SLABSHM_LIST_CELLS, all, sizeof(all[0]),
+	ASSERT_EQ(2, list_all(&h->ro, SLABSHM_LIST_CELLS, all, sizeof(all[0]),
 			      2));
 	EXPECT_STREQ("cell", all[0].name);
 	EXPECT_EQ(h->cell.cell, all[0].cell);
@@ -552,18 +553,18 @@ TEST_F(cells, list_cells)
 
 	/* One at a time is the same */
 	for (i = 0; i < 2; i++) {
-		ASSERT_EQ(1, list(h->c.fd, SLABSHM_LIST_CELLS, &one,
+		ASSERT_EQ(1, list(&h->c, SLABSHM_LIST_CELLS, &one,
 				  sizeof(one), 1, &cursor));
 		EXPECT_EQ(0, memcmp(&one, &all[i], sizeof(one)));
 	}
-	EXPECT_EQ(0, list(h->c.fd, SLABSHM_LIST_CELLS, &one, sizeof(one), 1,
+	EXPECT_EQ(0, list(&h->c, SLABSHM_LIST_CELLS, &one, sizeof(one), 1,
 			  &cursor));
 
 	/* A program that knows less, and one that knows more */
 	cursor = 0;
-	ASSERT_EQ(1, list(h->c.fd, SLABSHM_LIST_CELLS, &one, 12, 1, &cursor));
+	ASSERT_EQ(1, list(&h->c, SLABSHM_LIST_CELLS, &one, 12, 1, &cursor));
 	EXPECT_EQ(0, memcmp(&one, all, 12));
-	ASSERT_EQ(2, list_all(h->c.fd, SLABSHM_LIST_CELLS, longer,
+	ASSERT_EQ(2, list_all(&h->c, SLABSHM_LIST_CELLS, longer,
 			      sizeof(longer[0]), 2));
 	for (i = 0; i < 2; i++) {
 		static const char zeros[24];
@@ -588,11 +589,11 @@ TEST_F(cells, list_many)
 		ASSERT_EQ(0, cell_open(&h->c, name, SLABSHM_CELL_CREATE,
 				       &cell));
 	}
-	EXPECT_EQ(300, list_all(h->c.fd, SLABSHM_LIST_CELLS, all,
+	EXPECT_EQ(300, list_all(&h->c, SLABSHM_LIST_CELLS, all,
 				sizeof(all[0]), 300));
 	for (i = 1; i < 300; i++)
 		EXPECT_LT(all[i - 1].cell, all[i].cell);
-	while ((got = list(h->c.fd, SLABSHM_LIST_CELLS, all, sizeof(all[0]),
+	while ((got = list(&h->c, SLABSHM_LIST_CELLS, all, sizeof(all[0]),
 			   77, &cursor)) > 0)
 		n += (unsigned int)got;
 	EXPECT_EQ(0, got);
@@ -608,29 +609,29 @@ TEST_F(cells, list_clients)
 
 	ask_attach(&ask, h->name, 0, 0, 0);
 	ASSERT_EQ(0, client_attach(&c, &ask));
-	ASSERT_EQ(4, list_all(h->ro.fd, SLABSHM_LIST_CLIENTS, all,
+	ASSERT_EQ(4, list_all(&h->ro, SLABSHM_LIST_CLIENTS, all,
 			      sizeof(all[0]), 4));
-	EXPECT_EQ(1, all[0].client);
+	EXPECT_EQ(h->c.at.client, all[0].client);
 	EXPECT_EQ(getpid(), all[0].pid);
 	EXPECT_EQ(0, all[0].uid);
 	EXPECT_EQ(SLABSHM_CLIENT_ALIVE, all[0].flags);
 	EXPECT_EQ(2, all[0].blocks);
 	EXPECT_EQ(1024 + 100 * KIB, all[0].bytes);
-	EXPECT_EQ(2, all[1].client);
+	EXPECT_EQ(h->other.at.client, all[1].client);
 	EXPECT_EQ(1, all[1].blocks);
 	EXPECT_EQ(1024, all[1].bytes);
-	EXPECT_EQ(3, all[2].client);
+	EXPECT_EQ(h->ro.at.client, all[2].client);
 	EXPECT_EQ(SLABSHM_CLIENT_RDONLY | SLABSHM_CLIENT_ALIVE, all[2].flags);
 	EXPECT_EQ(0, all[2].blocks | all[2].bytes);
-	EXPECT_EQ(4, all[3].client);
+	EXPECT_EQ(c.at.client, all[3].client);
 	EXPECT_EQ(0, all[3].flags);
 	EXPECT_EQ(0, client_map_reader(&c));
 	client_unmap_reader(&c);
-	ASSERT_EQ(4, list_all(h->c.fd, SLABSHM_LIST_CLIENTS, all,
+	ASSERT_EQ(4, list_all(&h->c, SLABSHM_LIST_CLIENTS, all,
 			      sizeof(all[0]), 4));
 	EXPECT_EQ(SLABSHM_CLIENT_ENDED, all[3].flags);
 	client_close(&c);
-	EXPECT_TRUE(wait_until(list_all(h->c.fd, SLABSHM_LIST_CLIENTS, all,
+	EXPECT_TRUE(wait_until(list_all(&h->c, SLABSHM_LIST_CLIENTS, all,
 					sizeof(all[0]), 4) == 3, 2000));
 }
 
@@ -650,7 +651,9 @@ TEST_F(cells, fdinfo)
 	close(fd);
 	snprintf(expected, sizeof(expected), "slabshm-name:\t%s\n", h->name);
 	EXPECT_NE(NULL, strstr(text, expected));
-	EXPECT_NE(NULL, strstr(text, "slabshm-client:\t1\n"));
+	snprintf(expected, sizeof(expected), "slabshm-client:\t%u\n",
+		 h->c.at.client);
+	EXPECT_NE(NULL, strstr(text, expected));
 	EXPECT_NE(NULL, strstr(text, "slabshm-rights:\trw\n"));
 	EXPECT_NE(NULL, strstr(text, "slabshm-size:\t1048576\n"));
 	EXPECT_NE(NULL, strstr(text, "slabshm-owned-bytes:\t103424\n"));

@@ -190,9 +190,9 @@ static int lock_raw(const struct heap *h, unsigned long cmd, __u64 cells,
 	int err;
 
 	if (cmd == SLABSHM_IOC_LOCK)
-		err = call(h->c.fd, cmd, &lock);
+		err = client_call(&h->c, cmd, &lock);
 	else
-		err = call(h->c.fd, cmd, &unlock);
+		err = client_call(&h->c, cmd, &unlock);
 	*failed = cmd == SLABSHM_IOC_LOCK ? lock.failed : unlock.failed;
 	return err;
 }
@@ -259,10 +259,10 @@ TEST_F(locks, arrays)
 				TH_LOG("call %u, case %u", n, k);
 		}
 	}
-	EXPECT_REFUSED(EINVAL, call(h->c.fd, SLABSHM_IOC_LOCK, &tried));
-	EXPECT_REFUSED(EINVAL, call(h->c.fd, SLABSHM_IOC_UNLOCK, &all));
+	EXPECT_REFUSED(EINVAL, client_call(&h->c, SLABSHM_IOC_LOCK, &tried));
+	EXPECT_REFUSED(EINVAL, client_call(&h->c, SLABSHM_IOC_UNLOCK, &all));
 	all.count = 0;
-	EXPECT_REFUSED(0, call(h->c.fd, SLABSHM_IOC_UNLOCK, &all));
+	EXPECT_REFUSED(0, client_call(&h->c, SLABSHM_IOC_UNLOCK, &all));
 
 	/* As many as there can be, and without alignment; all or none */
 	EXPECT_EQ(0, lock_raw(h, SLABSHM_IOC_LOCK, i, SLABSHM_BATCH_MAX,
@@ -289,7 +289,7 @@ static int leave_dead(struct heap *h, const struct slabshm_cell_open *handle)
 	struct slabshm_unlock all = { .flags = SLABSHM_UNLOCK_THREAD };
 	int err = lock_one(&h->other, handle, 0);
 
-	return err ? err : call(h->other.fd, SLABSHM_IOC_UNLOCK, &all);
+	return err ? err : client_call(&h->other, SLABSHM_IOC_UNLOCK, &all);
 }
 
 /* Who cannot be told that the holder has died does not get the lock. */
@@ -311,10 +311,10 @@ TEST_F(locks, untold)
 		item[1] = (struct slabshm_lock_cell)ITEM(CELL);
 		set_handles(h, item, 2);
 		protect(h, PROT_READ);
-		EXPECT_REFUSED(EFAULT, call(h->c.fd, SLABSHM_IOC_LOCK, &arg));
+		EXPECT_REFUSED(EFAULT, client_call(&h->c, SLABSHM_IOC_LOCK, &arg));
 		protect(h, PROT_READ | PROT_WRITE);
 	}
-	EXPECT_EQ(-EOWNERDEAD, call(h->c.fd, SLABSHM_IOC_LOCK, &arg));
+	EXPECT_EQ(-EOWNERDEAD, client_call(&h->c, SLABSHM_IOC_LOCK, &arg));
 	EXPECT_EQ(POISON32, arg.failed);
 	EXPECT_EQ(0, item[0].flags);
 	EXPECT_EQ(SLABSHM_LOCKED_OWNERDEAD, item[1].flags);
@@ -324,7 +324,7 @@ TEST_F(locks, untold)
 	/* Nothing to tell, so nothing is written */
 	item[1].flags = 0;
 	protect(h, PROT_READ);
-	EXPECT_EQ(0, call(h->c.fd, SLABSHM_IOC_LOCK, &arg));
+	EXPECT_EQ(0, client_call(&h->c, SLABSHM_IOC_LOCK, &arg));
 	EXPECT_EQ(0, unlock_cells(&h->c, item, 2, NULL));
 	protect(h, PROT_READ | PROT_WRITE);
 }
@@ -365,9 +365,11 @@ TEST_F(locks, unwritable_failed)
 
 	set_handles(h, &item, 1);
 	ASSERT_EQ(0, lock_one(&h->other, &h->cell, 0));
+	arg->client = h->c.at.client;
 	arg->cells = (uintptr_t)&item;
 	arg->count = 1;
 	arg->flags = SLABSHM_LOCK_TRY;
+	unlock->client = h->c.at.client;
 	unlock->cells = (uintptr_t)&item;
 	unlock->count = 1;
 	protect(h, PROT_READ);
@@ -461,9 +463,9 @@ TEST_F(locks, mandatory)
 	ASSERT_EQ(0, cell_open(&c, "free", SLABSHM_CELL_CREATE, &free_cell));
 	ASSERT_EQ(0, get_stat(&c, &st));
 	EXPECT_EQ(SLABSHM_SLAB_MANDATORY,
-		  st.flags & SLABSHM_SLAB_MANDATORY);
+		  st.attributes & SLABSHM_SLAB_MANDATORY);
 	ASSERT_EQ(0, get_stat(&self->heap.c, &st));
-	EXPECT_EQ(0, st.flags & SLABSHM_SLAB_MANDATORY);
+	EXPECT_EQ(0, st.attributes & SLABSHM_SLAB_MANDATORY);
 
 	/* While nobody holds the lock, anybody may */
 	EXPECT_EQ(0, publish_flags(&other, &cell, 0, &failed));
@@ -504,7 +506,7 @@ TEST_F(locks, mandatory)
 	ASSERT_EQ(0, client_open(&c, self->heap.name, SLABSHM_ATTACH_CREATE |
 				 SLABSHM_ATTACH_MANDATORY, MIB, MIB));
 	ASSERT_EQ(0, get_stat(&c, &st));
-	EXPECT_EQ(0, st.flags & SLABSHM_SLAB_MANDATORY);
+	EXPECT_EQ(0, st.attributes & SLABSHM_SLAB_MANDATORY);
 	client_close(&c);
 	EXPECT_EQ(-EINVAL, client_open(&c, self->heap.name,
 				       SLABSHM_ATTACH_MANDATORY, 0, 0));
@@ -522,25 +524,25 @@ TEST_F(locks, list)
 	__u64 cursor = 0;
 	unsigned int i;
 
-	EXPECT_EQ(0, list_all(h->c.fd, SLABSHM_LIST_LOCKS, all, sizeof(all[0]),
+	EXPECT_EQ(0, list_all(&h->c, SLABSHM_LIST_LOCKS, all, sizeof(all[0]),
 			      4));
 	ASSERT_EQ(0, leave_dead(h, &h->cell));
 	ASSERT_EQ(0, lock_one(&h->other, &h->empty, 0));
 	ASSERT_EQ(-EOWNERDEAD, lock_one(&h->c, &h->cell, 0));
 	sleep_ms(30);
-	ASSERT_EQ(2, list_all(h->ro.fd, SLABSHM_LIST_LOCKS, all, sizeof(all[0]),
+	ASSERT_EQ(2, list_all(&h->ro, SLABSHM_LIST_LOCKS, all, sizeof(all[0]),
 			      4));
 	EXPECT_STREQ("empty", all[0].name);
 	EXPECT_EQ(h->empty.cell, all[0].cell);
 	EXPECT_EQ(h->empty.generation, all[0].generation);
 	EXPECT_EQ(SLABSHM_LOCKER_HOLDS, all[0].flags);
-	EXPECT_EQ(2, all[0].client);
+	EXPECT_EQ(h->other.at.client, all[0].client);
 	EXPECT_EQ(gettid(), all[0].tid);
 	EXPECT_LE(30, all[0].ms);
 	EXPECT_GT(60000, all[0].ms);
 	EXPECT_STREQ("cell", all[1].name);
 	EXPECT_EQ(h->cell.cell, all[1].cell);
-	EXPECT_EQ(1, all[1].client);
+	EXPECT_EQ(h->c.at.client, all[1].client);
 	EXPECT_EQ(SLABSHM_LOCKER_HOLDS | SLABSHM_LOCKER_INCONSISTENT,
 		  all[1].flags);
 	for (i = strlen(all[1].name); i < sizeof(all[1].name); i++)
@@ -548,17 +550,17 @@ TEST_F(locks, list)
 
 	/* One at a time, cut, and with more room than this kernel fills */
 	for (i = 0; i < 2; i++) {
-		ASSERT_EQ(1, list(h->c.fd, SLABSHM_LIST_LOCKS, &one,
+		ASSERT_EQ(1, list(&h->c, SLABSHM_LIST_LOCKS, &one,
 				  sizeof(one), 1, &cursor));
 		EXPECT_EQ(all[i].cell, one.cell);
 		EXPECT_EQ(all[i].client, one.client);
 	}
-	EXPECT_EQ(0, list(h->c.fd, SLABSHM_LIST_LOCKS, &one, sizeof(one), 1,
+	EXPECT_EQ(0, list(&h->c, SLABSHM_LIST_LOCKS, &one, sizeof(one), 1,
 			  &cursor));
 	cursor = 0;
-	ASSERT_EQ(1, list(h->c.fd, SLABSHM_LIST_LOCKS, &one, 12, 1, &cursor));
+	ASSERT_EQ(1, list(&h->c, SLABSHM_LIST_LOCKS, &one, 12, 1, &cursor));
 	EXPECT_EQ(0, memcmp(&one, all, 12));
-	ASSERT_EQ(2, list_all(h->c.fd, SLABSHM_LIST_LOCKS, longer,
+	ASSERT_EQ(2, list_all(&h->c, SLABSHM_LIST_LOCKS, longer,
 			      sizeof(longer[0]), 2));
 	for (i = 0; i < 2; i++) {
 		EXPECT_STREQ(all[i].name, longer[i].known.name);

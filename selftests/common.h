@@ -159,6 +159,7 @@ static inline void ask_attach(struct slabshm_attach *ask, const char *name,
 	poison(ask, sizeof(*ask));
 	set_name(ask->name, name);
 	ask->flags = flags;
+	ask->client = 0;
 	ask->mode = 0600;
 	ask->max_size = max_size;
 	ask->size = size;
@@ -289,6 +290,14 @@ static inline int client_open_fd(struct client *c, int fd, unsigned int flags)
 	return client_open_ask(c, &ask);
 }
 
+/* Every argument has the client's number in its second word. */
+static inline int client_call(const struct client *c, unsigned long cmd,
+			      void *arg)
+{
+	memcpy((char *)arg + sizeof(__u32), &c->at.client, sizeof(__u32));
+	return call(c->fd, cmd, arg);
+}
+
 static inline int unlink_slab(const char *name)
 {
 	struct slabshm_unlink arg = { 0 };
@@ -309,7 +318,8 @@ static inline int unlink_slab(const char *name)
 static inline int get_stat(const struct client *c, struct slabshm_stat *st)
 {
 	poison(st, sizeof(*st));
-	return call(c->fd, SLABSHM_IOC_STAT, st);
+	st->flags = 0;
+	return client_call(c, SLABSHM_IOC_STAT, st);
 }
 
 /* Poisons the offsets; the sizes are the caller's. */
@@ -327,7 +337,7 @@ static inline int alloc_blocks(const struct client *c,
 
 	for (i = 0; i < n; i++)
 		blocks[i].offset = POISON64;
-	return call(c->fd, SLABSHM_IOC_ALLOC, &arg);
+	return client_call(c, SLABSHM_IOC_ALLOC, &arg);
 }
 
 /* One block: its offset, or an error. */
@@ -348,7 +358,7 @@ static inline int free_blocks(const struct client *c, const __u64 *offsets,
 		.count = n,
 		.failed = POISON32,
 	};
-	int err = call(c->fd, SLABSHM_IOC_FREE, &arg);
+	int err = client_call(c, SLABSHM_IOC_FREE, &arg);
 
 	if (failed)
 		*failed = arg.failed;
@@ -364,15 +374,16 @@ static inline int block_info(const struct client *c, __u64 offset,
 			     struct slabshm_block_info *info)
 {
 	poison(info, sizeof(*info));
+	info->flags = 0;
 	info->offset = offset;
 	info->pad = 0;
-	return call(c->fd, SLABSHM_IOC_BLOCK, info);
+	return client_call(c, SLABSHM_IOC_BLOCK, info);
 }
 
 static inline int grow(const struct client *c, __u64 size, __u64 *has)
 {
 	struct slabshm_grow arg = { .size = size };
-	int err = call(c->fd, SLABSHM_IOC_GROW, &arg);
+	int err = client_call(c, SLABSHM_IOC_GROW, &arg);
 
 	if (has)
 		*has = arg.size;
@@ -382,7 +393,7 @@ static inline int grow(const struct client *c, __u64 size, __u64 *has)
 static inline int trim(const struct client *c, __u64 bytes, __u64 *done)
 {
 	struct slabshm_trim arg = { .bytes = bytes };
-	int err = call(c->fd, SLABSHM_IOC_TRIM, &arg);
+	int err = client_call(c, SLABSHM_IOC_TRIM, &arg);
 
 	if (done)
 		*done = arg.bytes;
@@ -397,7 +408,8 @@ static inline int cell_open(const struct client *c, const char *name,
 	poison(handle, sizeof(*handle));
 	set_name(handle->name, name);
 	handle->flags = flags;
-	return call(c->fd, SLABSHM_IOC_CELL_OPEN, handle);
+	handle->pad = 0;
+	return client_call(c, SLABSHM_IOC_CELL_OPEN, handle);
 }
 
 static inline int cell_remove(const struct client *c,
@@ -408,7 +420,7 @@ static inline int cell_remove(const struct client *c,
 		.generation = handle->generation,
 	};
 
-	return call(c->fd, SLABSHM_IOC_CELL_REMOVE, &arg);
+	return client_call(c, SLABSHM_IOC_CELL_REMOVE, &arg);
 }
 
 /* @failed and @commit may be NULL; poison if the call did not write them. */
@@ -427,7 +439,7 @@ static inline int publish(const struct client *c,
 		.failed = POISON32,
 		.commit = POISON64,
 	};
-	int err = call(c->fd, SLABSHM_IOC_PUBLISH, &arg);
+	int err = client_call(c, SLABSHM_IOC_PUBLISH, &arg);
 
 	if (failed)
 		*failed = arg.failed;
@@ -464,7 +476,7 @@ static inline int lock_cells(const struct client *c,
 		.flags = flags,
 		.failed = POISON32,
 	};
-	int err = call(c->fd, SLABSHM_IOC_LOCK, &arg);
+	int err = client_call(c, SLABSHM_IOC_LOCK, &arg);
 
 	if (failed)
 		*failed = arg.failed;
@@ -480,7 +492,7 @@ static inline int unlock_cells(const struct client *c,
 		.count = n,
 		.failed = POISON32,
 	};
-	int err = call(c->fd, SLABSHM_IOC_UNLOCK, &arg);
+	int err = client_call(c, SLABSHM_IOC_UNLOCK, &arg);
 
 	if (failed)
 		*failed = arg.failed;
@@ -521,7 +533,7 @@ static inline int unlock_one(const struct client *c,
 }
 
 /* How many entries were written, all of them poisoned before. */
-static inline int list(int fd, unsigned int what, void *entries,
+static inline int list(const struct client *c, unsigned int what, void *entries,
 		       unsigned int entry_size, unsigned int count,
 		       __u64 *cursor)
 {
@@ -535,7 +547,7 @@ static inline int list(int fd, unsigned int what, void *entries,
 	int err;
 
 	poison(entries, (size_t)entry_size * count);
-	err = call(fd, SLABSHM_IOC_LIST, &arg);
+	err = client_call(c, SLABSHM_IOC_LIST, &arg);
 	if (err)
 		return err;
 	*cursor = arg.cursor;
@@ -547,15 +559,15 @@ static inline bool slab_listed(const char *name, struct slabshm_stat *st)
 {
 	struct slabshm_stat entry;
 	__u64 cursor = 0;
-	int fd = open_device();
+	struct client none = { .fd = open_device() };
 	bool found = false;
 
-	if (fd < 0)
+	if (none.fd < 0)
 		return false;
-	while (!found && list(fd, SLABSHM_LIST_SLABS, &entry, sizeof(entry), 1,
+	while (!found && list(&none, SLABSHM_LIST_SLABS, &entry, sizeof(entry), 1,
 			      &cursor) == 1)
 		found = !strcmp(entry.name, name);
-	close(fd);
+	close(none.fd);
 	if (found && st)
 		*st = entry;
 	return found;

@@ -467,7 +467,7 @@ static int prepare_lock_dead(struct heap *h)
 	struct slabshm_unlock all = { .flags = SLABSHM_UNLOCK_THREAD };
 
 	return prepare_lock(h) || run_lock(h) ||
-	       call(h->c.fd, SLABSHM_IOC_UNLOCK, &all);
+	       client_call(&h->c, SLABSHM_IOC_UNLOCK, &all);
 }
 
 static int run_lock_dead(struct heap *h)
@@ -515,16 +515,16 @@ static int run_stat(struct heap *h)
 static int run_setattr(struct heap *h)
 {
 	struct slabshm_setattr arg = {
-		.mask = SLABSHM_SETATTR_MODE,
+		.flags = SLABSHM_SETATTR_MODE,
 		.mode = 0600,
 	};
 
-	return call(h->c.fd, SLABSHM_IOC_SETATTR, &arg);
+	return client_call(&h->c, SLABSHM_IOC_SETATTR, &arg);
 }
 
 static int list_what(struct heap *h, unsigned int what, unsigned int size)
 {
-	int n = list_all(h->c.fd, what, h->entries, size, 4);
+	int n = list_all(&h->c, what, h->entries, size, 4);
 
 	return n < 0 ? n : !n;
 }

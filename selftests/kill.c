@@ -227,7 +227,10 @@ static void check_read(struct slabshm *s, const struct slabshm_ref *ref,
 
 static void do_other(struct worker *w, uint64_t *buf)
 {
-	struct client c = { .fd = slabshm_fd(w->s) };
+	struct client c = {
+		.fd = slabshm_fd(w->s),
+		.at.client = slabshm_client(w->s),
+	};
 	struct slabshm_block_info info;
 	struct slabshm_stat st;
 	struct slabshm_ref ref;

@@ -272,10 +272,34 @@ static int exec_failing_then_not(void *arg)
 	return 2;
 }
 
+/* The value of a line in fdinfo; empty if there is no such line. */
+static const char *fdinfo(int fd, const char *key)
+{
+	static char line[1024];
+	char path[64], *value = NULL;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = fopen(path, "r");
+	if (!file)
+		return "";
+	while (!value && fgets(line, sizeof(line), file)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (!strncmp(line, key, strlen(key)) &&
+		    !strncmp(line + strlen(key), ":\t", 2))
+			value = line + strlen(key) + 2;
+	}
+	fclose(file);
+	return value ? value : "";
+}
+
 /* The program that was executed: argument is the descriptor. */
 static int check_exec(int fd)
 {
-	struct client c = { .fd = fd };
+	struct client c = {
+		.fd = fd,
+		.at.client = (__u32)atol(fdinfo(fd, "slabshm-client")),
+	};
 	struct slabshm_stat st;
 	struct client own;
 	__u64 generation;
@@ -509,7 +533,7 @@ TEST_F(pair, pass_descriptor)
 	struct slabshm *s, *reader, *other;
 	struct slabshm_stat st;
 	struct slabshm_ref ref;
-	struct client theirs;
+	struct client theirs = { 0 };
 	int fd[2], null;
 	pid_t pid;
 
@@ -521,6 +545,8 @@ TEST_F(pair, pass_descriptor)
 
 	/* It is not our client */
 	theirs.fd = fd[0];
+	EXPECT_EQ(-ENOTCONN, get_stat(&theirs, &st));
+	theirs.at.client = (__u32)atol(fdinfo(fd[0], "slabshm-client"));
 	EXPECT_EQ(-EIO, get_stat(&theirs, &st));
 	EXPECT_EQ(-EIO, alloc_block(&theirs, 64));
 
@@ -682,7 +708,7 @@ TEST_F(name, persists_until_unlinked)
 		EXPECT_TRUE(wait_until(slab_listed(self->name, &st) &&
 				       !st.clients && st.live == 64, 5000));
 		EXPECT_EQ(SLABSHM_SLAB_PERSIST | SLABSHM_SLAB_READABLE,
-			  st.flags);
+			  st.attributes);
 		ASSERT_EQ(0, slabshm_open(&s, self->name, 0, NULL));
 		ASSERT_EQ(0, slabshm_cell_open(s, "cell", 0, &ref));
 		EXPECT_EQ(10, slabshm_read(s, &ref, buf, sizeof(buf), NULL));
@@ -710,7 +736,8 @@ TEST_F(name, unlinked_while_in_use)
 	EXPECT_EQ(0, slabshm_unlink(self->name));
 	EXPECT_TRUE(gone(self->name));
 	ASSERT_EQ(0, slabshm_stat(old[1], &st[0]));
-	EXPECT_EQ(SLABSHM_SLAB_UNLINKED | SLABSHM_SLAB_READABLE, st[0].flags);
+	EXPECT_EQ(SLABSHM_SLAB_UNLINKED | SLABSHM_SLAB_READABLE,
+		  st[0].attributes);
 	EXPECT_STREQ(self->name, st[0].name);
 
 	/* Those that are in go on, and others may still come by descriptor */
@@ -774,27 +801,6 @@ TEST_F(name, data_outlive_all)
  * ---------------- What there is to see ----------------
  */
 
-/* The value of a line in fdinfo; empty if there is no such line. */
-static const char *fdinfo(int fd, const char *key)
-{
-	static char line[1024];
-	char path[64], *value = NULL;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	file = fopen(path, "r");
-	if (!file)
-		return "";
-	while (!value && fgets(line, sizeof(line), file)) {
-		line[strcspn(line, "\n")] = '\0';
-		if (!strncmp(line, key, strlen(key)) &&
-		    !strncmp(line + strlen(key), ":\t", 2))
-			value = line + strlen(key) + 2;
-	}
-	fclose(file);
-	return value ? value : "";
-}
-
 TEST_F(name, fdinfo)
 {
 	char name[SLABSHM_NAME_MAX], escaped[SLABSHM_NAME_MAX], text[32];
@@ -819,8 +825,10 @@ TEST_F(name, fdinfo)
 	EXPECT_STREQ(text, fdinfo(fd, "slabshm-id"));
 	EXPECT_STREQ(text, fdinfo(slabshm_fd(reader), "slabshm-id"));
 	EXPECT_STREQ(escaped, fdinfo(fd, "slabshm-name"));
-	EXPECT_STREQ("1", fdinfo(fd, "slabshm-client"));
-	EXPECT_STREQ("2", fdinfo(slabshm_fd(reader), "slabshm-client"));
+	snprintf(text, sizeof(text), "%u", slabshm_client(s));
+	EXPECT_STREQ(text, fdinfo(fd, "slabshm-client"));
+	snprintf(text, sizeof(text), "%u", slabshm_client(reader));
+	EXPECT_STREQ(text, fdinfo(slabshm_fd(reader), "slabshm-client"));
 	EXPECT_STREQ("rw", fdinfo(fd, "slabshm-rights"));
 	EXPECT_STREQ("r", fdinfo(slabshm_fd(reader), "slabshm-rights"));
 	EXPECT_STREQ("65536", fdinfo(fd, "slabshm-size"));
@@ -864,6 +872,7 @@ TEST_F(name, tracepoints)
 	struct slabshm *s;
 	char words[128];
 	int64_t block, commit;
+	uint32_t client;
 
 	if (access(TRACING "instances", F_OK))
 		SKIP(return, "no tracefs");
@@ -873,6 +882,7 @@ TEST_F(name, tracepoints)
 
 	ASSERT_EQ(0, slabshm_open(&s, self->name, SLABSHM_ATTACH_CREATE,
 				  &self->opt));
+	client = slabshm_client(s);
 	ASSERT_EQ(0, slabshm_stat(s, &st));
 	block = slabshm_alloc(s, 100);
 	EXPECT_EQ(0, slabshm_free(s, (uint64_t)block));
@@ -894,11 +904,11 @@ TEST_F(name, tracepoints)
 		 (unsigned long long)st.id);
 	EXPECT_TRUE(traced("slabshm_slab_create", words));
 	EXPECT_TRUE(wait_until(traced("slabshm_slab_free", words), 5000));
-	snprintf(words, sizeof(words), "slab=%llu client=1 rdonly=0",
-		 (unsigned long long)st.id);
+	snprintf(words, sizeof(words), "slab=%llu client=%u rdonly=0",
+		 (unsigned long long)st.id, client);
 	EXPECT_TRUE(traced("slabshm_attach", words));
-	snprintf(words, sizeof(words), "slab=%llu client=1 blocks=1 first=%#llx",
-		 (unsigned long long)st.id, (unsigned long long)block);
+	snprintf(words, sizeof(words), "slab=%llu client=%u blocks=1 first=%#llx",
+		 (unsigned long long)st.id, client, (unsigned long long)block);
 	EXPECT_TRUE(traced("slabshm_alloc", words));
 	EXPECT_TRUE(traced("slabshm_free", words));
 	snprintf(words, sizeof(words), "slab=%llu bytes=131072",
@@ -917,8 +927,8 @@ TEST_F(name, tracepoints)
 	snprintf(words, sizeof(words), "slab=%llu blocks=1 bytes=64",
 		 (unsigned long long)st.id);
 	EXPECT_TRUE(traced("slabshm_reclaim", words));
-	snprintf(words, sizeof(words), "slab=%llu client=1 bytes=1024",
-		 (unsigned long long)st.id);
+	snprintf(words, sizeof(words), "slab=%llu client=%u bytes=1024",
+		 (unsigned long long)st.id, client);
 	EXPECT_TRUE(traced("slabshm_client_end", words));
 
 	EXPECT_EQ(0, write_text(INSTANCE "events/slabshm/enable", "0"));
@@ -988,7 +998,8 @@ static int look(void *arg)
 	static struct slabshm_client_entry client[16];
 	static struct slabshm_stat slab[16];
 	uint64_t seed = any_seed(1), cursor, last, commit = 0;
-	unsigned int stay, slabs, piece, first;
+	unsigned int stay, slabs, piece, first, nseen, k;
+	static uint32_t seen[4096];
 	struct slabshm_stat st;
 	struct slabshm *s;
 	int i, n;
@@ -1033,18 +1044,21 @@ static int look(void *arg)
 		must(stay == STAY);
 
 		first = 0;
-		last = 0;
+		nseen = 0;
 		cursor = 0;
 		piece = 1 + any(&seed) % 16;
 		do {
 			n = (int)must_do(slabshm_list_clients(s, client, piece,
 							      &cursor));
 			for (i = 0; i < n; i++) {
-				must(client[i].client > last);
-				last = client[i].client;
+				for (k = 0; k < nseen; k++)
+					must(client[i].client != seen[k]);
+				must(nseen < sizeof(seen) / sizeof(seen[0]));
+				seen[nseen++] = client[i].client;
 				must(client[i].bytes == 64 * client[i].blocks);
 				must(client[i].blocks <= 3);
-				first += client[i].client == 1;
+				first += client[i].client ==
+					 slabshm_client(s);
 			}
 		} while (n);
 		must(first == 1);

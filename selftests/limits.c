@@ -180,7 +180,7 @@ TEST(nogrow_and_fixed)
 	EXPECT_LT((int)(MIB / 5300), n);
 	ASSERT_EQ(0, get_stat(&c, &st));
 	EXPECT_EQ(MIB, st.size);
-	EXPECT_EQ(SLABSHM_SLAB_FIXED, st.flags & SLABSHM_SLAB_FIXED);
+	EXPECT_EQ(SLABSHM_SLAB_FIXED, st.attributes & SLABSHM_SLAB_FIXED);
 	/* Only by itself it does not */
 	EXPECT_EQ(0, grow(&c, 2 * MIB, NULL));
 	EXPECT_LT(0, alloc_block(&c, 5000));
@@ -822,7 +822,7 @@ static int be_greedy(struct strangers *st, unsigned int k)
 	}
 	CHECK(err == -EDQUOT);
 	for (;; st->readers[k]++) {
-		err = call(first.fd, SLABSHM_IOC_REGISTER, &reg);
+		err = client_call(&first, SLABSHM_IOC_REGISTER, &reg);
 		if (err)
 			break;
 	}
@@ -879,7 +879,7 @@ TEST_F(shares, strangers)
 	/* The owner's quarter is there */
 	for (i = 0; i < 10; i++) {
 		ASSERT_EQ(0, client_open(&more, st->name, 0, 0, 0));
-		ASSERT_EQ(0, call(c.fd, SLABSHM_IOC_REGISTER, &reg));
+		ASSERT_EQ(0, client_call(&c, SLABSHM_IOC_REGISTER, &reg));
 	}
 	kill(pid, SIGKILL);
 	EXPECT_EQ(-SIGKILL, end_child(pid));

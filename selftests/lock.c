@@ -107,7 +107,7 @@ static int lockers(const struct board *b, struct slabshm_lock_entry *entry,
 {
 	__u64 cursor = 0;
 
-	return list(b->c.fd, SLABSHM_LIST_LOCKS, entry, sizeof(*entry), room,
+	return list(&b->c, SLABSHM_LIST_LOCKS, entry, sizeof(*entry), room,
 		    &cursor);
 }
 
@@ -288,7 +288,7 @@ TEST_F(lock, first_come_first_served)
 	for (i = 0; i < WAITERS; i++) {
 		EXPECT_EQ(0, entry[i + 1].flags);
 		EXPECT_EQ(pid[i], entry[i + 1].tid);
-		EXPECT_LT(b->other.at.client, entry[i + 1].client);
+		EXPECT_NE(b->c.at.client, entry[i + 1].client);
 		EXPECT_EQ(b->a.cell, entry[i + 1].cell);
 		EXPECT_EQ(b->a.generation, entry[i + 1].generation);
 		EXPECT_STREQ("a", entry[i + 1].name);
@@ -539,7 +539,7 @@ TEST_F(lock, all_or_none)
 		EXPECT_EQ(dead ? -EOWNERDEAD : 0,
 			  lock_one(&b->other, &b->a, SOON_MS));
 		/* The second time around, the first was left by a dead one */
-		EXPECT_EQ(0, call(b->other.fd, SLABSHM_IOC_UNLOCK, &all));
+		EXPECT_EQ(0, client_call(&b->other, SLABSHM_IOC_UNLOCK, &all));
 		EXPECT_EQ(0, unlock_one(&b->c, &b->b, 0));
 	}
 }
@@ -782,7 +782,7 @@ static void *give_all_back(void *arg)
 		one->b->result[0] = lock_one(&one->b->c, &many[i], 0);
 	come(one->b);
 	until_go(one->b);
-	one->b->result[1] = call(one->b->c.fd, SLABSHM_IOC_UNLOCK, &all);
+	one->b->result[1] = client_call(&one->b->c, SLABSHM_IOC_UNLOCK, &all);
 	return NULL;
 }
 
@@ -819,7 +819,7 @@ static int use_parents(void *arg)
 
 	CHECK(lock_one(&b->c, &b->b, 0) == -EIO);
 	CHECK(unlock_one(&b->c, &b->a, 0) == -EIO);
-	CHECK(call(b->c.fd, SLABSHM_IOC_UNLOCK, &all) == -EIO);
+	CHECK(client_call(&b->c, SLABSHM_IOC_UNLOCK, &all) == -EIO);
 	CHECK(lock_one(&c, &b->a, 0) == -EBUSY);
 	CHECK(unlock_one(&c, &b->a, 0) == -EPERM);
 	return 0;
@@ -955,7 +955,7 @@ TEST_F(lock, the_cell_is_removed)
 		EXPECT_EQ(old.cell, b->a.cell);
 		EXPECT_NE(old.generation, b->a.generation);
 		EXPECT_EQ(0, lock_one(&b->c, &b->a, 0));
-		EXPECT_EQ(0, call(b->c.fd, SLABSHM_IOC_UNLOCK, &all));
+		EXPECT_EQ(0, client_call(&b->c, SLABSHM_IOC_UNLOCK, &all));
 		if (round == 1) {
 			ASSERT_EQ(0, cell_remove(&b->other, &b->a));
 			ASSERT_EQ(0, cell_open(&b->c, "a", SLABSHM_CELL_CREATE,

@@ -28,7 +28,10 @@ static uint64_t live_blocks(struct slabshm *s)
 /* Does the kernel take this for a block that the client may free? */
 static bool is_own(struct slabshm *s, uint64_t offset)
 {
-	struct slabshm_block_info info = { .offset = offset };
+	struct slabshm_block_info info = {
+		.client = slabshm_client(s),
+		.offset = offset,
+	};
 
 	return !call(slabshm_fd(s), SLABSHM_IOC_BLOCK, &info) &&
 	       info.start == offset && info.state == SLABSHM_BLOCK_OWN;
@@ -295,6 +298,7 @@ TEST(own_before_quota)
 	EXPECT_EQ(0, set_parameter("max_client_mbytes", old, NULL));
 	/* The same client without the cache */
 	c.fd = slabshm_fd(s);
+	c.at.client = slabshm_client(s);
 	c.control = (struct slabshm_header *)(uintptr_t)s->header;
 	own_first(_metadata, s, &c, -EDQUOT);
 	slabshm_close(s);

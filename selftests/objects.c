@@ -574,6 +574,7 @@ TEST_F(parts, fresh_in_vain)
 	};
 	struct slabshm_block fresh;
 	struct slabshm_publish arg = {
+		.client = slabshm_client(p->s),
 		.cells = (uintptr_t)&cell,
 		.ncells = 1,
 		.flags = SLABSHM_PUBLISH_FRESH,
@@ -650,6 +651,7 @@ TEST_F(parts, fresh_of_many)
 	};
 	struct slabshm_block fresh[2];
 	struct slabshm_publish arg = {
+		.client = slabshm_client(p->s),
 		.cells = (uintptr_t)cell,
 		.ncells = 2,
 		.flags = SLABSHM_PUBLISH_FRESH,
@@ -1037,7 +1039,10 @@ struct found {
 static uint64_t walk(const struct slabshm *s, uint64_t offset, uint64_t level,
 		     uint64_t index, struct found *f)
 {
-	struct client c = { .fd = slabshm_fd(s) };
+	struct client c = {
+		.fd = slabshm_fd(s),
+		.at.client = slabshm_client(s),
+	};
 	const struct node *node = slabshm_ptr(s, offset);
 	struct slabshm_block_info info;
 	uint64_t sum = 0;

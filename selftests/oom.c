@@ -107,7 +107,7 @@ static int register_reader(unsigned int i)
 	struct slabshm_register arg = { 0 };
 
 	/* A slot in each page first */
-	return call(more[i % READERS].fd, SLABSHM_IOC_REGISTER, &arg);
+	return client_call(&more[i % READERS], SLABSHM_IOC_REGISTER, &arg);
 }
 
 static int grow_slab(unsigned int i)
@@ -115,7 +115,7 @@ static int grow_slab(unsigned int i)
 	struct slabshm_grow arg = { .size = (i + 1) * PAGE };
 
 	/* A page at a time, and what describes it */
-	return call(c.fd, SLABSHM_IOC_GROW, &arg);
+	return client_call(&c, SLABSHM_IOC_GROW, &arg);
 }
 
 /*
@@ -146,20 +146,20 @@ static void try_all(void)
 		CHECK(!err || err == -ENOMEM || err == -EEXIST);
 		err = lock_one(&c, &handle, 0);
 		CHECK(!err || err == -ENOMEM || err == -EDEADLK);
-		err = call(c.fd, SLABSHM_IOC_REGISTER, &reg);
+		err = client_call(&c, SLABSHM_IOC_REGISTER, &reg);
 		CHECK(!err || err == -ENOMEM);
 		err = publish_parts(0);
 		CHECK(!err || err == -ENOMEM || err == -ENOSPC);
 		cursor = 0;
-		err = list(c.fd, SLABSHM_LIST_CELLS, entry, sizeof(entry[0]),
+		err = list(&c, SLABSHM_LIST_CELLS, entry, sizeof(entry[0]),
 			   ARRAY_LEN(entry), &cursor);
 		CHECK(err >= 0 || err == -ENOMEM);
 		cursor = 0;
-		err = list(c.fd, SLABSHM_LIST_SLABS, slab, sizeof(slab[0]),
+		err = list(&c, SLABSHM_LIST_SLABS, slab, sizeof(slab[0]),
 			   ARRAY_LEN(slab), &cursor);
 		CHECK(err >= 0 || err == -ENOMEM);
 		cursor = 0;
-		err = list(c.fd, SLABSHM_LIST_CLIENTS, client,
+		err = list(&c, SLABSHM_LIST_CLIENTS, client,
 			   sizeof(client[0]), ARRAY_LEN(client), &cursor);
 		CHECK(err >= 0 || err == -ENOMEM);
 		CHECK(!get_stat(&c, &st));

@@ -171,7 +171,7 @@ static inline void holder_vanish(struct holder *h)
 static inline int reg(const struct client *c, __u32 *slot)
 {
 	struct slabshm_register arg = { .slot = POISON32 };
-	int err = call(c->fd, SLABSHM_IOC_REGISTER, &arg);
+	int err = client_call(c, SLABSHM_IOC_REGISTER, &arg);
 
 	*slot = arg.slot;
 	return err;
@@ -181,14 +181,14 @@ static inline int unreg(const struct client *c, __u32 slot)
 {
 	struct slabshm_unregister arg = { .slot = slot };
 
-	return call(c->fd, SLABSHM_IOC_UNREGISTER, &arg);
+	return client_call(c, SLABSHM_IOC_UNREGISTER, &arg);
 }
 
 static inline int check(const struct client *c, __u32 slot, __u64 lo)
 {
 	struct slabshm_reader_check arg = { .slot = slot, .lo = lo };
 
-	return call(c->fd, SLABSHM_IOC_READER_CHECK, &arg);
+	return client_call(c, SLABSHM_IOC_READER_CHECK, &arg);
 }
 
 static inline struct slabshm_slot *slot_at(const struct client *c, __u32 slot)

@@ -504,6 +504,7 @@ TEST_F_TIMEOUT(slab, end_among_calls, 200)
 /* Two threads attach one descriptor, and a third one uses it. */
 struct attaching {
 	int fd;
+	__u32 client;
 	int results[2];
 	pthread_barrier_t barrier;
 };
@@ -512,12 +513,14 @@ static void *attach_it(void *arg)
 {
 	struct attaching *a = arg;
 	struct slabshm_attach ask;
-	int i;
+	int i, ret;
 
 	ask_attach(&ask, NULL, SLABSHM_ATTACH_CREATE, MIB, 64 * KIB);
 	i = pthread_barrier_wait(&a->barrier) == PTHREAD_BARRIER_SERIAL_THREAD;
-	__atomic_store_n(&a->results[i], call(a->fd, SLABSHM_IOC_ATTACH, &ask),
-			 __ATOMIC_RELAXED);
+	ret = call(a->fd, SLABSHM_IOC_ATTACH, &ask);
+	if (!ret)
+		__atomic_store_n(&a->client, ask.client, __ATOMIC_RELAXED);
+	__atomic_store_n(&a->results[i], ret, __ATOMIC_RELAXED);
 	return NULL;
 }
 
@@ -526,7 +529,7 @@ TEST(attach_twice)
 	long long end = ends(300);
 	struct attaching a = { .fd = -1 };
 	struct slabshm_stat st;
-	struct client c;
+	struct client c = { 0 };
 	pthread_t thread[2];
 	unsigned int i;
 	int ret;
@@ -539,11 +542,14 @@ TEST(attach_twice)
 		for (i = 0; i < 2; i++)
 			ASSERT_EQ(0, pthread_create(&thread[i], NULL, attach_it,
 						    &a));
+		/* It most likely has the number after the last one */
+		c.at.client = a.client + 1;
 		ret = get_stat(&c, &st);
 		EXPECT_TRUE(!ret || ret == -ENOTCONN);
 		for (i = 0; i < 2; i++)
 			pthread_join(thread[i], NULL);
 		EXPECT_EQ(-EISCONN, a.results[0] + a.results[1]);
+		c.at.client = a.client;
 		EXPECT_EQ(0, get_stat(&c, &st));
 		EXPECT_EQ(1, st.clients);
 		close(a.fd);

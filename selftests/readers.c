@@ -153,7 +153,7 @@ static int try_from_child(void *arg)
 	must(reg(c, &slot) == -EIO);
 	must(unreg(c, 0) == -EIO);
 	must(check(c, 0, 1) == -EIO);
-	must(list(c->fd, SLABSHM_LIST_READERS, &entry, sizeof(entry), 1,
+	must(list(c, SLABSHM_LIST_READERS, &entry, sizeof(entry), 1,
 		  &cursor) == -EIO);
 	return 0;
 }
@@ -168,7 +168,7 @@ TEST_F(readers, refused)
 	struct {
 		struct slabshm_reader_check arg;
 		__u64 tail;
-	} longer = { 0 };
+	} longer = { .arg.client = c->at.client };
 	char *page, *edge;
 	__u32 slot;
 	int bit;
@@ -178,9 +178,9 @@ TEST_F(readers, refused)
 		re.flags = 1U << bit;
 		un.flags = 1U << bit;
 		chk.flags = 1U << bit;
-		EXPECT_EQ(-EINVAL, call(c->fd, SLABSHM_IOC_REGISTER, &re));
-		EXPECT_EQ(-EINVAL, call(c->fd, SLABSHM_IOC_UNREGISTER, &un));
-		EXPECT_EQ(-EINVAL, call(c->fd, SLABSHM_IOC_READER_CHECK, &chk));
+		EXPECT_EQ(-EINVAL, client_call(c, SLABSHM_IOC_REGISTER, &re));
+		EXPECT_EQ(-EINVAL, client_call(c, SLABSHM_IOC_UNREGISTER, &un));
+		EXPECT_EQ(-EINVAL, client_call(c, SLABSHM_IOC_READER_CHECK, &chk));
 	}
 	EXPECT_EQ(1, readers(c));
 
@@ -188,6 +188,8 @@ TEST_F(readers, refused)
 	page = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, page);
+	re = (struct slabshm_register){ .client = c->at.client };
+	memcpy(page + PAGE, &re, sizeof(re));
 	ASSERT_EQ(0, mprotect(page + PAGE, PAGE, PROT_READ));
 	ASSERT_EQ(0, mprotect(page + 2 * PAGE, PAGE, PROT_NONE));
 	EXPECT_EQ(-EFAULT, call(c->fd, SLABSHM_IOC_REGISTER, NULL));
@@ -206,7 +208,7 @@ TEST_F(readers, refused)
 
 	/* Longer: with zeros only.  Shorter: not before there is a reason */
 	EXPECT_EQ(0, call(c->fd, _IOW(SLABSHM_IOC_TYPE, 14,
-				      struct { __u32 a[4]; }), &longer));
+				      struct { __u32 a[6]; }), &longer));
 	longer.arg.lo = ~0ULL;
 	longer.arg.slot = 1;
 	EXPECT_EQ(0, call(c->fd, _IOW(SLABSHM_IOC_TYPE, 15, longer), &longer));
@@ -313,7 +315,7 @@ TEST_F(readers, list)
 	__u64 cursor = 0;
 	unsigned int i;
 
-	EXPECT_EQ(0, list(c->fd, SLABSHM_LIST_READERS, entry, sizeof(*entry), 5,
+	EXPECT_EQ(0, list(c, SLABSHM_LIST_READERS, entry, sizeof(*entry), 5,
 			  &cursor));
 	EXPECT_EQ(0, cursor);
 	ASSERT_EQ(0, reg(c, &slot));
@@ -328,7 +330,7 @@ TEST_F(readers, list)
 	/* One that says it is pinned, one that lies, one idle */
 	slot_set(c, 0, st.commit, 1000);
 	slot_set(c, 2, 0, 77);
-	ASSERT_EQ(3, list(ro->fd, SLABSHM_LIST_READERS, entry, sizeof(*entry),
+	ASSERT_EQ(3, list(ro, SLABSHM_LIST_READERS, entry, sizeof(*entry),
 			  5, &cursor));
 	for (i = 0; i < 3; i++) {
 		EXPECT_EQ(0, entry[i].held);
@@ -347,24 +349,24 @@ TEST_F(readers, list)
 	EXPECT_EQ(2, entry[2].slot);
 	EXPECT_EQ(0, entry[2].flags);
 	EXPECT_EQ(0, entry[2].lo | entry[2].hi);
-	EXPECT_EQ(0, list(c->fd, SLABSHM_LIST_READERS, entry, sizeof(*entry), 5,
+	EXPECT_EQ(0, list(c, SLABSHM_LIST_READERS, entry, sizeof(*entry), 5,
 			  &cursor));
 
 	/* By pieces, of other sizes */
 	cursor = 0;
 	for (i = 0; i < 3; i++) {
-		EXPECT_EQ(1, list(c->fd, SLABSHM_LIST_READERS, entry,
+		EXPECT_EQ(1, list(c, SLABSHM_LIST_READERS, entry,
 				  sizeof(*entry), 1, &cursor));
 		EXPECT_EQ(i == 2 ? 2 : 0, entry[0].slot);
 	}
-	EXPECT_EQ(0, list(c->fd, SLABSHM_LIST_READERS, entry, sizeof(*entry), 1,
+	EXPECT_EQ(0, list(c, SLABSHM_LIST_READERS, entry, sizeof(*entry), 1,
 			  &cursor));
 	cursor = 0;
-	EXPECT_EQ(3, list(c->fd, SLABSHM_LIST_READERS, shorter, 4, 3, &cursor));
+	EXPECT_EQ(3, list(c, SLABSHM_LIST_READERS, shorter, 4, 3, &cursor));
 	EXPECT_EQ(c->at.client, shorter[0]);
 	EXPECT_EQ(ro->at.client, shorter[1]);
 	cursor = 0;
-	EXPECT_EQ(3, list(c->fd, SLABSHM_LIST_READERS, longer, sizeof(*longer),
+	EXPECT_EQ(3, list(c, SLABSHM_LIST_READERS, longer, sizeof(*longer),
 			  3, &cursor));
 	EXPECT_EQ(2, longer[2].entry.slot);
 	EXPECT_EQ(0, longer[0].tail | longer[1].tail | longer[2].tail);
@@ -372,7 +374,7 @@ TEST_F(readers, list)
 	/* A pin that is too old to be one shows as none */
 	slot_set(c, 0, st.commit - 1, 1000);
 	cursor = 0;
-	EXPECT_EQ(1, list(c->fd, SLABSHM_LIST_READERS, entry, sizeof(*entry), 1,
+	EXPECT_EQ(1, list(c, SLABSHM_LIST_READERS, entry, sizeof(*entry), 1,
 			  &cursor));
 	EXPECT_EQ(0, entry[0].flags);
 	EXPECT_EQ(0, entry[0].lo | entry[0].hi);
@@ -381,15 +383,15 @@ TEST_F(readers, list)
 	__atomic_store_n(&e.state, 2, __ATOMIC_RELEASE);
 	pthread_join(thread, NULL);
 	cursor = 0;
-	ASSERT_EQ(3, list(c->fd, SLABSHM_LIST_READERS, entry, sizeof(*entry),
+	ASSERT_EQ(3, list(c, SLABSHM_LIST_READERS, entry, sizeof(*entry),
 			  5, &cursor));
 	EXPECT_EQ(SLABSHM_READER_DEAD, entry[2].flags);
 	EXPECT_EQ(3, readers(c));
 
 	cursor = 0;
-	EXPECT_EQ(-EINVAL, list(c->fd, SLABSHM_LIST_READERS, entry, 0, 1,
+	EXPECT_EQ(-EINVAL, list(c, SLABSHM_LIST_READERS, entry, 0, 1,
 				&cursor));
-	EXPECT_EQ(-EINVAL, list(c->fd, SLABSHM_LIST_READERS, entry,
+	EXPECT_EQ(-EINVAL, list(c, SLABSHM_LIST_READERS, entry,
 				sizeof(*entry), 0, &cursor));
 }
 
@@ -427,7 +429,7 @@ TEST_F(readers, list_while_they_change)
 		cursor = 0;
 		seen = 0;
 		wrong = 0;
-		while ((n = list(c->fd, SLABSHM_LIST_READERS, entry,
+		while ((n = list(c, SLABSHM_LIST_READERS, entry,
 				 sizeof(*entry), 1 + k % 7, &cursor)) > 0) {
 			for (i = 0; i < (unsigned int)n; i++) {
 				if (entry[i].client != c->at.client)

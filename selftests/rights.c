@@ -54,11 +54,11 @@ static int try_attach(const char *name, unsigned int flags)
 static int set_mode(const struct client *c, __u32 mode)
 {
 	struct slabshm_setattr arg = {
-		.mask = SLABSHM_SETATTR_MODE,
+		.flags = SLABSHM_SETATTR_MODE,
 		.mode = mode,
 	};
 
-	return call(c->fd, SLABSHM_IOC_SETATTR, &arg);
+	return client_call(c, SLABSHM_IOC_SETATTR, &arg);
 }
 
 static int set_owner(const struct client *c, __u32 uid, __u32 gid)
@@ -66,10 +66,10 @@ static int set_owner(const struct client *c, __u32 uid, __u32 gid)
 	struct slabshm_setattr arg = { .uid = uid, .gid = gid };
 
 	if (uid != ~0U)
-		arg.mask |= SLABSHM_SETATTR_UID;
+		arg.flags |= SLABSHM_SETATTR_UID;
 	if (gid != ~0U)
-		arg.mask |= SLABSHM_SETATTR_GID;
-	return call(c->fd, SLABSHM_IOC_SETATTR, &arg);
+		arg.flags |= SLABSHM_SETATTR_GID;
+	return client_call(c, SLABSHM_IOC_SETATTR, &arg);
 }
 
 /* A slab of alice's with one cell, "x", that holds "hello". */
@@ -221,7 +221,7 @@ static int read_only(void *arg)
 	CHECK(try_attach(name, 0) == -EACCES);
 	CHECK(!client_open(&c, name, RDONLY, 0, 0));
 	CHECK(!get_stat(&c, &st) && st.uid == ALICE && st.blocks == 1);
-	CHECK(list(c.fd, SLABSHM_LIST_CELLS, &entry, sizeof(entry), 1,
+	CHECK(list(&c, SLABSHM_LIST_CELLS, &entry, sizeof(entry), 1,
 		   &cursor) == 1);
 	CHECK(!strcmp(c.data + entry.offset, "hello"));
 	CHECK(!cell_open(&c, "x", 0, &cell));
@@ -257,7 +257,7 @@ static int change_own(void *arg)
 {
 	const char *name = arg;
 	struct slabshm_setattr both = {
-		.mask = SLABSHM_SETATTR_UID | SLABSHM_SETATTR_MODE,
+		.flags = SLABSHM_SETATTR_UID | SLABSHM_SETATTR_MODE,
 		.uid = BOB,
 		.mode = 0777,
 	};
@@ -272,7 +272,7 @@ static int change_own(void *arg)
 	CHECK(set_owner(&c, 0, ~0U) == -EPERM);
 	CHECK(set_owner(&c, ~0U, 0) == -EPERM);
 	CHECK(set_owner(&c, ~0U, BOB) == -EPERM);
-	CHECK(call(c.fd, SLABSHM_IOC_SETATTR, &both) == -EPERM);
+	CHECK(client_call(&c, SLABSHM_IOC_SETATTR, &both) == -EPERM);
 	CHECK(!get_stat(&c, &st));
 	CHECK(st.mode == 0640 && st.uid == ALICE && st.gid == ALICE);
 	return 0;
@@ -495,7 +495,7 @@ static int see_all(void *arg)
 	struct slabshm_stat st;
 
 	CHECK(slab_listed(arg, &st));
-	CHECK(st.flags == SLABSHM_SLAB_READABLE);
+	CHECK(st.attributes == SLABSHM_SLAB_READABLE);
 	CHECK(st.id && st.size == MIB && st.max_size == 4 * MIB);
 	CHECK(st.uid == ALICE && st.gid == ALICE && st.blocks == 1);
 	CHECK(st.cells == 1 && st.clients == 1 && st.live == 64);
@@ -543,7 +543,7 @@ static int other_net(void *arg)
 	/* Clients and descriptors of another namespace are as good */
 	CHECK(alloc_block(&d, 64) > 0);
 	CHECK(!get_stat(&d, &st) && st.id == d.at.id);
-	CHECK(!(st.flags & SLABSHM_SLAB_UNLINKED));
+	CHECK(!(st.attributes & SLABSHM_SLAB_UNLINKED));
 	ask_attach(&ask, NULL, SLABSHM_ATTACH_FD, 0, 0);
 	ask.fd = d.fd;
 	client_close(&c);
@@ -606,8 +606,8 @@ TEST_F(rights, clients_outlive_their_namespace)
 	close(home);
 	EXPECT_FALSE(slab_listed(name, NULL));
 	EXPECT_TRUE(wait_until(!get_stat(&c, &st) &&
-			       st.flags & SLABSHM_SLAB_UNLINKED, 10000));
-	EXPECT_EQ(0, st.flags & SLABSHM_SLAB_PERSIST);
+			       st.attributes & SLABSHM_SLAB_UNLINKED, 10000));
+	EXPECT_EQ(0, st.attributes & SLABSHM_SLAB_PERSIST);
 	EXPECT_LT(0, alloc_block(&c, 64));
 	EXPECT_EQ(refs + 1, module_refs());
 	client_close(&c);
@@ -617,12 +617,13 @@ TEST_F(rights, clients_outlive_their_namespace)
 static unsigned int pid_listed(const struct client *c, __u32 client)
 {
 	struct slabshm_client_entry entry;
-	__u64 cursor = client - 1;
+	__u64 cursor = 0;
 
-	if (list(c->fd, SLABSHM_LIST_CLIENTS, &entry, sizeof(entry), 1,
-		 &cursor) != 1 || entry.client != client)
-		return 4242;
-	return entry.pid;
+	while (list(c, SLABSHM_LIST_CLIENTS, &entry, sizeof(entry), 1,
+		    &cursor) == 1)
+		if (entry.client == client)
+			return entry.pid;
+	return 4242;
 }
 
 struct pids {

@@ -164,7 +164,7 @@ TEST_F_TIMEOUT(scale, cells, 3600)
 		ASSERT_EQ(0, timed(&find, cell_open(&c, text, 0, &cell)));
 		ASSERT_EQ(0, timed(&put, publish_one(&c, &cell, 0, 0)));
 	}
-	while ((got = timed(&look, list(c.fd, SLABSHM_LIST_CELLS, entries,
+	while ((got = timed(&look, list(&c, SLABSHM_LIST_CELLS, entries,
 					sizeof(entries[0]), 64, &cursor))) > 0)
 		listed += (unsigned int)got;
 	EXPECT_EQ(n, listed);
@@ -261,7 +261,7 @@ TEST_F_TIMEOUT(scale, clients, 3600)
 	TH_LOG("%u clients: %.0f bytes each, file and mapping included", n,
 	       (double)bytes / n);
 	EXPECT_LT(bytes, 8192LL * n + NOISE);
-	while ((got = timed(&look, list(c[0].fd, SLABSHM_LIST_CLIENTS, entries,
+	while ((got = timed(&look, list(&c[0], SLABSHM_LIST_CLIENTS, entries,
 					sizeof(entries[0]), 64, &cursor))) > 0)
 		listed += (unsigned int)got;
 	EXPECT_EQ(n, listed);
@@ -328,7 +328,8 @@ TEST_F_TIMEOUT(scale, readers, 3600)
 	for (i = 0; i < n; i++) {
 		for (k = 0; k < 4096; k++) {
 			memset(&arg, 0, sizeof(arg));
-			ASSERT_EQ(0, timed(&make, call(c[i].fd,
+			ASSERT_EQ(0, timed(&make,
+					   client_call(&c[i],
 						       SLABSHM_IOC_REGISTER,
 						       &arg)));
 		}

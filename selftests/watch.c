@@ -182,20 +182,20 @@ TEST_F(watch, refused)
 				 NULL));
 	arg.flags = SLABSHM_WATCH_ALL;
 	arg.generation = 1;
-	EXPECT_EQ(-EINVAL, call(self->c.fd, SLABSHM_IOC_WATCH, &arg));
+	EXPECT_EQ(-EINVAL, client_call(&self->c, SLABSHM_IOC_WATCH, &arg));
 	end.flags = SLABSHM_WATCH_ALL;
 	end.cell = 1;
-	EXPECT_EQ(-EINVAL, call(self->c.fd, SLABSHM_IOC_UNWATCH, &end));
+	EXPECT_EQ(-EINVAL, client_call(&self->c, SLABSHM_IOC_UNWATCH, &end));
 	end.flags = SLABSHM_WATCH_SINCE;
-	EXPECT_EQ(-EINVAL, call(self->c.fd, SLABSHM_IOC_UNWATCH, &end));
+	EXPECT_EQ(-EINVAL, client_call(&self->c, SLABSHM_IOC_UNWATCH, &end));
 
-	EXPECT_EQ(-EINVAL, call(self->c.fd, SLABSHM_IOC_EVENTS, &take));
+	EXPECT_EQ(-EINVAL, client_call(&self->c, SLABSHM_IOC_EVENTS, &take));
 	take.count = 1;
-	EXPECT_EQ(-EFAULT, call(self->c.fd, SLABSHM_IOC_EVENTS, &take));
+	EXPECT_EQ(-EFAULT, client_call(&self->c, SLABSHM_IOC_EVENTS, &take));
 	take.flags = 1;
-	EXPECT_EQ(-EINVAL, call(self->c.fd, SLABSHM_IOC_EVENTS, &take));
+	EXPECT_EQ(-EINVAL, client_call(&self->c, SLABSHM_IOC_EVENTS, &take));
 	eventfd.flags = 1;
-	EXPECT_EQ(-EINVAL, call(self->c.fd, SLABSHM_IOC_EVENTFD, &eventfd));
+	EXPECT_EQ(-EINVAL, client_call(&self->c, SLABSHM_IOC_EVENTFD, &eventfd));
 	EXPECT_EQ(-EINVAL, set_eventfd(&self->c, -2));
 	EXPECT_EQ(-EINVAL, set_eventfd(&self->c, self->c.fd));
 	EXPECT_EQ(-EBADF, set_eventfd(&self->c, 1000));
@@ -362,6 +362,7 @@ TEST_F(watch, events_cannot_be_written)
 		ASSERT_LT(0, change(&self->other, &self->cell[i]));
 	ASSERT_EQ(0, cell_remove(&self->other, &self->cell[7]));
 	*arg = (struct slabshm_events){
+		.client = self->c.at.client,
 		.events = (uintptr_t)half,
 		.count = 20,
 	};

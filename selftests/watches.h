@@ -28,7 +28,7 @@ static inline int wait_cells(const struct client *c,
 		.count = n,
 		.failed = POISON32,
 	};
-	int err = call(c->fd, SLABSHM_IOC_WAIT, &arg);
+	int err = client_call(c, SLABSHM_IOC_WAIT, &arg);
 
 	if (failed)
 		*failed = arg.failed;
@@ -68,7 +68,7 @@ static inline int watch(const struct client *c,
 		.generation = handle ? handle->generation : 0,
 		.version = version ? *version : 0,
 	};
-	int err = call(c->fd, SLABSHM_IOC_WATCH, &arg);
+	int err = client_call(c, SLABSHM_IOC_WATCH, &arg);
 
 	if (version)
 		*version = arg.version;
@@ -84,7 +84,7 @@ static inline int unwatch(const struct client *c,
 		.generation = handle ? handle->generation : 0,
 	};
 
-	return call(c->fd, SLABSHM_IOC_UNWATCH, &arg);
+	return client_call(c, SLABSHM_IOC_UNWATCH, &arg);
 }
 
 /* How many events there were, or an error. */
@@ -99,7 +99,7 @@ static inline int events(const struct client *c, struct slabshm_event *event,
 	int err;
 
 	poison(event, n * sizeof(*event));
-	err = call(c->fd, SLABSHM_IOC_EVENTS, &arg);
+	err = client_call(c, SLABSHM_IOC_EVENTS, &arg);
 	return err ? err : (int)arg.count;
 }
 
@@ -107,7 +107,7 @@ static inline int set_eventfd(const struct client *c, int fd)
 {
 	struct slabshm_eventfd arg = { .fd = fd };
 
-	return call(c->fd, SLABSHM_IOC_EVENTFD, &arg);
+	return client_call(c, SLABSHM_IOC_EVENTFD, &arg);
 }
 
 /* What poll(2) says now. */

@@ -329,7 +329,7 @@ static void add_slab(struct table *table, const struct slabshm_stat *st)
 	char mode[8];
 
 	add_text(table, st->name);
-	if (!(st->flags & SLABSHM_SLAB_READABLE)) {
+	if (!(st->attributes & SLABSHM_SLAB_READABLE)) {
 		add_unknown(table);
 		return;
 	}
@@ -353,9 +353,9 @@ static void add_slab(struct table *table, const struct slabshm_stat *st)
 	add_number(table, st->gid);
 	snprintf(mode, sizeof(mode), "%04o", st->mode & 07777);
 	add_text(table, mode);
-	add_bool(table, st->flags & SLABSHM_SLAB_PERSIST);
-	add_bool(table, st->flags & SLABSHM_SLAB_FIXED);
-	add_bool(table, st->flags & SLABSHM_SLAB_MANDATORY);
+	add_bool(table, st->attributes & SLABSHM_SLAB_PERSIST);
+	add_bool(table, st->attributes & SLABSHM_SLAB_FIXED);
+	add_bool(table, st->attributes & SLABSHM_SLAB_MANDATORY);
 }
 
 /* All slabs, or the one of that name; returns how many, or an error. */

@@ -18,6 +18,13 @@
  * is zero (-E2BIG otherwise); a newer kernel fills up a shorter one with
  * zeros.  Unknown flags and non-zero reserved fields are -EINVAL.
  *
+ * The client.  Each argument begins with two words, @flags and @client.  The
+ * latter is the number that ATTACH returned, which no other client has while
+ * this one lives.  It is compared before anything else, so that a descriptor that
+ * was closed and is another client's by now is -ENOTCONN, and nothing is changed
+ * there.  Calls that need no attached client (ATTACH, UNLINK, and LIST of SLABS)
+ * take 0 on any descriptor of the device.
+ *
  * Errors.  A call that fails has changed nothing (but with EOWNERDEAD, LOCK has
  * locked).  Meanings that all calls
  * share (each call lists its own below):
@@ -28,7 +35,8 @@
  *  E2BIG	the argument's tail, which this kernel does not know, is not zero
  *  ENOTTY	no such ioctl
  *  EIO		the calling address space is not the one that attached
- *  ENOTCONN	the client is not attached to a slab
+ *  ENOTCONN	the client is not attached to a slab, or is not the one that
+ *		@client names
  *  ENXIO	the client has no reader mapping: it was not mapped yet, or its
  *		last mapping is gone and the client with it
  *  EACCES	the client lacks the write right, or the slab's mode forbids it
@@ -240,14 +248,15 @@ struct slabshm_slot {
 /**
  * struct slabshm_attach - make a slab, or find one, and become its client
  * @flags: SLABSHM_ATTACH_*
+ * @client: in: 0; out: this client's number
  * @mode: CREATE: permission bits, 0 to 0777, less the caller's umask
  * @fd: FD: descriptor of an attached client; the new client gets no more
  *	rights than that one has
- * @owner: OWNER: user id, in the caller's user namespace
  * @max_size: CREATE: bytes the slab may grow to, rounded up to pages;
  *	out: the slab's
  * @size: CREATE: bytes at the start, rounded up to pages, at most @max_size;
  *	out: the slab's present size
+ * @owner: OWNER: user id, in the caller's user namespace
  * @max_cells: CREATE: cells, at most %SLABSHM_CELLS_MAX, 0 for
  *	%SLABSHM_CELLS_DEFAULT; out: the slab's
  * @read_timeout: CREATE: milliseconds for which a reader may keep a retired
@@ -256,7 +265,6 @@ struct slabshm_slot {
  * @held_limit: CREATE: bytes that readers may keep from being reclaimed, before
  *	those that keep the most are evicted; 0 for a quarter of @max_size
  * @result: out: SLABSHM_ATTACHED_*
- * @client: out: number of this client in its slab, from 1
  * @abi: out: %SLABSHM_ABI_VERSION of the module
  * @pad: 0
  * @features: out: as slabshm_header.features
@@ -284,14 +292,14 @@ struct slabshm_slot {
  */
 struct slabshm_attach {
 	__u32 flags;
+	__u32 client;
 	__u32 mode;
 	__s32 fd;
-	__u32 owner;
 	__aligned_u64 max_size;
 	__aligned_u64 size;
+	__u32 owner;
 	__u32 max_cells;
 	__u32 result;
-	__u32 client;
 	__u32 abi;
 	__u32 read_timeout;
 	__u32 pad;
@@ -309,7 +317,7 @@ struct slabshm_attach {
 /**
  * struct slabshm_unlink - take a slab's name away
  * @flags: 0
- * @pad: 0
+ * @client: 0, or the client's number
  * @name: as in ATTACH, not empty
  *
  * The slab goes when its last client has.  For the slab's owner, and for
@@ -319,7 +327,7 @@ struct slabshm_attach {
  */
 struct slabshm_unlink {
 	__u32 flags;
-	__u32 pad;
+	__u32 client;
 	char name[SLABSHM_NAME_MAX];
 };
 
@@ -329,10 +337,12 @@ struct slabshm_unlink {
 
 /**
  * struct slabshm_setattr - chmod and chown the slab
- * @mask: SLABSHM_SETATTR_*, which of the following to set
+ * @flags: SLABSHM_SETATTR_*, which of the following to set
+ * @client: the client's number
  * @mode: permission bits, 0 to 0777
  * @uid: user id in the caller's user namespace
  * @gid: group id in the caller's user namespace
+ * @pad: 0
  *
  * The rules are those of chmod(2) and chown(2).  Clients keep the rights that
  * they attached with.
@@ -340,10 +350,12 @@ struct slabshm_unlink {
  * Errors: EINVAL, EPERM, ENOTCONN, EIO.
  */
 struct slabshm_setattr {
-	__u32 mask;
+	__u32 flags;
+	__u32 client;
 	__u32 mode;
 	__u32 uid;
 	__u32 gid;
+	__u32 pad;
 };
 
 /*
@@ -366,11 +378,12 @@ struct slabshm_block {
 
 /**
  * struct slabshm_alloc - allocate blocks, all or none
- * @blocks: address of @count struct slabshm_block
- * @count: 1 to %SLABSHM_BATCH_MAX
  * @flags: SLABSHM_ALLOC_*
+ * @client: the client's number
+ * @blocks: address of @count struct slabshm_block
  * @align: 0, or a power of two up to %SLABSHM_ALIGN_MAX; at least 64 is given
- * @reserved: 0
+ * @count: 1 to %SLABSHM_BATCH_MAX
+ * @pad: 0
  *
  * The blocks belong to the client until it frees or publishes them, or ends.
  * A store into an allocated block never lacks memory.
@@ -384,20 +397,21 @@ struct slabshm_block {
  * EDQUOT, EINTR, EACCES, ENXIO, ENOTCONN, EIO.
  */
 struct slabshm_alloc {
-	__aligned_u64 blocks;
-	__u32 count;
 	__u32 flags;
+	__u32 client;
+	__aligned_u64 blocks;
 	__aligned_u64 align;
-	__aligned_u64 reserved;
+	__u32 count;
+	__u32 pad;
 };
 
 /**
  * struct slabshm_free - free blocks that were not published, all or none
+ * @flags: 0
+ * @client: the client's number
  * @offsets: address of @count __u64 offsets
  * @count: 1 to %SLABSHM_BATCH_MAX
- * @flags: 0
  * @failed: out, on error: index of the block that was refused
- * @pad: 0
  *
  * Needs no memory.
  *
@@ -406,11 +420,11 @@ struct slabshm_alloc {
  * being published now; EACCES, ENXIO, ENOTCONN, EIO.
  */
 struct slabshm_free {
+	__u32 flags;
+	__u32 client;
 	__aligned_u64 offsets;
 	__u32 count;
-	__u32 flags;
 	__u32 failed;
-	__u32 pad;
 };
 
 enum slabshm_block_state {
@@ -421,6 +435,8 @@ enum slabshm_block_state {
 
 /**
  * struct slabshm_block_info - ask about a block
+ * @flags: 0
+ * @client: the client's number
  * @offset: any offset inside a small block, or inside the first page of a
  *	large one
  * @start: out: the block's own offset
@@ -431,6 +447,8 @@ enum slabshm_block_state {
  * Errors: EINVAL there is no block; ENOTCONN, EIO.
  */
 struct slabshm_block_info {
+	__u32 flags;
+	__u32 client;
 	__aligned_u64 offset;
 	__aligned_u64 start;
 	__aligned_u64 size;
@@ -440,9 +458,9 @@ struct slabshm_block_info {
 
 /**
  * struct slabshm_grow - grow the slab's data
- * @size: in: bytes that the slab should have, rounded up to pages; out: has
  * @flags: 0
- * @pad: 0
+ * @client: the client's number
+ * @size: in: bytes that the slab should have, rounded up to pages; out: has
  *
  * Goes in steps of at most 2 MiB and looks for signals between them.  The
  * steps done are kept, so after an error other than EFAULT, @size says how far
@@ -453,16 +471,16 @@ struct slabshm_block_info {
  * the end; EACCES, ENXIO, ENOTCONN, EIO.
  */
 struct slabshm_grow {
-	__aligned_u64 size;
 	__u32 flags;
-	__u32 pad;
+	__u32 client;
+	__aligned_u64 size;
 };
 
 /**
  * struct slabshm_trim - give memory of free blocks back to the system
- * @bytes: in: at most this many, 0 for all; out: given back
  * @flags: 0
- * @pad: 0
+ * @client: the client's number
+ * @bytes: in: at most this many, 0 for all; out: given back
  *
  * The slab's size stays, and so does what its maker is charged; what is given
  * back is taken again, which may fail (ENOMEM), before ALLOC returns it, or by
@@ -472,9 +490,9 @@ struct slabshm_grow {
  * ENXIO, ENOTCONN, EIO.
  */
 struct slabshm_trim {
-	__aligned_u64 bytes;
 	__u32 flags;
-	__u32 pad;
+	__u32 client;
+	__aligned_u64 bytes;
 };
 
 /*
@@ -487,8 +505,10 @@ struct slabshm_trim {
 /**
  * struct slabshm_cell_open - find or make a cell
  * @flags: SLABSHM_CELL_*
- * @cell: out: its index in the cell table
- * @generation: out: its generation; the two are the cell's handle
+ * @client: the client's number
+ * @generation: out: its generation
+ * @cell: out: its index in the cell table; the two are the cell's handle
+ * @pad: 0
  * @name: NUL-terminated, not empty, without control characters
  *
  * A new cell is empty.
@@ -499,16 +519,20 @@ struct slabshm_trim {
  */
 struct slabshm_cell_open {
 	__u32 flags;
-	__u32 cell;
+	__u32 client;
 	__aligned_u64 generation;
+	__u32 cell;
+	__u32 pad;
 	char name[SLABSHM_NAME_MAX];
 };
 
 /**
  * struct slabshm_cell_remove - remove a cell and retire its object, whole
- * @cell: the handle's index
  * @flags: 0
+ * @client: the client's number
  * @generation: the handle's generation
+ * @cell: the handle's index
+ * @pad: 0
  *
  * Needs no memory.  Its lock vanishes; who waits for that, or for the cell to
  * change, is told so (-EIDRM), and watches of it end with an event.
@@ -518,9 +542,11 @@ struct slabshm_cell_open {
  * EIO.
  */
 struct slabshm_cell_remove {
-	__u32 cell;
 	__u32 flags;
+	__u32 client;
 	__aligned_u64 generation;
+	__u32 cell;
+	__u32 pad;
 };
 
 #define SLABSHM_PUBLISH_EXPECT	 (1U << 0) /* only if the version is @expected */
@@ -577,11 +603,12 @@ struct slabshm_publish_part {
 
 /**
  * struct slabshm_publish - change cells in one step of the clock, all or none
+ * @flags: 0 or SLABSHM_PUBLISH_FRESH
+ * @client: the client's number
  * @cells: address of @ncells struct slabshm_publish_cell
  * @parts: address of @nparts struct slabshm_publish_part
  * @ncells: 1 to %SLABSHM_BATCH_MAX, each cell once
  * @nparts: 0 to %SLABSHM_BATCH_MAX
- * @flags: 0 or SLABSHM_PUBLISH_FRESH
  * @failed: out, on error: index of the refused cell, or @ncells plus the index
  *	of the refused part; 0xffffffff if it was neither
  * @commit: out: the new version of all the cells.  Written last and best
@@ -606,11 +633,12 @@ struct slabshm_publish_part {
  * ENOTCONN, EIO; with FRESH also those of ALLOC.
  */
 struct slabshm_publish {
+	__u32 flags;
+	__u32 client;
 	__aligned_u64 cells;
 	__aligned_u64 parts;
-	__u32 ncells;
-	__u32 nparts;
-	__u32 flags;
+	__u16 ncells;
+	__u16 nparts;
 	__u32 failed;
 	__aligned_u64 commit;
 	__aligned_u64 fresh;
@@ -623,7 +651,9 @@ struct slabshm_publish {
 /**
  * struct slabshm_register - a reader slot for the calling thread
  * @flags: 0
+ * @client: the client's number
  * @slot: out: its index in the reader region, as struct slabshm_slot
+ * @pad: 0
  *
  * The client stores 0 in lo before it uses the slot.  Another thread may use the
  * slot; but once the thread that registered has ended, a pin in it is evicted as
@@ -636,34 +666,44 @@ struct slabshm_publish {
  */
 struct slabshm_register {
 	__u32 flags;
+	__u32 client;
 	__u32 slot;
+	__u32 pad;
 };
 
 /**
  * struct slabshm_unregister - give a slot back
  * @flags: 0
+ * @client: the client's number
  * @slot: its index; any thread of the client may
+ * @pad: 0
  *
  * Errors: EINVAL no such slot is registered; ENXIO, ENOTCONN, EIO.
  */
 struct slabshm_unregister {
 	__u32 flags;
+	__u32 client;
 	__u32 slot;
+	__u32 pad;
 };
 
 /**
  * struct slabshm_reader_check - was a pin evicted?
  * @flags: 0
- * @slot: the slot's index
+ * @client: the client's number
  * @lo: of the pin
+ * @slot: the slot's index
+ * @pad: 0
  *
  * Errors: ESTALE it was: what was read in it may have been reused memory;
  * EINVAL, ENXIO, ENOTCONN, EIO.
  */
 struct slabshm_reader_check {
 	__u32 flags;
-	__u32 slot;
+	__u32 client;
 	__aligned_u64 lo;
+	__u32 slot;
+	__u32 pad;
 };
 
 /*
@@ -703,13 +743,13 @@ struct slabshm_lock_cell {
 
 /**
  * struct slabshm_lock - lock cells for the calling thread, all or none
- * @cells: address of @count struct slabshm_lock_cell, each cell once
- * @count: 1 to %SLABSHM_BATCH_MAX
  * @flags: SLABSHM_LOCK_*
+ * @client: the client's number
+ * @cells: address of @count struct slabshm_lock_cell, each cell once
  * @deadline: until when to wait; 0 with TRY
+ * @count: 1 to %SLABSHM_BATCH_MAX
  * @failed: out, on error: index of the cell that was refused; 0xffffffff if it
  *	was none
- * @pad: 0
  *
  * The cells are locked in the order of their indices, whatever their order in the
  * call, so calls that lock several do not block each other for ever.  A thread
@@ -722,34 +762,34 @@ struct slabshm_lock_cell {
  * that index; ENOMEM, EACCES, ENXIO, ENOTCONN, EIO.
  */
 struct slabshm_lock {
+	__u32 flags;
+	__u32 client;
 	__aligned_u64 cells;
 	__aligned_u64 deadline;
 	__u32 count;
-	__u32 flags;
 	__u32 failed;
-	__u32 pad;
 };
 
 #define SLABSHM_UNLOCK_THREAD	(1U << 0)  /* the thread ends: all it holds */
 
 /**
  * struct slabshm_unlock - release locks of the calling thread, all or none
- * @cells: address of @count struct slabshm_lock_cell, each cell once
- * @count: 1 to %SLABSHM_BATCH_MAX; 0 with THREAD
  * @flags: SLABSHM_UNLOCK_THREAD: release all that the thread holds, each as if
  *	the thread had died
+ * @client: the client's number
+ * @cells: address of @count struct slabshm_lock_cell, each cell once
+ * @count: 1 to %SLABSHM_BATCH_MAX; 0 with THREAD
  * @failed: out, on error: index of the cell that was refused
- * @pad: 0
  *
  * Errors: EPERM the thread does not hold it; EIDRM the cell was removed, and the
  * lock with it; EINVAL, EACCES, ENXIO, ENOTCONN, EIO.
  */
 struct slabshm_unlock {
+	__u32 flags;
+	__u32 client;
 	__aligned_u64 cells;
 	__u32 count;
-	__u32 flags;
 	__u32 failed;
-	__u32 pad;
 };
 
 /*
@@ -780,24 +820,24 @@ struct slabshm_wait_cell {
 
 /**
  * struct slabshm_wait - sleep until one of some cells has another version
- * @cells: address of @count struct slabshm_wait_cell
- * @count: 1 to %SLABSHM_BATCH_MAX
  * @flags: 0
+ * @client: the client's number
+ * @cells: address of @count struct slabshm_wait_cell
  * @deadline: until when to wait
+ * @count: 1 to %SLABSHM_BATCH_MAX
  * @failed: out, on error: index of the cell that was refused; 0xffffffff if it
  *	was none
- * @pad: 0
  *
  * Errors: ETIMEDOUT none has changed; EINTR; EIDRM; EINVAL no cell ever had that
  * index; ENOMEM, ENXIO, ENOTCONN, EIO.
  */
 struct slabshm_wait {
+	__u32 flags;
+	__u32 client;
 	__aligned_u64 cells;
 	__aligned_u64 deadline;
 	__u32 count;
-	__u32 flags;
 	__u32 failed;
-	__u32 pad;
 };
 
 #define SLABSHM_WATCH_ALL	(1U << 0)  /* all cells, those to come too */
@@ -805,12 +845,14 @@ struct slabshm_wait {
 
 /**
  * struct slabshm_watch - be told when a cell changes
- * @cell: the handle's index; 0 with ALL
  * @flags: SLABSHM_WATCH_*
+ * @client: the client's number
  * @generation: the handle's generation; 0 with ALL
  * @version: in: SINCE: what is known: of the cell, or with ALL of the clock;
  *	otherwise 0; out: the cell's version, or the clock, now.  Written last and
  *	best effort: the watch stands even if it cannot be
+ * @cell: the handle's index; 0 with ALL
+ * @pad: 0
  *
  * A watch ends by UNWATCH, with the client, or with its cell, whose removal is its
  * last event.
@@ -819,26 +861,32 @@ struct slabshm_wait {
  * of its user; EIDRM; EINVAL; ENOMEM, ENXIO, ENOTCONN, EIO.
  */
 struct slabshm_watch {
-	__u32 cell;
 	__u32 flags;
+	__u32 client;
 	__aligned_u64 generation;
 	__aligned_u64 version;
+	__u32 cell;
+	__u32 pad;
 };
 
 /**
  * struct slabshm_unwatch - end a watch
- * @cell: as in WATCH
  * @flags: %SLABSHM_WATCH_ALL or 0
+ * @client: the client's number
  * @generation: as in WATCH
+ * @cell: as in WATCH
+ * @pad: 0
  *
  * An event of it that was not taken yet goes with it.
  *
  * Errors: ENOENT there is no such watch; EINVAL, ENXIO, ENOTCONN, EIO.
  */
 struct slabshm_unwatch {
-	__u32 cell;
 	__u32 flags;
+	__u32 client;
 	__aligned_u64 generation;
+	__u32 cell;
+	__u32 pad;
 };
 
 #define SLABSHM_EVENT_REMOVED	(1U << 0)  /* the cell was removed */
@@ -863,28 +911,34 @@ struct slabshm_event {
 
 /**
  * struct slabshm_events - take events
+ * @flags: 0
+ * @client: the client's number
  * @events: address of @count struct slabshm_event
+ * @deadline: until when to wait if there is none
  * @count: in: room, 1 or more, of which %SLABSHM_BATCH_MAX are used; out: how many
  *	there are
- * @flags: 0
- * @deadline: until when to wait if there is none
+ * @pad: 0
  *
  * With a watch of ALL the same version may be told twice.
  *
  * Errors: ETIMEDOUT there was none; EINTR; EINVAL; ENXIO, ENOTCONN, EIO.
  */
 struct slabshm_events {
-	__aligned_u64 events;
-	__u32 count;
 	__u32 flags;
+	__u32 client;
+	__aligned_u64 events;
 	__aligned_u64 deadline;
+	__u32 count;
+	__u32 pad;
 };
 
 /**
  * struct slabshm_eventfd - signal an eventfd when there are events
+ * @flags: 0
+ * @client: the client's number
  * @fd: of eventfd(2), which may be closed then; -1 for none. Replaces the one that
  *	was given before
- * @flags: 0
+ * @pad: 0
  *
  * It is signalled when a watch has something to tell, soon after the publish, and
  * once for several that come at a time; and now, if one has already.  Take events
@@ -893,8 +947,10 @@ struct slabshm_events {
  * Errors: EBADF, EINVAL @fd is no eventfd; ENXIO, ENOTCONN, EIO.
  */
 struct slabshm_eventfd {
-	__s32 fd;
 	__u32 flags;
+	__u32 client;
+	__s32 fd;
+	__u32 pad;
 };
 
 /*
@@ -909,6 +965,8 @@ struct slabshm_eventfd {
 
 /**
  * struct slabshm_stat - a slab in figures
+ * @flags: 0
+ * @client: the client's number; 0 in a list
  * @id: as slabshm_header.id
  * @max_size: bytes it may grow to
  * @size: bytes it has
@@ -926,7 +984,7 @@ struct slabshm_eventfd {
  * @readers: registered readers
  * @held: bytes in @retired that readers held at the last look
  * @evictions: pins that were withdrawn so far
- * @flags: SLABSHM_SLAB_*
+ * @attributes: SLABSHM_SLAB_*
  * @uid: owner, in the caller's user namespace
  * @gid: group, in the caller's user namespace
  * @mode: permission bits
@@ -935,6 +993,8 @@ struct slabshm_eventfd {
  * Errors: ENOTCONN, EIO.
  */
 struct slabshm_stat {
+	__u32 flags;
+	__u32 client;
 	__aligned_u64 id;
 	__aligned_u64 max_size;
 	__aligned_u64 size;
@@ -948,7 +1008,7 @@ struct slabshm_stat {
 	__u32 cells;
 	__u32 max_cells;
 	__u32 clients;
-	__u32 flags;
+	__u32 attributes;
 	__u32 uid;
 	__u32 gid;
 	__u32 mode;
@@ -996,7 +1056,7 @@ struct slabshm_cell_entry {
 
 /**
  * struct slabshm_client_entry - one client in a list
- * @client: its number in the slab
+ * @client: its number
  * @pid: process that attached, in the caller's PID namespace, or 0
  * @uid: user that attached, in the caller's user namespace
  * @flags: SLABSHM_CLIENT_*
@@ -1017,7 +1077,7 @@ struct slabshm_client_entry {
 
 /**
  * struct slabshm_reader_entry - one reader in a list
- * @client: whose, its number in the slab
+ * @client: whose, its number
  * @slot: index in the client's reader region
  * @tid: thread that registered, in the caller's PID namespace, or 0
  * @flags: SLABSHM_READER_*
@@ -1049,7 +1109,7 @@ struct slabshm_reader_entry {
  * @cell: the cell's index
  * @flags: SLABSHM_LOCKER_HOLDS ...
  * @generation: the cell's generation
- * @client: whose, its number in the slab
+ * @client: whose, its number
  * @tid: thread, in the caller's PID namespace, or 0
  * @ms: for how long it has held it, or waited
  * @name: the cell's name
@@ -1068,13 +1128,15 @@ struct slabshm_lock_entry {
 
 /**
  * struct slabshm_list - list slabs, cells, clients, ..., a piece at a time
+ * @flags: 0
+ * @client: the client's number; for SLABS 0 will do
  * @what: enum slabshm_list_what
  * @entry_size: size of one entry as the program knows it; the kernel cuts its
  *	own or fills up with zeros
  * @entries: address of @count entries
- * @count: in: room, 1 or more; out: entries written, 0 at the end
- * @flags: 0
  * @cursor: in: 0 to start; out: what to give next time
+ * @count: in: room, 1 or more; out: entries written, 0 at the end
+ * @pad: 0
  *
  * SLABS lists those of the caller's network namespace and needs no attached
  * client; of a slab that the caller may not read, only the name is told.  What
@@ -1084,19 +1146,21 @@ struct slabshm_lock_entry {
  * Errors: EINVAL, EINTR, ENOMEM; but for SLABS also ENOTCONN, EIO.
  */
 struct slabshm_list {
+	__u32 flags;
+	__u32 client;
 	__u32 what;
 	__u32 entry_size;
 	__aligned_u64 entries;
-	__u32 count;
-	__u32 flags;
 	__aligned_u64 cursor;
+	__u32 count;
+	__u32 pad;
 };
 
 #define SLABSHM_IOC_TYPE	0xB5
 #define SLABSHM_IOC_ATTACH	_IOWR(SLABSHM_IOC_TYPE, 0, struct slabshm_attach)
 #define SLABSHM_IOC_UNLINK	_IOW(SLABSHM_IOC_TYPE, 1, struct slabshm_unlink)
 #define SLABSHM_IOC_SETATTR	_IOW(SLABSHM_IOC_TYPE, 2, struct slabshm_setattr)
-#define SLABSHM_IOC_STAT	_IOR(SLABSHM_IOC_TYPE, 3, struct slabshm_stat)
+#define SLABSHM_IOC_STAT	_IOWR(SLABSHM_IOC_TYPE, 3, struct slabshm_stat)
 #define SLABSHM_IOC_LIST	_IOWR(SLABSHM_IOC_TYPE, 4, struct slabshm_list)
 #define SLABSHM_IOC_ALLOC	_IOWR(SLABSHM_IOC_TYPE, 5, struct slabshm_alloc)
 #define SLABSHM_IOC_FREE	_IOWR(SLABSHM_IOC_TYPE, 6, struct slabshm_free)
