@@ -53,14 +53,40 @@ static int set_name(char *to, const char *name)
 	return 0;
 }
 
-/* -ENODEV for no module, as -ENOENT is for no slab. */
+/*
+ * -ENODEV for no module, as -ENOENT is for no slab.  Never one of the standard
+ * descriptors, which programs take for granted and replace.
+ */
 static int open_device(void)
 {
 	int fd = open(DEVICE, O_RDWR | O_CLOEXEC);
+	int low = fd;
 
-	if (fd >= 0)
+	if (fd < 0)
+		return errno == ENOENT || errno == ENXIO ? -ENODEV : -errno;
+	if (fd > STDERR_FILENO)
 		return fd;
-	return errno == ENOENT || errno == ENXIO ? -ENODEV : -errno;
+	fd = fcntl(low, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (fd < 0)
+		fd = -errno;
+	close(low);
+	return fd;
+}
+
+/*
+ * Is the descriptor the handle's still?  The program may have closed it, as daemons
+ * close all that they have, and its number may be another file's.
+ */
+static bool fd_is_own(const struct handle *h)
+{
+	struct slabshm_stat st = { 0 };
+	int ret;
+
+	if (!h->client)
+		return true;	/* never seen by the program */
+	ret = call(&h->s, SLABSHM_IOC_STAT, &st);
+	/* In a forked child its own copy is to be closed, too */
+	return !ret || ret == -EIO;
 }
 
 static void *map(size_t size, int prot, int flags, int fd, uint64_t offset)
@@ -173,7 +199,8 @@ static void destroy(struct handle *h)
 	}
 	if (h->alive)
 		munmap(h->alive, h->page_size);
-	close(h->fd);
+	if (fd_is_own(h))
+		close(h->fd);
 	free(h);
 }
 
