@@ -18,12 +18,16 @@
 /* More than there can be keys of a thread's data (PTHREAD_KEYS_MAX) */
 #define LOADS		1100
 
-FIXTURE(plugin)
-{
+struct plugin {
 	char path[PATH_MAX + 32];
 	void *library;
 	int (*use)(void);
 	void (*close)(void);
+};
+
+FIXTURE(plugin)
+{
+	struct plugin plugin;
 };
 
 FIXTURE_VARIANT(plugin)
@@ -41,21 +45,21 @@ FIXTURE_VARIANT_ADD(plugin, with_shared_library)
 	.name = "plugin/shared.so",
 };
 
-static int load(FIXTURE_DATA(plugin) *self)
+static int load(struct plugin *p)
 {
-	self->library = dlopen(self->path, RTLD_NOW | RTLD_LOCAL);
-	if (!self->library) {
+	p->library = dlopen(p->path, RTLD_NOW | RTLD_LOCAL);
+	if (!p->library) {
 		fprintf(stderr, "# %s\n", dlerror());
 		return -ENOENT;
 	}
-	self->use = (int (*)(void))dlsym(self->library, "plugin_use");
-	self->close = (void (*)(void))dlsym(self->library, "plugin_close");
-	return self->use && self->close ? 0 : -ENOSYS;
+	p->use = (int (*)(void))dlsym(p->library, "plugin_use");
+	p->close = (void (*)(void))dlsym(p->library, "plugin_close");
+	return p->use && p->close ? 0 : -ENOENT;
 }
 
-static bool loaded(const FIXTURE_DATA(plugin) *self)
+static bool loaded(const struct plugin *p)
 {
-	void *library = dlopen(self->path, RTLD_NOW | RTLD_NOLOAD);
+	void *library = dlopen(p->path, RTLD_NOW | RTLD_NOLOAD);
 
 	if (library)
 		dlclose(library);
@@ -68,9 +72,9 @@ FIXTURE_SETUP(plugin)
 
 	ASSERT_LT(0, readlink("/proc/self/exe", self_path,
 			      sizeof(self_path) - 1));
-	snprintf(self->path, sizeof(self->path), "%s/%s", dirname(self_path),
-		 variant->name);
-	ASSERT_EQ(0, load(self));
+	snprintf(self->plugin.path, sizeof(self->plugin.path), "%s/%s",
+		 dirname(self_path), variant->name);
+	ASSERT_EQ(0, load(&self->plugin));
 }
 
 FIXTURE_TEARDOWN(plugin)
@@ -122,12 +126,12 @@ TEST_F(plugin, thread_ends_later)
 	/* With the handle closed before, and left open */
 	for (round = 0; round < 2; round++) {
 		for (i = 0; i < THREADS; i++)
-			ASSERT_EQ(0, user_start(&user[i], self->use));
-		ASSERT_EQ(0, self->use());
+			ASSERT_EQ(0, user_start(&user[i], self->plugin.use));
+		ASSERT_EQ(0, self->plugin.use());
 		if (!round)
-			self->close();
-		ASSERT_EQ(0, dlclose(self->library));
-		EXPECT_FALSE(loaded(self));
+			self->plugin.close();
+		ASSERT_EQ(0, dlclose(self->plugin.library));
+		EXPECT_FALSE(loaded(&self->plugin));
 		for (i = 0; i < THREADS; i++)
 			user_end(&user[i]);
 		/* Nor does a fork find what is gone */
@@ -137,8 +141,8 @@ TEST_F(plugin, thread_ends_later)
 			_exit(0);
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		EXPECT_EQ(0, status);
-		ASSERT_EQ(0, load(self));
-		EXPECT_EQ(0, self->use());
+		ASSERT_EQ(0, load(&self->plugin));
+		EXPECT_EQ(0, self->plugin.use());
 	}
 }
 
@@ -147,10 +151,10 @@ TEST_F(plugin, loaded_often)
 	unsigned int i;
 
 	for (i = 0; i < LOADS; i++) {
-		ASSERT_EQ(0, dlclose(self->library));
-		ASSERT_EQ(0, load(self));
+		ASSERT_EQ(0, dlclose(self->plugin.library));
+		ASSERT_EQ(0, load(&self->plugin));
 	}
-	EXPECT_EQ(0, self->use());
+	EXPECT_EQ(0, self->plugin.use());
 }
 
 TEST_HARNESS_MAIN

@@ -525,18 +525,18 @@ TEST(allocation_evicts_on)
 FIXTURE(limited)
 {
 	struct slabshm *s;
-	struct slabshm_ref ref[1];
-	struct slabshm_ref big[1];
+	struct slabshm_ref ref;
+	struct slabshm_ref big;
 };
 
 FIXTURE_SETUP(limited)
 {
 	ASSERT_EQ(0, slab_open_with(&self->s, 64 * MIB,
 				    SLABSHM_READ_TIMEOUT_NEVER, LIMIT, 0));
-	ASSERT_EQ(0, cells_make(self->s, self->ref, 1, LEN));
+	ASSERT_EQ(0, cells_make(self->s, &self->ref, 1, LEN));
 	ASSERT_EQ(0, slabshm_cell_open(self->s, "big", SLABSHM_CELL_CREATE,
-				       self->big));
-	ASSERT_GT(object_put(self->s, self->big, 2 * LIMIT, 1, 0), 0);
+				       &self->big));
+	ASSERT_GT(object_put(self->s, &self->big, 2 * LIMIT, 1, 0), 0);
 }
 
 FIXTURE_TEARDOWN(limited)
@@ -568,17 +568,17 @@ TEST_F(limited, nested)
 	ASSERT_EQ(0, slabshm_pin(s, &pin));
 	ASSERT_EQ(0, slabshm_pin(s, &inner));
 	EXPECT_EQ(0, slabshm_pin_check(&pin));
-	ASSERT_GT(object_put(s, self->ref, LEN, 0, 1), 0);
-	ASSERT_EQ(0, evict_all(s, self->big));
+	ASSERT_GT(object_put(s, &self->ref, LEN, 0, 1), 0);
+	ASSERT_EQ(0, evict_all(s, &self->big));
 	EXPECT_EQ(-ESTALE, slabshm_pin_check(&pin));
 	EXPECT_EQ(-ESTALE, slabshm_pin_check(&inner));
 	EXPECT_EQ(-ESTALE, slabshm_unpin(&inner));
-	EXPECT_EQ(LEN, slabshm_read(s, self->ref, buf, LEN, NULL));
+	EXPECT_EQ(LEN, slabshm_read(s, &self->ref, buf, LEN, NULL));
 
 	/* One that begins now holds what it sees, although it is in the old one */
 	ASSERT_EQ(0, slabshm_pin(s, &young));
-	ASSERT_EQ(0, slabshm_get(&young, self->ref, &view));
-	ASSERT_GT(object_put(s, self->ref, LEN, 0, 2), 0);
+	ASSERT_EQ(0, slabshm_get(&young, &self->ref, &view));
+	ASSERT_GT(object_put(s, &self->ref, LEN, 0, 2), 0);
 	EXPECT_TRUE(held_settles(s, LEN));
 	EXPECT_EQ(NULL, object_wrong(view.data, LEN, &who, &seq));
 	EXPECT_EQ(1, seq);
@@ -599,7 +599,7 @@ TEST_F(limited, nested)
 	EXPECT_EQ(0, slabshm_unpin(&young));
 	EXPECT_EQ(-EINVAL, slabshm_pin_check(&young));
 	EXPECT_EQ(-EINVAL, slabshm_unpin(&young));
-	EXPECT_EQ(LEN, slabshm_read(s, self->ref, buf, LEN, NULL));
+	EXPECT_EQ(LEN, slabshm_read(s, &self->ref, buf, LEN, NULL));
 	EXPECT_EQ(1, evictions(s));
 	EXPECT_EQ(0, set_parameter("poison", 0, NULL));
 }
@@ -614,7 +614,7 @@ TEST_F(limited, renewed)
 	for (i = 0; i < ARRAY_LEN(pin); i++) {
 		ASSERT_EQ(0, slabshm_pin(s, &pin[i]));
 		EXPECT_EQ(0, slabshm_pin_check(&pin[i]));
-		ASSERT_EQ(0, evict_all(s, self->big));
+		ASSERT_EQ(0, evict_all(s, &self->big));
 	}
 	ASSERT_EQ(0, slabshm_pin(s, &last));
 	for (i = 0; i < ARRAY_LEN(pin); i++)
@@ -635,7 +635,7 @@ TEST_F(limited, leaked)
 	EXPECT_EQ(0, slabshm_unpin_all(s));
 	for (i = 0; i < 3; i++)
 		ASSERT_EQ(0, slabshm_pin(s, &lost));
-	ASSERT_GT(object_put(s, self->ref, LEN, 0, 1), 0);
+	ASSERT_GT(object_put(s, &self->ref, LEN, 0, 1), 0);
 	EXPECT_TRUE(held_settles(s, LEN));
 	EXPECT_EQ(0, slabshm_unpin_all(s));
 	EXPECT_TRUE(all_back(s));
@@ -644,22 +644,22 @@ TEST_F(limited, leaked)
 	EXPECT_EQ(0, slabshm_unpin_all(s));
 
 	ASSERT_EQ(0, slabshm_pin(s, &lost));
-	ASSERT_EQ(0, evict_all(s, self->big));
+	ASSERT_EQ(0, evict_all(s, &self->big));
 	/* The thread reads on with it, and without it */
 	for (i = 0; i < 3; i++) {
-		EXPECT_EQ(LEN, slabshm_read(s, self->ref, buf, LEN, NULL));
-		EXPECT_EQ(LEN, slabshm_length(s, self->ref, NULL));
+		EXPECT_EQ(LEN, slabshm_read(s, &self->ref, buf, LEN, NULL));
+		EXPECT_EQ(LEN, slabshm_length(s, &self->ref, NULL));
 		ASSERT_EQ(0, slabshm_pin(s, &pin));
-		EXPECT_EQ(0, slabshm_get(&pin, self->ref, &view));
+		EXPECT_EQ(0, slabshm_get(&pin, &self->ref, &view));
 		EXPECT_EQ(0, slabshm_unpin(&pin));
 	}
 	EXPECT_EQ(-ESTALE, slabshm_unpin_all(s));
 	EXPECT_EQ(0, slabshm_unpin_all(s));
-	EXPECT_EQ(LEN, slabshm_read(s, self->ref, buf, LEN, NULL));
+	EXPECT_EQ(LEN, slabshm_read(s, &self->ref, buf, LEN, NULL));
 
 	/* Withdrawn, and another in it that is not */
 	ASSERT_EQ(0, slabshm_pin(s, &lost));
-	ASSERT_EQ(0, evict_all(s, self->big));
+	ASSERT_EQ(0, evict_all(s, &self->big));
 	ASSERT_EQ(0, slabshm_pin(s, &pin));
 	EXPECT_EQ(-ESTALE, slabshm_unpin_all(s));
 	ASSERT_EQ(0, slabshm_pin(s, &pin));
