@@ -30,6 +30,7 @@
  * struct cell - the kernel's side of a cell
  * @node: in slabshm_cells.names, while in use
  * @link: in slabshm_cells.free, when removed
+ * @line: constant, its line in the control region
  * @index: constant, its place in the cell table
  * @hash: of @name, which cells are sorted by before their names: a number is compared
  *	in fewer instructions
@@ -46,6 +47,7 @@ struct cell {
 		struct rb_node node;
 		struct list_head link;
 	};
+	struct slabshm_cell *line;
 	u32 index;
 	u32 hash;
 	u64 named;
@@ -106,6 +108,7 @@ static int cell_populate(struct slabshm_slab *slab, u32 index)
 	if (err)
 		goto free;
 	for (k = 0; k < CELLS_PER_PAGE; k++) {
+		page->cell[k].line = &page->line[k];
 		page->cell[k].index = i * CELLS_PER_PAGE + k;
 		page->cell[k].generation = 1;
 	}
@@ -140,12 +143,6 @@ static struct cell *cell_at(struct slabshm_cells *cells, u32 index)
 	return &page->cell[index % CELLS_PER_PAGE];
 }
 
-static struct slabshm_cell *cell_line(struct slabshm_cells *cells,
-				      const struct cell *cell)
-{
-	return &cell_page(cell)->line[cell->index % CELLS_PER_PAGE];
-}
-
 /* A cell by its handle. */
 static __always_inline struct cell *cell_get(struct slabshm_cells *cells,
 					     u32 index, u64 generation)
@@ -163,10 +160,9 @@ static __always_inline struct cell *cell_get(struct slabshm_cells *cells,
 }
 
 /* The newest version of a cell. */
-static struct slabshm_version *cell_newest(struct slabshm_cells *cells,
-					   const struct cell *cell)
+static struct slabshm_version *cell_newest(const struct cell *cell)
 {
-	struct slabshm_version *v = cell_line(cells, cell)->version;
+	struct slabshm_version *v = cell->line->version;
 
 	return v[0].commit > v[1].commit ? &v[0] : &v[1];
 }
@@ -179,9 +175,7 @@ static __always_inline void slabshm_cell_write(struct slabshm_cells *cells,
 					       const struct cell *cell,
 					       u64 offset, u64 length)
 {
-	struct cell_page *page = cell_page(cell);
-	struct slabshm_version *v =
-		page->line[cell->index % CELLS_PER_PAGE].version;
+	struct slabshm_version *v = cell->line->version;
 	struct slabshm_version *older = v[0].commit > v[1].commit ? &v[1] : &v[0];
 	u64 commit = cells->commit + 1;
 
@@ -207,7 +201,7 @@ static __always_inline void slabshm_cell_write(struct slabshm_cells *cells,
 	 */
 	smp_wmb();
 	WRITE_ONCE(older->commit, commit);
-	WRITE_ONCE(page->commit, commit);
+	WRITE_ONCE(cell_page(cell)->commit, commit);
 }
 
 /*
@@ -623,7 +617,7 @@ static noinline int publish_look(struct slabshm_slab *slab,
 	    item->length > cell->object->root_bytes)
 		return -EINVAL;
 	if (item->flags & SLABSHM_PUBLISH_EXPECT &&
-	    item->expected != cell_newest(&slab->cells, cell)->commit)
+	    item->expected != cell_newest(cell)->commit)
 		return -EAGAIN;
 	return slabshm_lock_check(slab, cell->queue, client,
 				  item->flags & SLABSHM_PUBLISH_UNLOCK);
@@ -1066,7 +1060,7 @@ unsigned int slabshm_cell_list(struct slabshm_slab *slab, u64 *cursor,
 
 			if (!cell->name)
 				continue;
-			v = cell_newest(cells, cell);
+			v = cell_newest(cell);
 			entry[i].generation = cell->generation;
 			entry[i].commit = v->commit;
 			entry[i].offset = v->offset;
@@ -1107,7 +1101,7 @@ static bool cell_changed(struct slabshm_cells *cells,
 			 struct slabshm_event *event)
 {
 	const struct cell *cell = &page->cell[k];
-	u64 version = cell_newest(cells, cell)->commit;
+	u64 version = cell_newest(cell)->commit;
 
 	if (!cell->name || version <= since)
 		return false;
@@ -1264,7 +1258,7 @@ u64 slabshm_cell_version(struct slabshm_cells *cells, u32 index,
 {
 	struct cell *cell = cell_get(cells, index, generation);
 
-	return IS_ERR(cell) ? 0 : cell_newest(cells, cell)->commit;
+	return IS_ERR(cell) ? 0 : cell_newest(cell)->commit;
 }
 
 /**

@@ -7,7 +7,7 @@
 #include "kselftest_harness.h"
 
 #define CREATE	SLABSHM_ATTACH_CREATE
-#define SIZE	(32 * MIB)
+#define SIZE	(16 * MIB)
 
 /* Counters of each CPU are added up late: a MiB or two, in pages of 4 KiB. */
 #define DRIFT	(4LL * (long long)MIB)
@@ -49,34 +49,35 @@ FIXTURE(exit)
 	long long before;
 };
 
-FIXTURE_VARIANT(exit)
-{
+struct how {
 	int (*end)(void);
 	int status;
 	bool named;
 };
 
+FIXTURE_VARIANT(exit)
+{
+	struct how how;
+};
+
 FIXTURE_VARIANT_ADD(exit, kill)
 {
-	.end = die,
-	.status = -SIGKILL,
+	.how = { .end = die, .status = -SIGKILL },
 };
 
 FIXTURE_VARIANT_ADD(exit, kill_named)
 {
-	.end = die,
-	.status = -SIGKILL,
-	.named = true,
+	.how = { .end = die, .status = -SIGKILL, .named = true },
 };
 
 FIXTURE_VARIANT_ADD(exit, exit)
 {
-	.end = leave,
+	.how = { .end = leave },
 };
 
 FIXTURE_VARIANT_ADD(exit, exec)
 {
-	.end = run_true,
+	.how = { .end = run_true },
 };
 
 FIXTURE_SETUP(exit)
@@ -91,25 +92,25 @@ FIXTURE_TEARDOWN(exit)
 
 static int only_process(void *arg)
 {
-	const FIXTURE_VARIANT(exit) *v = arg;
+	const struct how *how = arg;
 	struct client c;
 	__s64 block;
 
-	CHECK(!client_open(&c, v->named ? unique_name() : NULL, CREATE, SIZE,
+	CHECK(!client_open(&c, how->named ? unique_name() : NULL, CREATE, SIZE,
 			   SIZE));
 	block = alloc_block(&c, MIB);
 	CHECK(block > 0);
 	memset(c.data + block, 1, MIB);
-	return v->end();
+	return how->end();
 }
 
 TEST_F_TIMEOUT(exit, only_process, 120)
 {
 	int i;
 
-	for (i = 0; i < 10; i++) {
-		EXPECT_EQ(variant->status, in_child(only_process,
-						    (void *)variant));
+	for (i = 0; i < 5; i++) {
+		EXPECT_EQ(variant->how.status,
+			  in_child(only_process, (void *)&variant->how));
 		EXPECT_GT(self->before + DRIFT, shmem())
 			TH_LOG("%lld MiB stay", (shmem() - self->before) >> 20);
 	}
@@ -256,7 +257,7 @@ TEST_F(share, of_its_maker)
 	const char *name = unique_name();
 	int i;
 
-	for (i = 0; i < 10; i++)
+	for (i = 0; i < 5; i++)
 		EXPECT_EQ(-SIGKILL, in_child(whole_share, (void *)name));
 	(void)self;
 }

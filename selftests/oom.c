@@ -219,6 +219,11 @@ static const char *group_file(const char *dir, const char *name)
 	return path;
 }
 
+static void set_dir(char *to, const char *dir)
+{
+	memcpy(to, dir, strlen(dir) + 1);
+}
+
 static int be_there(void *arg)
 {
 	const char *dir = arg;
@@ -246,7 +251,7 @@ FIXTURE_SETUP(group)
 	if (variant->v1 != (kind && *kind == '1'))
 		SKIP(return, "only with SLABSHM_CGROUP=%d", variant->v1 ? 1 : 2);
 	if (variant->v1) {
-		strcpy(self->dir, "/tmp/slabshm-memory");
+		set_dir(self->dir, "/tmp/slabshm-memory");
 		if (mkdir(self->dir, 0755) ||
 		    mount("memory", self->dir, "cgroup", 0, "memory")) {
 			rmdir(self->dir);
@@ -254,7 +259,7 @@ FIXTURE_SETUP(group)
 		}
 		self->mounted = true;
 	} else {
-		strcpy(self->dir, CGROUP);
+		set_dir(self->dir, CGROUP);
 		write_text(CGROUP "cgroup.subtree_control", "+memory");
 	}
 	snprintf(self->path, sizeof(self->path), "%s/slabshm-oom", self->dir);
