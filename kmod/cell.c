@@ -613,9 +613,6 @@ static noinline int publish_look(struct slabshm_slab *slab,
 				 struct cell *cell,
 				 const struct slabshm_publish_cell *item)
 {
-	if (item->flags & SLABSHM_PUBLISH_KEEP &&
-	    item->length > cell->object->root_bytes)
-		return -EINVAL;
 	if (item->flags & SLABSHM_PUBLISH_EXPECT &&
 	    item->expected != cell_newest(cell)->commit)
 		return -EAGAIN;
@@ -623,15 +620,31 @@ static noinline int publish_look(struct slabshm_slab *slab,
 				  item->flags & SLABSHM_PUBLISH_UNLOCK);
 }
 
+/* With KEEP the object's new length must fit in the root that it has. */
+static __always_inline int publish_check_kept(struct publish *p, unsigned int *i)
+{
+	for (*i = 0; *i < p->ncells; ++*i) {
+		const struct slabshm_publish_cell *item = &p->cells[*i];
+
+		if (item->flags & SLABSHM_PUBLISH_KEEP &&
+		    item->length > p->cell[*i]->object->root_bytes)
+			return -EINVAL;
+	}
+	return 0;
+}
+
 /*
  * Find the cells; see that they are as the caller expects, and that the objects
- * fit in their blocks.
+ * fit in their blocks.  All cells are found before a root or a part is judged by
+ * what it is now: if others have changed or removed a cell, what was right for
+ * the caller may be wrong, and -EAGAIN or -EIDRM is the answer.
  */
 static __always_inline int publish_find_cells(struct publish *p)
 {
 	const struct slabshm_claim *claim = p->claim;
 	struct slabshm_cells *cells = &p->slab->cells;
 	u64 number = p->ncells > 1 ? ++cells->publishes : 0;
+	bool kept = false;
 	int err = 0;
 	unsigned int i;
 
@@ -655,11 +668,14 @@ static __always_inline int publish_find_cells(struct publish *p)
 			err = publish_look(p->slab, p->client, cell, item);
 			if (err)
 				break;
+			kept |= item->flags & SLABSHM_PUBLISH_KEEP;
 		}
 		p->cell[i] = cell;
 		if (number)
 			cell->named = number;
 	}
+	if (kept && !err)
+		err = publish_check_kept(p, &i);
 	if (err)
 		p->call->failed = i;
 	return err;

@@ -570,6 +570,10 @@ struct slabshm_cell_remove {
  * one call is built or taken apart by several: parts first, then the root.
  * KEEP and DROP_ALL exclude each other.
  *
+ * What a call takes for granted about the objects (KEEP's length, the parts that
+ * it drops) is judged last: with EXPECT, -EINVAL says that it does not fit the
+ * expected version, never that another was faster.
+ *
  * UNLOCK is part of the same step: who takes the lock next finds the new version.
  * If the publish is refused the lock is kept.
  */
