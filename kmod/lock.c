@@ -214,6 +214,9 @@ static int cell_cmp(const void *a, const void *b)
 
 	if (x->cell != y->cell)
 		return x->cell < y->cell ? -1 : 1;
+	/* At most one of these is there still */
+	if (x->generation != y->generation)
+		return x->generation < y->generation ? -1 : 1;
 	return x < y ? -1 : x > y;	/* the later one is refused */
 }
 
@@ -244,7 +247,8 @@ int slabshm_lock_cells(struct slabshm_client *client,
 		order[i] = &cell[i];
 	sort(order, n, sizeof(*order), cell_cmp, NULL);
 	for (i = 1; i < n; i++) {
-		if (order[i]->cell == order[i - 1]->cell) {
+		if (order[i]->cell == order[i - 1]->cell &&
+		    order[i]->generation == order[i - 1]->generation) {
 			*failed = order[i] - cell;
 			return -EINVAL;
 		}

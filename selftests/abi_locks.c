@@ -355,6 +355,47 @@ TEST_F(locks, one_array)
 	EXPECT_EQ(0, unlock_cells(&h->c, items, 2, NULL));
 }
 
+/*
+ * A handle whose cell was removed, and one of the cell that took its place: that is
+ * no cell twice, whoever removed the first.
+ */
+TEST_F(locks, handles_of_one_place)
+{
+	struct heap *h = &self->heap;
+	struct slabshm_cell_open old = h->empty, new;
+	struct slabshm_lock_cell items[2];
+	unsigned int i;
+	__u32 failed;
+
+	ASSERT_EQ(0, cell_remove(&h->other, &old));
+	ASSERT_EQ(0, cell_open(&h->c, "empty", SLABSHM_CELL_CREATE, &new));
+	ASSERT_EQ(old.cell, new.cell);
+	for (i = 0; i < 2; i++) {
+		items[i] = (struct slabshm_lock_cell){
+			.cell = old.cell,
+			.generation = old.generation,
+		};
+		items[!i] = (struct slabshm_lock_cell){
+			.cell = new.cell,
+			.generation = new.generation,
+		};
+		EXPECT_REFUSED(EIDRM, lock_cells(&h->c, items, 2,
+						 SLABSHM_LOCK_TRY, 0, &failed));
+		EXPECT_EQ(i, failed);
+		EXPECT_REFUSED(EIDRM, lock_cells(&h->c, items, 2, 0,
+						 SLABSHM_DEADLINE_NEVER,
+						 &failed));
+		EXPECT_EQ(i, failed);
+		ASSERT_EQ(0, lock_one(&h->c, &new, 0));
+		EXPECT_REFUSED(EIDRM, unlock_cells(&h->c, items, 2, &failed));
+		EXPECT_EQ(i, failed);
+		ASSERT_EQ(0, unlock_one(&h->c, &new, 0));
+	}
+	items[0] = items[1];
+	EXPECT_REFUSED(EINVAL, lock_cells(&h->c, items, 2, SLABSHM_LOCK_TRY, 0,
+					  &failed));
+}
+
 /* The index of the refused cell is told as well as can be. */
 TEST_F(locks, unwritable_failed)
 {
