@@ -469,16 +469,16 @@ int slabshm_watch_add(struct slabshm_client *client, struct slabshm_watch *arg)
 	}
 
 	spin_lock(&cells->lock);
+	err = -EIDRM;
+	home = watcher_home(cells, watcher);
+	if (!home)
+		goto unlock;
 	err = -EEXIST;
 	if (watcher_find(watches, watcher->cell, watcher->generation, &parent,
 			 &link))
 		goto unlock;
 	err = -EDQUOT;
 	if (watches->count >= READ_ONCE(max_watches))
-		goto unlock;
-	err = -EIDRM;
-	home = watcher_home(cells, watcher);
-	if (!home)
 		goto unlock;
 	err = quota;
 	if (err)
