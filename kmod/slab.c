@@ -41,19 +41,41 @@ module_param(read_timeout, uint, 0644);
 MODULE_PARM_DESC(read_timeout,
 		 "ms for which a reader may hold a retired block, unless the slab says otherwise (default 30000, 0: for ever)");
 
-/* Slabs with a name in one namespace, by id; under slabshm_names_lock. */
+/**
+ * struct slabshm_net - names of one namespace
+ * @slabs: slabs that have one, by id
+ * @making: struct slab_making, names of slabs that are being made
+ *
+ * Protected by slabshm_names_lock.
+ */
 struct slabshm_net {
 	struct list_head slabs;
+	struct list_head making;
+};
+
+/*
+ * While a process makes a slab, others that ask for its name wait.  If they made
+ * theirs meanwhile, only to find that the first was faster, each would need memory
+ * and quota for a slab, and lack of it would be their answer.
+ */
+struct slab_making {
+	struct list_head link;
+	const char *name;
 };
 
 static unsigned int slabshm_net_id;
 
 /*
- * Protects the lists of names, slabshm_slab.names and .persist, and last_id.
- * One for all namespaces, so that the end of a slab needs no namespace.
+ * Protects the lists of names, slabshm_slab.names and .persist, last_id and
+ * names_made.  One for all namespaces, so that the end of a slab needs no
+ * namespace.
  */
 static DEFINE_MUTEX(slabshm_names_lock);
 static u64 last_id;
+
+/* Slabs with a name that were made, or could not be, of all namespaces */
+static unsigned long names_made;
+static DECLARE_WAIT_QUEUE_HEAD(names_wait);
 
 static atomic_t nslabs = ATOMIC_INIT(0);
 
@@ -335,6 +357,19 @@ static void names_add(struct slabshm_slab *slab)
 	list_add(&slab->names, &before->names);
 }
 
+static bool name_in_making(const char *name)
+{
+	struct slab_making *making;
+
+	lockdep_assert_held(&slabshm_names_lock);
+
+	list_for_each_entry(making, &current_names()->making, link) {
+		if (!strcmp(making->name, name))
+			return true;
+	}
+	return false;
+}
+
 static int slab_permission(struct slabshm_slab *slab, bool rdonly)
 {
 	return file_permission(slab->data, MAY_READ | (rdonly ? 0 : MAY_WRITE));
@@ -351,7 +386,10 @@ static int slab_permission(struct slabshm_slab *slab, bool rdonly)
 struct slabshm_slab *slabshm_slab_open(const struct slabshm_attach *arg,
 				       bool *created)
 {
-	struct slabshm_slab *slab, *new = NULL;
+	struct slab_making making = { .name = arg->name };
+	struct slabshm_slab *slab;
+	unsigned long made;
+	bool wait;
 	int err;
 
 	*created = false;
@@ -366,24 +404,34 @@ again:
 	/* What is in the list is in use */
 	if (slab)
 		refcount_inc(&slab->use);
-	if (!slab && new) {
-		names_add(new);
+	if (!slab && !(arg->flags & SLABSHM_ATTACH_CREATE)) {
 		mutex_unlock(&slabshm_names_lock);
-		*created = true;
-		return new;
+		return ERR_PTR(-ENOENT);
 	}
+	wait = !slab && name_in_making(arg->name);
+	made = names_made;
+	if (!slab && !wait)
+		list_add(&making.link, &current_names()->making);
 	mutex_unlock(&slabshm_names_lock);
 
-	if (!slab) {
-		if (!(arg->flags & SLABSHM_ATTACH_CREATE))
-			return ERR_PTR(-ENOENT);
-		new = slab_create(arg);
-		if (IS_ERR(new))
-			return new;
+	if (wait) {
+		if (wait_event_killable(names_wait,
+					READ_ONCE(names_made) != made))
+			return ERR_PTR(-EINTR);
 		goto again;
 	}
-	if (new)
-		slabshm_slab_unuse(new);	/* another was faster */
+	if (!slab) {
+		slab = slab_create(arg);
+		mutex_lock(&slabshm_names_lock);
+		list_del(&making.link);
+		if (!IS_ERR(slab))
+			names_add(slab);
+		WRITE_ONCE(names_made, names_made + 1);
+		mutex_unlock(&slabshm_names_lock);
+		wake_up_all(&names_wait);
+		*created = !IS_ERR(slab);
+		return slab;
+	}
 	err = arg->flags & SLABSHM_ATTACH_EXCL ? -EEXIST :
 	      slab_permission(slab, arg->flags & SLABSHM_ATTACH_RDONLY);
 	if (err) {
@@ -649,6 +697,7 @@ static int __net_init net_init(struct net *net)
 	struct slabshm_net *names = net_generic(net, slabshm_net_id);
 
 	INIT_LIST_HEAD(&names->slabs);
+	INIT_LIST_HEAD(&names->making);
 	return 0;
 }
 

@@ -4,6 +4,7 @@
  * share.  Each gives a clear error and never a signal, and what was taken for
  * a call that failed is given back.
  */
+#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 
@@ -736,6 +737,68 @@ TEST_F(shares, slabs_of_a_user)
 	for (i = 0; i < 4; i++)
 		client_close(&c[i]);
 	(void)self;
+}
+
+#define MAKERS	4
+#define ROUNDS	12
+
+struct makers {
+	pthread_barrier_t barrier;
+	char name[ROUNDS][64];
+	int created[ROUNDS];
+	int failed;
+};
+
+static struct makers *makers;
+
+static int make_together(void)
+{
+	struct client c[ROUNDS];
+	unsigned int i;
+
+	for (i = 0; i < ROUNDS; i++) {
+		pthread_barrier_wait(&makers->barrier);
+		if (client_open(&c[i], makers->name[i], CREATE, MIB, MIB))
+			__atomic_add_fetch(&makers->failed, 1, __ATOMIC_RELAXED);
+		else
+			__atomic_add_fetch(&makers->created[i], c[i].at.result,
+					   __ATOMIC_RELAXED);
+		pthread_barrier_wait(&makers->barrier);
+	}
+	return 0;
+}
+
+/*
+ * Several make the same slab at once, and the user may have just one more: each
+ * gets it, whoever was first.
+ */
+TEST_F(shares, same_slab_by_many)
+{
+	pthread_barrierattr_t attr;
+	pid_t pid[MAKERS];
+	unsigned int i;
+
+	(void)self;
+	makers = mmap(NULL, sizeof(*makers), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, makers);
+	pthread_barrierattr_init(&attr);
+	pthread_barrierattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_barrier_init(&makers->barrier, &attr, MAKERS + 1);
+	for (i = 0; i < ROUNDS; i++)
+		strcpy(makers->name[i], unique_name());
+	for (i = 0; i < MAKERS; i++)
+		pid[i] = start_child(as_user, make_together);
+	for (i = 0; i < ROUNDS; i++) {
+		ASSERT_EQ(0, set_parameter("max_user_slabs", i + 1, NULL));
+		ASSERT_EQ(0, set_parameter("max_user_mbytes", i + 1, NULL));
+		pthread_barrier_wait(&makers->barrier);
+		pthread_barrier_wait(&makers->barrier);
+		EXPECT_EQ(1, makers->created[i]);
+	}
+	EXPECT_EQ(0, makers->failed);
+	for (i = 0; i < MAKERS; i++)
+		EXPECT_EQ(0, end_child(pid[i]));
 }
 
 static int three_clients(void)
