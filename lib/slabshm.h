@@ -222,7 +222,9 @@ int slabshm_grow(struct slabshm *s, uint64_t size);
 /**
  * slabshm_trim() - give memory of free blocks back to the system
  * @s: the handle
- * @bytes: at most this much, 0 for all
+ * @bytes: at most this much, 0 for as much as can be
+ *
+ * Whole free pages only: the free space between small blocks in use stays.
  *
  * Return: bytes given back, -EINTR.
  */

@@ -717,6 +717,7 @@ TEST_F(abi, number_of_another_client)
 	struct heap *h = &self->heap;
 	const struct known_call *k;
 	unsigned int i;
+	struct slabshm_stat st;
 	struct client gone;
 	__u32 number[6];
 	char arg[512];
@@ -730,6 +731,7 @@ TEST_F(abi, number_of_another_client)
 	number[4] = h->c.at.client ^ 1U << 31;
 	number[5] = 0;
 	client_close(&gone);
+	ASSERT_TRUE(wait_until(!get_stat(&h->c, &st) && st.clients == 3, 5000));
 	fd = open_device();
 	ASSERT_LE(0, fd);
 	for (k = known_calls; k < calls_end; k++) {
@@ -844,6 +846,60 @@ TEST_F(abi, other_address_space)
 	for (i = 0; i < NCALLS; i++)
 		fill(h, &known_calls[i], &h->c, arguments[i]);
 	EXPECT_REFUSED(0, in_child(other_space, h));
+}
+
+/* What needs no client works by a descriptor of whatever address space. */
+static int without_a_client(void *arg)
+{
+	struct heap *h = arg;
+	struct slabshm_unlink unlink = { 0 };
+	static struct slabshm_stat slabs[64];
+	struct client none = { .fd = h->c.fd };
+	const struct client *c[] = { &none, &h->c };
+	const char *name;
+	unsigned int i;
+	int n, k;
+
+	for (i = 0; i < 2; i++) {
+		/* The lists of one client's slab are for that client */
+		CHECK(list_all(c[i], SLABSHM_LIST_CELLS, slabs,
+			       sizeof(slabs[0]), 1) == (i ? -EIO : -ENOTCONN));
+		name = i ? "test-inherited-1" : "test-inherited-0";
+		n = list_all(c[i], SLABSHM_LIST_SLABS, slabs, sizeof(slabs[0]),
+			     ARRAY_LEN(slabs));
+		CHECK(n > 0);
+		for (k = 0; k < n && strcmp(slabs[k].name, name); k++)
+			;
+		CHECK(k < n);
+		CHECK(slabs[k].attributes & SLABSHM_SLAB_PERSIST);
+		set_name(unlink.name, name);
+		CHECK(!client_call(c[i], SLABSHM_IOC_UNLINK, &unlink));
+		CHECK(client_call(c[i], SLABSHM_IOC_UNLINK, &unlink) ==
+		      -ENOENT);
+	}
+	return 0;
+}
+
+TEST_F(abi, no_client_in_a_child)
+{
+	struct heap *h = &self->heap;
+	struct client c;
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, client_open(&c, i ? "test-inherited-1" :
+					 "test-inherited-0",
+					 SLABSHM_ATTACH_CREATE |
+					 SLABSHM_ATTACH_PERSIST, MIB, 0));
+		client_close(&c);
+	}
+	EXPECT_EQ(0, in_child(without_a_client, h));
+	/* And neither does it matter here that the client has ended */
+	client_unmap_reader(&h->other);
+	EXPECT_EQ(1, list_all(&h->other, SLABSHM_LIST_SLABS, h->entries,
+			      sizeof(struct slabshm_stat), 1));
+	for (i = 0; i < 2; i++)
+		unlink_slab(i ? "test-inherited-1" : "test-inherited-0");
 }
 
 TEST_F(abi, read_only_client)

@@ -480,11 +480,12 @@ struct slabshm_grow {
  * struct slabshm_trim - give memory of free blocks back to the system
  * @flags: 0
  * @client: the client's number
- * @bytes: in: at most this many, 0 for all; out: given back
+ * @bytes: in: at most this many, 0 for as many as can be; out: given back
  *
- * The slab's size stays, and so does what its maker is charged; what is given
- * back is taken again, which may fail (ENOMEM), before ALLOC returns it, or by
- * whoever touches it.
+ * Gives back whole pages that are free, and none of a run of small blocks of
+ * which one is in use.  The slab's size stays, and so does what its maker is
+ * charged; what is given back is taken again, which may fail (ENOMEM), before ALLOC
+ * returns it, or by whoever touches it.
  *
  * Errors: EINTR a signal, before anything was given back; ENOMEM, EACCES,
  * ENXIO, ENOTCONN, EIO.
