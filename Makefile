@@ -94,6 +94,8 @@ build/selftests/%: selftests/%.c $(STATIC) | $(KERNEL_TREE)/complete
 	$(CC) $(ALL_CFLAGS) -Iselftests -isystem $(KERNEL_TREE)/tools/testing/selftests \
 		$(LDFLAGS) -o $@ $< $(STATIC) $(LDLIBS)
 
+# glibc loads it when a thread is cancelled
+build/selftests/cancel: LDLIBS := -Wl,--no-as-needed -lgcc_s
 build/selftests/dlclose: LDLIBS := -ldl
 build/selftests/loops: LDLIBS := -luring -luv
 

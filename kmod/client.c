@@ -478,6 +478,46 @@ void slabshm_client_unmap(struct slabshm_client *client)
 }
 
 /**
+ * slabshm_client_cancel() - CANCEL
+ * @client: entered
+ * @on: waits fail from now on; or they sleep again
+ *
+ * Context: may sleep; takes attach_lock.
+ * Return: 0 or -EINTR.
+ */
+int slabshm_client_cancel(struct slabshm_client *client, bool on)
+{
+	if (mutex_lock_killable(&client->attach_lock))
+		return -EINTR;
+	if ((client->cancels & 1) != on)
+		WRITE_ONCE(client->cancels, client->cancels + 1);
+	mutex_unlock(&client->attach_lock);
+	if (on) {
+		wake_up_all(&client->watches.wait);
+		wake_up_all(&client->watches.ended);
+	}
+	return 0;
+}
+
+/**
+ * slabshm_client_waits() - may a call of the client go on waiting?
+ * @client: entered
+ * @cancels: client->cancels when the call began
+ *
+ * Context: any; on watches.wait or watches.ended, so that it is woken.
+ * Return: 0, -ENXIO or -ECANCELED.
+ */
+int slabshm_client_waits(const struct slabshm_client *client,
+			 unsigned int cancels)
+{
+	unsigned int now = READ_ONCE(client->cancels);
+
+	if (READ_ONCE(client->ended))
+		return -ENXIO;
+	return now & 1 || now != cancels ? -ECANCELED : 0;
+}
+
+/**
  * slabshm_thread_dead() - has a client's thread ended?
  * @client: the client
  * @pid: number of the thread

@@ -61,7 +61,7 @@ struct slabshm_share {
 /**
  * struct slabshm_client - one open of the device
  * @ref: see above
- * @attach_lock: makes ATTACH happen once
+ * @attach_lock: makes ATTACH happen once, and CANCEL one at a time
  * @slab: NULL until attached, then constant. Written under @attach_lock with
  *	release, read with acquire: what follows up to @link is constant then
  * @mm: the address space that attached (mmgrab)
@@ -76,6 +76,8 @@ struct slabshm_share {
  * @link: in slabshm_slab.clients, protected by slabshm_slab.clients_lock
  * @mappings: VMAs of the reader region
  * @ended: @mappings came back to zero; set once
+ * @cancels: how often CANCEL was switched on or off; odd: waits are cancelled.
+ *	Changed under @attach_lock
  * @calls: 1 while mapped, and 1 for each call in flight; 0 before the first
  *	mapping and for ever after the end
  * @ended_link: in slabshm_slab.ended, then in slabshm_slab.leaving
@@ -91,7 +93,7 @@ struct slabshm_share {
  */
 struct slabshm_client {
 	struct kref ref;
-	struct mutex attach_lock;	/* one ATTACH */
+	struct mutex attach_lock;	/* one ATTACH, CANCEL */
 	struct slabshm_slab *slab;
 	struct mm_struct *mm;
 	struct pid *pid;
@@ -104,6 +106,7 @@ struct slabshm_client {
 	struct list_head link;
 	atomic_t mappings;
 	bool ended;
+	unsigned int cancels;
 	refcount_t calls;
 	struct llist_node ended_link;
 	struct slabshm_owner owner;
@@ -127,6 +130,10 @@ void slabshm_client_end(struct slabshm_client *client);
 int slabshm_client_map_first(struct slabshm_client *client);
 void slabshm_client_map(struct slabshm_client *client);
 void slabshm_client_unmap(struct slabshm_client *client);
+
+int slabshm_client_cancel(struct slabshm_client *client, bool on);
+int slabshm_client_waits(const struct slabshm_client *client,
+			 unsigned int cancels);
 
 bool slabshm_thread_dead(const struct slabshm_client *client, struct pid *pid);
 

@@ -1014,7 +1014,7 @@ static int call_events(struct call *call, void *arg)
 {
 	struct slabshm_events *events = arg;
 
-	if (events->flags || events->pad || !events->count)
+	if (events->flags || events->pad)
 		return -EINVAL;
 	return slabshm_watch_events(call->client, events,
 				    call_deadline(events->deadline),
@@ -1028,6 +1028,16 @@ static int call_eventfd(struct call *call, void *arg)
 	if (eventfd->flags || eventfd->pad || eventfd->fd < -1)
 		return -EINVAL;
 	return slabshm_watch_eventfd(call->client, eventfd->fd);
+}
+
+static int call_cancel(struct call *call, void *arg)
+{
+	struct slabshm_cancel *cancel = arg;
+
+	if (cancel->flags & ~SLABSHM_CANCEL_ON)
+		return -EINVAL;
+	return slabshm_client_cancel(call->client,
+				     cancel->flags & SLABSHM_CANCEL_ON);
 }
 
 /* What a call needs */
@@ -1092,6 +1102,7 @@ static const struct call_ops calls[] = {
 	CALL(UNWATCH, unwatch, unwatch, pad, NEED_SLAB | NEED_LIFE),
 	CALL(EVENTS, events, events, pad, NEED_SLAB | NEED_LIFE),
 	CALL(EVENTFD, eventfd, eventfd, pad, NEED_SLAB | NEED_LIFE),
+	CALL(CANCEL, cancel, cancel, client, NEED_SLAB | NEED_LIFE),
 };
 
 union call_arg {
@@ -1118,6 +1129,7 @@ union call_arg {
 	struct slabshm_unwatch unwatch;
 	struct slabshm_events events;
 	struct slabshm_eventfd eventfd;
+	struct slabshm_cancel cancel;
 };
 
 #define CMD_SIZE_MASK	((unsigned int)_IOC_SIZEMASK << _IOC_SIZESHIFT)

@@ -101,12 +101,14 @@ static void cells_add_locker(struct slabshm_cells *cells,
 
 /* Sleep until it is @locker's turn; it is in the queue. */
 static int locker_wait(struct slabshm_slab *slab, struct slabshm_locker *locker,
-		       u64 deadline)
+		       unsigned int cancels, u64 deadline)
 	__releases(&slab->cells.lock)
 	__acquires(&slab->cells.lock)
 {
 	struct slabshm_cells *cells = &slab->cells;
 	struct slabshm_queue *queue = locker->queue;
+	struct slabshm_client *client = locker->client;
+	DEFINE_WAIT(wait);
 	int err = 0;
 
 	lockdep_assert_held(&cells->lock);
@@ -116,12 +118,18 @@ static int locker_wait(struct slabshm_slab *slab, struct slabshm_locker *locker,
 		u64 now = ktime_get_ns();
 		ktime_t look;
 
+		/*
+		 * Before the looks, and before the lock is dropped: who wakes us
+		 * needs it, or has changed the client before
+		 */
+		prepare_to_wait(&client->watches.ended, &wait,
+				TASK_INTERRUPTIBLE);
 		if (queue->removed)
 			err = -EIDRM;
 		else if (queue_first(queue) == locker)
 			break;
-		else if (READ_ONCE(locker->client->ended))
-			err = -ENXIO;
+		else if (slabshm_client_waits(client, cancels))
+			err = slabshm_client_waits(client, cancels);
 		else if (signal_pending(current))
 			err = -ERESTARTSYS;
 		else if (now >= deadline)
@@ -129,8 +137,6 @@ static int locker_wait(struct slabshm_slab *slab, struct slabshm_locker *locker,
 		if (err)
 			break;
 
-		/* Before the lock is dropped: who wakes us needs it */
-		set_current_state(TASK_INTERRUPTIBLE);
 		spin_unlock(&cells->lock);
 		look = ns_to_ktime(now + (next ? LOOK_FIRST : LOOK_BEHIND));
 		if (deadline < look)
@@ -142,11 +148,13 @@ static int locker_wait(struct slabshm_slab *slab, struct slabshm_locker *locker,
 		if (!queue->removed)
 			queue_reap(slab, queue);
 	}
+	finish_wait(&client->watches.ended, &wait);
 	return err;
 }
 
 static int lock_one(struct slabshm_client *client,
-		    struct slabshm_lock_cell *cell, bool try, u64 deadline)
+		    struct slabshm_lock_cell *cell, bool try,
+		    unsigned int cancels, u64 deadline)
 {
 	struct slabshm_slab *slab = client->slab;
 	struct slabshm_cells *cells = &slab->cells;
@@ -189,7 +197,7 @@ static int lock_one(struct slabshm_client *client,
 	if (err)
 		goto unlock;
 	if (holder) {
-		err = locker_wait(slab, locker, deadline);
+		err = locker_wait(slab, locker, cancels, deadline);
 		if (err) {
 			locker_leave(cells, locker);
 			goto unlock;
@@ -239,6 +247,7 @@ int slabshm_lock_cells(struct slabshm_client *client,
 		       u64 deadline, u32 *failed)
 {
 	struct slabshm_lock_cell *order[SLABSHM_BATCH_MAX];
+	unsigned int cancels = READ_ONCE(client->cancels);
 	bool dead = false;
 	unsigned int i;
 	int err = 0;
@@ -254,7 +263,7 @@ int slabshm_lock_cells(struct slabshm_client *client,
 		}
 	}
 	for (i = 0; i < n; i++) {
-		err = lock_one(client, order[i], try, deadline);
+		err = lock_one(client, order[i], try, cancels, deadline);
 		if (err)
 			break;
 		dead |= order[i]->flags & SLABSHM_LOCKED_OWNERDEAD;

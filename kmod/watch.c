@@ -42,10 +42,13 @@ static void sleep_until(u64 deadline)
 }
 
 /* Why not to sleep, if there is nothing to tell. */
-static int must_not_sleep(const struct slabshm_client *client, u64 deadline)
+static int must_not_sleep(const struct slabshm_client *client,
+			  unsigned int cancels, u64 deadline)
 {
-	if (READ_ONCE(client->ended))
-		return -ENXIO;
+	int err = slabshm_client_waits(client, cancels);
+
+	if (err)
+		return err;
 	if (deadline != SLABSHM_DEADLINE_NEVER && ktime_get_ns() >= deadline)
 		return -ETIMEDOUT;
 	return signal_pending(current) ? -ERESTARTSYS : 0;
@@ -116,7 +119,7 @@ static void wait_enter(struct slabshm_cells *cells,
 static int wait_sleep(struct slabshm_client *client,
 		      struct slabshm_watcher *watcher,
 		      struct slabshm_wait_cell *cell, unsigned int n,
-		      u64 deadline, u32 *failed)
+		      unsigned int cancels, u64 deadline, u32 *failed)
 {
 	struct slabshm_cells *cells = &client->slab->cells;
 	DEFINE_WAIT(wait);
@@ -136,7 +139,7 @@ static int wait_sleep(struct slabshm_client *client,
 				TASK_INTERRUPTIBLE);
 		err = wait_look(cells, cell, n, failed);
 		if (!err)
-			err = must_not_sleep(client, deadline);
+			err = must_not_sleep(client, cancels, deadline);
 		if (err)
 			break;
 		wait_enter(cells, watcher, n);
@@ -168,6 +171,7 @@ int slabshm_watch_wait(struct slabshm_client *client,
 {
 	struct slabshm_cells *cells = &client->slab->cells;
 	struct slabshm_watcher one = {}, *watcher = &one;
+	unsigned int cancels = READ_ONCE(client->cancels);
 	unsigned int queues;
 	int err;
 
@@ -176,7 +180,7 @@ int slabshm_watch_wait(struct slabshm_client *client,
 	err = wait_look(cells, cell, n, failed);
 	spin_unlock(&cells->lock);
 	if (!err)
-		err = must_not_sleep(client, deadline);
+		err = must_not_sleep(client, cancels, deadline);
 	if (err)
 		return min(err, 0);
 
@@ -192,7 +196,8 @@ int slabshm_watch_wait(struct slabshm_client *client,
 		if (err != -ENOMEM)
 			*failed = queues;
 	} else {
-		err = wait_sleep(client, watcher, cell, n, deadline, failed);
+		err = wait_sleep(client, watcher, cell, n, cancels, deadline,
+				 failed);
 	}
 	spin_lock(&cells->lock);
 	while (queues--)
@@ -760,17 +765,22 @@ int slabshm_watch_events(struct slabshm_client *client,
 {
 	struct slabshm_watches *watches = &client->watches;
 	unsigned int n = min_t(u32, arg->count, SLABSHM_BATCH_MAX);
+	unsigned int cancels = READ_ONCE(client->cancels);
 	DEFINE_WAIT(wait);
 	int err;
 
-	while (!(err = events_some(client, arg, n, report, ctx))) {
+	for (;;) {
+		err = n ? events_some(client, arg, n, report, ctx) :
+			  slabshm_watch_pending(client);
+		if (err)
+			break;
 		/*
 		 * Before the look, with a barrier: who adds an event wakes us
 		 * after it.  Pairs with client_waits()
 		 */
 		prepare_to_wait(&watches->wait, &wait, TASK_INTERRUPTIBLE);
 		if (!slabshm_watch_pending(client)) {
-			err = must_not_sleep(client, deadline);
+			err = must_not_sleep(client, cancels, deadline);
 			if (!err)
 				sleep_until(deadline);
 		}

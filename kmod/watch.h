@@ -84,7 +84,8 @@ struct slabshm_watcher {
  * @taken: slabshm_watcher.link, while EVENTS copies out what they tell
  * @wait: poll(2), and EVENTS
  * @wake: wakes those, and signals @eventfd; holds the client while it is queued
- * @ended: who sleeps in WAIT, to be woken when the client ends
+ * @ended: who sleeps in WAIT or LOCK, to be woken when the client ends, or its
+ *	waits are cancelled
  * @eventfd: to be signalled, too; or NULL. Replaced under @lock, used under RCU;
  *	whether there is one is looked at without
  *

@@ -72,6 +72,8 @@ static inline int call(const struct slabshm *s, unsigned long request, void *arg
  * Names of the library, as the static one shows them to the program that it is
  * linked with.
  */
+int slabshm_call_sleeping(const struct slabshm *s, unsigned long request,
+			  void *arg);
 int slabshm_thread_note(void);
 void slabshm_readers_thread_exit(void);
 void slabshm_caches_thread_exit(void);

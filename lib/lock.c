@@ -7,8 +7,51 @@
  * it ends (slabshm_readers_thread_exit()).
  */
 #include <limits.h>
+#include <pthread.h>
 
 #include "handle.h"
+
+/* LOCK ignores this flag of a cell, and clears it when it has locked them all. */
+#define NOT_LOCKED	SLABSHM_UNLOCK_CONSISTENT
+
+/**
+ * struct sleeper - a thread in LOCK
+ * @s: the handle
+ * @cells: what it wants to lock
+ * @n: how many
+ */
+struct sleeper {
+	const struct slabshm *s;
+	struct slabshm_lock_cell *cells;
+	unsigned int n;
+};
+
+/* The thread was cancelled.  If it had locked the cells, they are as before. */
+static void lock_undo(void *ctx)
+{
+	const struct sleeper *sleeper = ctx;
+	struct slabshm_unlock arg = {
+		.cells = (uintptr_t)sleeper->cells,
+		.count = sleeper->n,
+	};
+
+	if (!(sleeper->cells->flags & NOT_LOCKED))
+		call(sleeper->s, SLABSHM_IOC_UNLOCK, &arg);
+}
+
+static int lock_sleeping(struct sleeper *sleeper, struct slabshm_lock *arg)
+{
+	uint32_t flags = sleeper->cells->flags;
+	int ret;
+
+	sleeper->cells->flags |= NOT_LOCKED;
+	pthread_cleanup_push(lock_undo, sleeper);
+	ret = slabshm_call_sleeping(sleeper->s, SLABSHM_IOC_LOCK, arg);
+	pthread_cleanup_pop(0);
+	if (sleeper->cells->flags & NOT_LOCKED)
+		sleeper->cells->flags = flags;
+	return ret;
+}
 
 int slabshm_lock_batch(struct slabshm *s, struct slabshm_lock_cell *cells,
 		       unsigned int n, int timeout, unsigned int *failed)
@@ -16,12 +59,22 @@ int slabshm_lock_batch(struct slabshm *s, struct slabshm_lock_cell *cells,
 	struct slabshm_lock arg = {
 		.cells = (uintptr_t)cells,
 		.count = n,
-		.flags = timeout ? 0 : SLABSHM_LOCK_TRY,
-		.deadline = timeout ? slabshm_deadline(timeout) : 0,
+		.flags = SLABSHM_LOCK_TRY,
 		.failed = UINT_MAX,
 	};
 	int ret = call(s, SLABSHM_IOC_LOCK, &arg);
 
+	if (ret == -EBUSY && timeout) {
+		struct sleeper sleeper = {
+			.s = s,
+			.cells = cells,
+			.n = n,
+		};
+
+		arg.flags = 0;
+		arg.deadline = slabshm_deadline(timeout);
+		ret = lock_sleeping(&sleeper, &arg);
+	}
 	if (!ret || ret == -EOWNERDEAD)
 		slabshm_thread_has_locks(s);
 	else if (failed)

@@ -14,11 +14,16 @@
  *		the slab itself
  *  EACCES	the slab was opened with SLABSHM_ATTACH_RDONLY, or its mode
  *		forbids the call
+ *  ECANCELED	slabshm_cancel() ended the wait
  *  ENOTCONN, ENXIO  the descriptor or a mapping of the handle was taken away
  *		behind the library's back
  *
  * Threads.  All functions may be called by any number of threads at once, on
  * one handle or on several, save slabshm_close(), which must come last.
+ *
+ * Where a function sleeps until another process has done something, it is a
+ * cancellation point of pthreads, and only then; a thread that is cancelled there
+ * has changed nothing.
  *
  * After fork() the parent's handles go on; in the child every call on them
  * gives -EIO, and slabshm_close() gives back what the child has of them.
@@ -905,6 +910,17 @@ int slabshm_events(struct slabshm *s, struct slabshm_event *events,
  * Return: 0, -EBADF, -EINVAL it is no eventfd.
  */
 int slabshm_eventfd(struct slabshm *s, int fd);
+
+/**
+ * slabshm_cancel() - end the waits of a handle's threads
+ * @s: the handle
+ * @on: 1: each slabshm_lock(), slabshm_wait() and slabshm_events() that sleeps, in
+ *	any thread, and each to come that would, fails with -ECANCELED; 0: those to
+ *	come sleep again
+ *
+ * Return: 0, -EINTR.
+ */
+int slabshm_cancel(struct slabshm *s, int on);
 
 /*
  * ---------------- The inline functions ----------------

@@ -3,6 +3,7 @@
  * libslabshm: waiting for cells to change
  */
 #include <limits.h>
+#include <pthread.h>
 #include <time.h>
 
 #include "handle.h"
@@ -21,6 +22,22 @@ uint64_t slabshm_deadline(int timeout)
 	       (uint64_t)timeout * 1000000;
 }
 
+/*
+ * A call that may sleep, in which pthread_cancel() ends the thread.  It may end it
+ * when the call has just returned, too: what that has changed is for the caller to
+ * undo, by pthread_cleanup_push().
+ */
+int slabshm_call_sleeping(const struct slabshm *s, unsigned long request,
+			  void *arg)
+{
+	int type, ret;
+
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+	ret = call(s, request, arg);
+	pthread_setcanceltype(type, NULL);
+	return ret;
+}
+
 int slabshm_wait_any(struct slabshm *s, struct slabshm_wait_cell *cells,
 		     unsigned int n, int timeout, unsigned int *failed)
 {
@@ -30,7 +47,7 @@ int slabshm_wait_any(struct slabshm *s, struct slabshm_wait_cell *cells,
 		.deadline = slabshm_deadline(timeout),
 		.failed = UINT_MAX,
 	};
-	int ret = call(s, SLABSHM_IOC_WAIT, &arg);
+	int ret = slabshm_call_sleeping(s, SLABSHM_IOC_WAIT, &arg);
 	int changed = 0;
 	unsigned int i;
 
@@ -97,17 +114,42 @@ int slabshm_unwatch(struct slabshm *s, const struct slabshm_ref *ref)
 	return call(s, SLABSHM_IOC_UNWATCH, &arg);
 }
 
-int slabshm_events(struct slabshm *s, struct slabshm_event *events,
-		   unsigned int n, int timeout)
+static int events_take(struct slabshm *s, struct slabshm_event *events,
+		       unsigned int n)
 {
 	struct slabshm_events arg = {
 		.events = (uintptr_t)events,
 		.count = n,
-		.deadline = slabshm_deadline(timeout),
 	};
 	int ret = call(s, SLABSHM_IOC_EVENTS, &arg);
 
 	return ret ? ret : (int)arg.count;
+}
+
+/* Take them without sleeping, so that no thread is cancelled with some in hand. */
+int slabshm_events(struct slabshm *s, struct slabshm_event *events,
+		   unsigned int n, int timeout)
+{
+	struct slabshm_events wait = { .deadline = slabshm_deadline(timeout) };
+	int ret;
+
+	if (!n)
+		return -EINVAL;
+	do {
+		ret = events_take(s, events, n);
+		if (ret != -ETIMEDOUT || !timeout)
+			return ret;
+		ret = slabshm_call_sleeping(s, SLABSHM_IOC_EVENTS,
+					    &wait);
+	} while (!ret);
+	return ret;
+}
+
+int slabshm_cancel(struct slabshm *s, int on)
+{
+	struct slabshm_cancel arg = { .flags = on ? SLABSHM_CANCEL_ON : 0 };
+
+	return call(s, SLABSHM_IOC_CANCEL, &arg);
 }
 
 int slabshm_eventfd(struct slabshm *s, int fd)

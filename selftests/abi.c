@@ -80,6 +80,7 @@ LAYOUT(slabshm_event, version, 16);
 SIZE(slabshm_events, 32);
 LAYOUT(slabshm_events, deadline, 16);
 SIZE(slabshm_eventfd, 16);
+SIZE(slabshm_cancel, 8);
 SIZE(slabshm_stat, 392);
 LAYOUT(slabshm_stat, cells, 88);
 LAYOUT(slabshm_stat, readers, 116);
@@ -102,8 +103,9 @@ static_assert(SLABSHM_IOC_WATCH == 0xc020b513, "WATCH");
 static_assert(SLABSHM_IOC_UNWATCH == 0x4018b514, "UNWATCH");
 static_assert(SLABSHM_IOC_EVENTS == 0xc020b515, "EVENTS");
 static_assert(SLABSHM_IOC_EVENTFD == 0x4010b516, "EVENTFD");
+static_assert(SLABSHM_IOC_CANCEL == 0x4008b517, "CANCEL");
 
-#define NCALLS	23
+#define NCALLS	24
 
 /*
  * ---------------- The calls, each with a valid argument ----------------
@@ -362,6 +364,12 @@ static void fill_eventfd(struct heap *h, void *p)
 	*(struct slabshm_eventfd *)p = (struct slabshm_eventfd){ .fd = -1 };
 }
 
+static void fill_cancel(struct heap *h, void *p)
+{
+	(void)h;
+	*(struct slabshm_cancel *)p = (struct slabshm_cancel){ 0 };
+}
+
 static const struct known_call {
 	const char *name;
 	unsigned int cmd;
@@ -392,6 +400,7 @@ static const struct known_call {
 	{ "UNWATCH", SLABSHM_IOC_UNWATCH, SLAB | LIFE, fill_unwatch },
 	{ "EVENTS", SLABSHM_IOC_EVENTS, SLAB | LIFE | OUT, fill_events },
 	{ "EVENTFD", SLABSHM_IOC_EVENTFD, SLAB | LIFE, fill_eventfd },
+	{ "CANCEL", SLABSHM_IOC_CANCEL, SLAB | LIFE, fill_cancel },
 };
 
 static const struct known_call * const calls_end = known_calls + NCALLS;
@@ -972,6 +981,7 @@ static const struct reserved {
 	RESERVED(EVENTS, events, pad, 32, 0),
 	RESERVED(EVENTFD, eventfd, flags, 32, 0),
 	RESERVED(EVENTFD, eventfd, pad, 32, 0),
+	RESERVED(CANCEL, cancel, flags, 32, SLABSHM_CANCEL_ON),
 };
 
 TEST_F(abi, unknown_flags_and_reserved_fields)

@@ -425,6 +425,13 @@ static int run_eventfd(struct heap *h)
 	return set_eventfd(&h->c, -1);
 }
 
+static int run_cancel(struct heap *h)
+{
+	struct slabshm_cancel arg = { 0 };
+
+	return client_call(&h->c, SLABSHM_IOC_CANCEL, &arg);
+}
+
 /*
  * ---------------- Locks ----------------
  */
@@ -601,6 +608,7 @@ static const struct injected injected[] = {
 	{ "EVENTS", COPY, prepare_events, run_events, end_watch,
 	  events_failed },
 	{ "EVENTFD", COPY, NULL, run_eventfd, NULL, NULL },
+	{ "CANCEL", COPY, NULL, run_cancel, NULL, NULL },
 	{ "LOCK", MEMORY | COPY, prepare_lock, run_lock, unlock_done,
 	  run_remove },
 	{ "LOCK: left by a dead one", MEMORY | COPY, prepare_lock_dead,

@@ -49,6 +49,7 @@
  *  EINTR	a fatal signal came while waiting; LOCK, WAIT and EVENTS: any signal
  *		whose handler was installed without SA_RESTART
  *  ETIMEDOUT	the deadline passed
+ *  ECANCELED	LOCK, WAIT and EVENTS: CANCEL ended the wait
  *
  * open(2) of the device needs O_RDWR (-EACCES otherwise).  Fixed-width types
  * only; every structure has the same layout for 32-bit and 64-bit callers.
@@ -920,8 +921,8 @@ struct slabshm_event {
  * @client: the client's number
  * @events: address of @count struct slabshm_event
  * @deadline: until when to wait if there is none
- * @count: in: room, 1 or more, of which %SLABSHM_BATCH_MAX are used; out: how many
- *	there are
+ * @count: in: capacity, of which %SLABSHM_BATCH_MAX are used; 0: take none, wait
+ *	until there is one; out: how many were taken
  * @pad: 0
  *
  * With a watch of ALL the same version may be told twice.
@@ -956,6 +957,23 @@ struct slabshm_eventfd {
 	__u32 client;
 	__s32 fd;
 	__u32 pad;
+};
+
+#define SLABSHM_CANCEL_ON	(1U << 0)
+
+/**
+ * struct slabshm_cancel - end the client's waits
+ * @flags: SLABSHM_CANCEL_ON: each LOCK, WAIT and EVENTS that sleeps, and each to
+ *	come that would, fails with -ECANCELED; 0: those to come sleep again
+ * @client: the client's number
+ *
+ * What need not sleep goes on as ever.
+ *
+ * Errors: EINVAL, EINTR, ENXIO, ENOTCONN, EIO.
+ */
+struct slabshm_cancel {
+	__u32 flags;
+	__u32 client;
 };
 
 /*
@@ -1185,5 +1203,6 @@ struct slabshm_list {
 #define SLABSHM_IOC_UNWATCH	_IOW(SLABSHM_IOC_TYPE, 20, struct slabshm_unwatch)
 #define SLABSHM_IOC_EVENTS	_IOWR(SLABSHM_IOC_TYPE, 21, struct slabshm_events)
 #define SLABSHM_IOC_EVENTFD	_IOW(SLABSHM_IOC_TYPE, 22, struct slabshm_eventfd)
+#define SLABSHM_IOC_CANCEL	_IOW(SLABSHM_IOC_TYPE, 23, struct slabshm_cancel)
 
 #endif /* _UAPI_LINUX_SLABSHM_H */
