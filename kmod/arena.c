@@ -170,8 +170,8 @@ static struct kmem_cache *run_cache;
  */
 
 /* What @page points to.  Any number will do. */
-static struct slabshm_extent *page_extent(const struct slabshm_arena *arena,
-					  u64 page)
+static __always_inline struct slabshm_extent *
+page_extent(const struct slabshm_arena *arena, u64 page)
 {
 	struct slabshm_extent **chunk;
 
