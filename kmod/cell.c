@@ -538,10 +538,12 @@ static __always_inline int publish_check(struct publish *p)
 	}
 	p->nroots = p->nclaims;
 	for (i = 0; i < p->nparts; i++) {
-		const struct slabshm_publish_part *part = &call->parts[i];
+		struct slabshm_publish_part *part = &call->parts[i];
 
 		if (part->item >= p->ncells)
 			goto refuse_part;
+		/* For all who look there */
+		part->item = array_index_nospec(part->item, p->ncells);
 		if (part->op == SLABSHM_PART_ATTACH) {
 			p->claim[p->nclaims++].offset = part->block;
 		} else if (part->op != SLABSHM_PART_DROP ||
@@ -1071,7 +1073,8 @@ unsigned int slabshm_cell_list(struct slabshm_slab *slab, u64 *cursor,
 		spin_lock(&cells->lock);
 		for (; i < n && *cursor < min_t(u64, end, cells->next);
 		     ++*cursor) {
-			struct cell *cell = cell_at(cells, *cursor);
+			u32 index = array_index_nospec(*cursor, cells->next);
+			struct cell *cell = cell_at(cells, index);
 			struct slabshm_version *v;
 
 			if (!cell->name)

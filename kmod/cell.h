@@ -128,7 +128,7 @@ struct slabshm_publish_room {
  */
 struct slabshm_publish_call {
 	const struct slabshm_publish_cell *cells;
-	const struct slabshm_publish_part *parts;
+	struct slabshm_publish_part *parts;
 	unsigned int ncells;
 	unsigned int nparts;
 	struct slabshm_publish_room *room;
