@@ -6,6 +6,7 @@
  * abstract Unix socket does: containers of one pod share it, others do not see
  * it, and it goes when the namespace goes.
  */
+#include <linux/context_tracking_state.h>
 #include <linux/cred.h>
 #include <linux/ctype.h>
 #include <linux/file.h>
@@ -14,7 +15,6 @@
 #include <linux/module.h>
 #include <linux/nsproxy.h>
 #include <linux/slab.h>
-#include <linux/tick.h>
 #include <linux/wait_bit.h>
 #include <net/net_namespace.h>
 #include <net/netns/generic.h>
@@ -233,9 +233,10 @@ static void header_init(struct slabshm_slab *slab)
 	header->page_shift = PAGE_SHIFT;
 	/*
 	 * Where user mode is an extended quiescent state of RCU, a grace period
-	 * says nothing about what a CPU there has done.
+	 * says nothing about what a CPU there has done: with nohz_full, or with
+	 * CONFIG_CONTEXT_TRACKING_USER_FORCE.
 	 */
-	if (tick_nohz_full_enabled())
+	if (context_tracking_enabled())
 		header->flags |= SLABSHM_HEADER_READER_FENCE;
 	slabshm_arena_classes(header->classes);
 }
