@@ -1207,7 +1207,7 @@ int slabshm_cell_queue_get(struct slabshm_cells *cells, u32 index,
 		queue = kzalloc(sizeof(*queue), SLABSHM_GFP);
 		if (!queue)
 			return -ENOMEM;
-		INIT_LIST_HEAD(&queue->lockers);
+		queue->waiters = RB_ROOT_CACHED;
 		INIT_LIST_HEAD(&queue->watchers);
 		spin_lock(&cells->lock);
 		cell = cell_get(cells, index, generation);
@@ -1239,8 +1239,8 @@ void slabshm_cell_queue_put(struct slabshm_cells *cells, u32 index,
 	if (IS_ERR(cell))
 		return;
 	queue = cell->queue;
-	if (--queue->users || !list_empty(&queue->lockers) ||
-	    queue->inconsistent)
+	if (--queue->users || queue->holder || queue->inconsistent ||
+	    !RB_EMPTY_ROOT(&queue->waiters.rb_root))
 		return;
 	cell->queue = NULL;
 	kfree(queue);
@@ -1316,6 +1316,8 @@ int slabshm_cells_init(struct slabshm_slab *slab, u32 max)
 	slabshm_watch_init(cells);
 	cells->names = RB_ROOT;
 	cells->lockers = RB_ROOT;
+	cells->threads = RB_ROOT;
+	INIT_LIST_HEAD(&cells->tickets);
 	cells->commit = 1;
 	slab->control.header->commit = 1;
 	return slabshm_table_init(&cells->pages,

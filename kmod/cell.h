@@ -17,6 +17,7 @@
 
 struct cell;
 struct cell_page;
+struct slabshm_locker;
 struct slabshm_object;
 struct slabshm_record;
 struct slabshm_slab;
@@ -24,21 +25,24 @@ struct slabshm_client;
 
 /**
  * struct slabshm_queue - who holds a cell's lock, and who waits at the cell
- * @lockers: slabshm_locker.link, in the order in which they came: the first one
- *	holds the lock
+ * @holder: holds the lock; NULL: it is free
+ * @waiters: slabshm_locker.wait, by their ids: the oldest comes first
  * @watchers: slabshm_watcher.link, of those to be told of the next change
  * @users: how many slabshm_cell_queue_get() were not put yet: of those who watch,
  *	and of those who are about to wait or to lock
+ * @spinning: waiters that spin rather than sleep
  * @inconsistent: a holder died, and none after it has said that all is well
- * @removed: the cell is gone; who leaves @lockers last frees this
+ * @removed: the cell is gone; the last locker to leave frees this
  *
  * There while anybody uses it, while the lock is held or inconsistent, and after
  * that as long as nobody but lockers comes.  Protected by slabshm_cells.lock.
  */
 struct slabshm_queue {
-	struct list_head lockers;
+	struct slabshm_locker *holder;
+	struct rb_root_cached waiters;
 	struct list_head watchers;
 	unsigned int users;
+	unsigned int spinning;
 	bool inconsistent;
 	bool removed;
 };
@@ -60,6 +64,10 @@ struct slabshm_queue {
  * @publishes: number of the last publish of more cells than one, done or refused
  * @lockers: slabshm_locker.node, all who hold locks or wait for them, by id
  * @last_locker: last id given
+ * @threads: slabshm_locker.thread, those who wait and the tickets, by thread: each
+ *	has one at most
+ * @tickets: slabshm_locker.left, of waiters that a signal has called away, in the
+ *	order in which they left
  * @watch_all: slabshm_watcher.link, of those to be told when any cell changes
  * @woken: slabshm_watcher.link, of those that a commit has taken out, and that are
  *	still to be told: by the next publisher or @tell, whichever comes first
@@ -77,6 +85,8 @@ struct slabshm_cells {
 	u64 publishes;
 	struct rb_root lockers;
 	u64 last_locker;
+	struct rb_root threads;
+	struct list_head tickets;
 	struct list_head watch_all;
 	struct list_head woken;
 	struct work_struct tell;

@@ -40,6 +40,7 @@
 struct file;
 struct mm_struct;
 struct pid;
+struct slabshm_locker;
 struct slabshm_slab;
 struct slabshm_user;
 
@@ -84,8 +85,9 @@ struct slabshm_share {
  * @owner: its blocks, protected by slabshm_arena.lock
  * @readers: its registered readers by their slots; changed under
  *	slabshm_readers.lock
- * @locks: slabshm_locker.held, locks that it holds, protected by
- *	slabshm_cells.lock
+ * @locks: slabshm_locker.held, locks that its threads hold, and their tickets;
+ *	protected by slabshm_cells.lock
+ * @spare_locker: for the next LOCK, or NULL; protected by slabshm_cells.lock
  * @release_lock: makes releases of a thread's locks happen one at a time
  * @watches: what it watches; see there
  * @reader_pages: the pages of its reader region; an entry goes from NULL to a
@@ -112,6 +114,7 @@ struct slabshm_client {
 	struct slabshm_owner owner;
 	struct xarray readers;
 	struct list_head locks;
+	struct slabshm_locker *spare_locker;
 	struct mutex release_lock;	/* UNLOCK of a thread that ends */
 	struct slabshm_watches watches;
 	struct page *reader_pages[SLABSHM_READER_PAGES];

@@ -12,6 +12,7 @@
 #include <linux/eventfd.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/sched.h>
 #include <linux/shmem_fs.h>
 
 /*
@@ -62,5 +63,15 @@ static inline void vm_flags_mod(struct vm_area_struct *vma, unsigned long set,
 #else
 #define slabshm_eventfd_signal(ctx)	eventfd_signal(ctx)
 #endif
+
+/* With one processor nobody runs beside the caller */
+static inline bool slabshm_on_cpu(struct task_struct *task)
+{
+#ifdef CONFIG_SMP
+	return owner_on_cpu(task);
+#else
+	return false;
+#endif
+}
 
 #endif /* _SLABSHM_COMPAT_H */

@@ -861,25 +861,22 @@ static int call_reader_check(struct call *call, void *arg)
 /* What a cell's flags may say, in a call that does not ask for it, too */
 #define LOCK_CELL_FLAGS	(SLABSHM_LOCKED_OWNERDEAD | SLABSHM_UNLOCK_CONSISTENT)
 
-static int call_lock(struct call *call, void *arg)
+static __always_inline int lock_call(struct call *call,
+				     struct slabshm_lock *lock,
+				     struct slabshm_lock_cell *cells,
+				     unsigned int n)
 {
-	struct slabshm_lock_cell cells[SLABSHM_BATCH_MAX];
-	struct slabshm_lock *lock = arg;
 	void __user *user = u64_to_user_ptr(lock->cells);
-	size_t size = lock->count * sizeof(*cells);
+	size_t size = n * sizeof(*cells);
 	bool tell = false;
 	unsigned int i;
 	u32 unused;
 	int err;
 
-	if (lock->flags & ~SLABSHM_LOCK_TRY || !lock->count ||
-	    lock->count > SLABSHM_BATCH_MAX ||
-	    (lock->flags & SLABSHM_LOCK_TRY && lock->deadline))
-		return -EINVAL;
-	if (copy_from_user(cells, user, size))
+	if (words_in(cells, user, size))
 		return -EFAULT;
 	lock->failed = U32_MAX;
-	for (i = 0; i < lock->count; i++) {
+	for (i = 0; i < n; i++) {
 		if (cells[i].flags & ~LOCK_CELL_FLAGS) {
 			lock->failed = i;
 			call_return(call, lock);
@@ -887,7 +884,7 @@ static int call_lock(struct call *call, void *arg)
 		}
 		tell |= cells[i].flags;
 	}
-	err = slabshm_lock_cells(call->client, cells, lock->count,
+	err = slabshm_lock_cells(call->client, cells, n,
 				 lock->flags & SLABSHM_LOCK_TRY,
 				 call_deadline(lock->deadline), &lock->failed);
 	if (err && err != -EOWNERDEAD) {
@@ -898,19 +895,82 @@ static int call_lock(struct call *call, void *arg)
 	if ((!err && !tell) || !copy_to_user(user, cells, size))
 		return err;
 	/* As it was: nobody has said that it is consistent */
-	for (i = 0; i < lock->count; i++) {
+	for (i = 0; i < n; i++) {
 		cells[i].flags = 0;
 		slabshm_unlock_cells(call->client, &cells[i], 1, &unused);
 	}
 	return -EFAULT;
 }
 
-static int call_unlock(struct call *call, void *arg)
+/* As with ALLOC, a call for one need not clear the stack of 64 */
+static noinline int lock_many(struct call *call, struct slabshm_lock *lock)
 {
 	struct slabshm_lock_cell cells[SLABSHM_BATCH_MAX];
-	struct slabshm_unlock *unlock = arg;
+
+	return lock_call(call, lock, cells, lock->count);
+}
+
+static noinline int lock_single(struct call *call, struct slabshm_lock *lock)
+{
+	struct slabshm_lock_cell cell;
+
+	return lock_call(call, lock, &cell, 1);
+}
+
+static int call_lock(struct call *call, void *arg)
+{
+	struct slabshm_lock *lock = arg;
+
+	if (lock->flags & ~SLABSHM_LOCK_TRY || !lock->count ||
+	    lock->count > SLABSHM_BATCH_MAX ||
+	    (lock->flags & SLABSHM_LOCK_TRY && lock->deadline))
+		return -EINVAL;
+	return lock->count == 1 ? lock_single(call, lock) :
+				  lock_many(call, lock);
+}
+
+static __always_inline int unlock_call(struct call *call,
+				       struct slabshm_unlock *unlock,
+				       struct slabshm_lock_cell *cells,
+				       unsigned int n)
+{
 	unsigned int i;
 	int err = 0;
+
+	if (words_in(cells, u64_to_user_ptr(unlock->cells), n * sizeof(*cells)))
+		return -EFAULT;
+	for (i = 0; i < n && !err; i++) {
+		if (cells[i].flags & ~LOCK_CELL_FLAGS) {
+			unlock->failed = i;
+			err = -EINVAL;
+		}
+	}
+	if (!err)
+		err = slabshm_unlock_cells(call->client, cells, n,
+					   &unlock->failed);
+	if (err)
+		call_return(call, unlock);
+	return err;
+}
+
+static noinline int unlock_many(struct call *call, struct slabshm_unlock *unlock)
+{
+	struct slabshm_lock_cell cells[SLABSHM_BATCH_MAX];
+
+	return unlock_call(call, unlock, cells, unlock->count);
+}
+
+static noinline int unlock_single(struct call *call,
+				  struct slabshm_unlock *unlock)
+{
+	struct slabshm_lock_cell cell;
+
+	return unlock_call(call, unlock, &cell, 1);
+}
+
+static int call_unlock(struct call *call, void *arg)
+{
+	struct slabshm_unlock *unlock = arg;
 
 	if (unlock->flags & ~SLABSHM_UNLOCK_THREAD ||
 	    unlock->count > SLABSHM_BATCH_MAX ||
@@ -920,21 +980,8 @@ static int call_unlock(struct call *call, void *arg)
 		slabshm_lock_release(call->client, task_pid(current));
 		return 0;
 	}
-	if (copy_from_user(cells, u64_to_user_ptr(unlock->cells),
-			   unlock->count * sizeof(*cells)))
-		return -EFAULT;
-	for (i = 0; i < unlock->count && !err; i++) {
-		if (cells[i].flags & ~LOCK_CELL_FLAGS) {
-			unlock->failed = i;
-			err = -EINVAL;
-		}
-	}
-	if (!err)
-		err = slabshm_unlock_cells(call->client, cells, unlock->count,
-					   &unlock->failed);
-	if (err)
-		call_return(call, unlock);
-	return err;
+	return unlock->count == 1 ? unlock_single(call, unlock) :
+				    unlock_many(call, unlock);
 }
 
 static int call_wait(struct call *call, void *arg)

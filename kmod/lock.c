@@ -13,67 +13,117 @@
 
 #include "cell.h"
 #include "client.h"
+#include "compat.h"
 #include "lock.h"
 #include "slab.h"
 #include "trace.h"
 
 /*
- * Who waits looks so often whether the holder is alive: the next in line soon,
- * those behind it in case that it gives up.
+ * How often waiters check that the holder is alive: the oldest one soon, the others
+ * in case that it gives up.
  */
-#define LOOK_FIRST	(100 * NSEC_PER_MSEC)
-#define LOOK_BEHIND	NSEC_PER_SEC
+#define CHECK_FIRST	(100 * NSEC_PER_MSEC)
+#define CHECK_BEHIND	NSEC_PER_SEC
+
+/*
+ * The oldest waiter is handed the lock when it was passed over so often, or so long
+ * ago.  The time is not that of its wait: where it takes long to wake a thread, each
+ * lock would be handed over then, and nobody would ever run.
+ */
+#define PASSED_MAX	32
+#define PASSED_NS	(10 * NSEC_PER_MSEC)
+
+/*
+ * A call spins for so long while the holder runs on another processor: that is
+ * cheaper than to sleep, if the lock is held for a short time.
+ */
+#define SPIN_NS		(50 * NSEC_PER_USEC)
+
+#define TICKET_NS	NSEC_PER_SEC
+
+/* Threads that a search for a deadlock follows */
+#define CHAIN_MAX	64
 
 static struct slabshm_locker *queue_first(struct slabshm_queue *queue)
 {
-	return list_first_entry_or_null(&queue->lockers, struct slabshm_locker,
-					link);
+	return rb_entry_safe(rb_first_cached(&queue->waiters),
+			     struct slabshm_locker, wait);
 }
 
-static void locker_free(struct slabshm_locker *locker)
+static bool wait_less(struct rb_node *a, const struct rb_node *b)
 {
-	put_pid(locker->pid);
-	kfree(locker);
+	return rb_entry(a, struct slabshm_locker, wait)->id <
+	       rb_entry(b, struct slabshm_locker, wait)->id;
 }
 
-/*
- * Leave the queue, be it as the holder or as one who waited.  The next one has the
- * lock then, or finds that the cell was removed.
- */
-static void locker_leave(struct slabshm_cells *cells,
-			 struct slabshm_locker *locker)
+static bool node_less(struct rb_node *a, const struct rb_node *b)
 {
-	struct slabshm_queue *queue = locker->queue;
-	bool first = list_is_first(&locker->link, &queue->lockers);
+	return rb_entry(a, struct slabshm_locker, node)->id <
+	       rb_entry(b, struct slabshm_locker, node)->id;
+}
 
+static bool thread_less(struct rb_node *a, const struct rb_node *b)
+{
+	return rb_entry(a, struct slabshm_locker, thread)->pid <
+	       rb_entry(b, struct slabshm_locker, thread)->pid;
+}
+
+static int thread_cmp(const void *pid, const struct rb_node *node)
+{
+	const struct pid *other = rb_entry(node, struct slabshm_locker,
+					   thread)->pid;
+
+	return pid == other ? 0 : pid < (void *)other ? -1 : 1;
+}
+
+/* What a thread waits for, or has a ticket for. */
+static struct slabshm_locker *thread_find(struct slabshm_cells *cells,
+					  struct pid *pid)
+{
 	lockdep_assert_held(&cells->lock);
 
-	list_del(&locker->link);
-	list_del_init(&locker->held);
-	rb_erase(&locker->node, &cells->lockers);
-	if (!first)
-		return;
-	locker = queue_first(queue);
-	if (locker)
-		wake_up_process(locker->task);	/* it waits, so it has one */
-	else if (queue->removed)
-		kfree(queue);
+	return rb_entry_safe(rb_find(pid, &cells->threads, thread_cmp),
+			     struct slabshm_locker, thread);
 }
 
-/* If the holder's thread has ended without a word, the lock is the next one's. */
-static void queue_reap(struct slabshm_slab *slab, struct slabshm_queue *queue)
+/* A locker for the calling thread; with the lock dropped if that takes memory. */
+static struct slabshm_locker *locker_get(struct slabshm_client *client)
+	__releases(&client->slab->cells.lock)
+	__acquires(&client->slab->cells.lock)
 {
-	struct slabshm_locker *holder = queue_first(queue);
+	spinlock_t *lock = &client->slab->cells.lock;
+	struct slabshm_locker *locker = client->spare_locker;
 
-	lockdep_assert_held(&slab->cells.lock);
+	lockdep_assert_held(lock);
 
-	if (!holder || holder->task ||
-	    !slabshm_thread_dead(holder->client, holder->pid))
-		return;
-	queue->inconsistent = true;
-	trace_slabshm_lock_dead(slab, holder->cell, holder->client);
-	locker_leave(&slab->cells, holder);
-	locker_free(holder);
+	client->spare_locker = NULL;
+	if (!locker) {
+		spin_unlock(lock);
+		locker = kmalloc(sizeof(*locker), SLABSHM_GFP);
+		spin_lock(lock);
+		if (!locker)
+			return NULL;
+	}
+	*locker = (struct slabshm_locker){
+		.client = client,
+		.pid = get_pid(task_pid(current)),
+		.since = ktime_get_ns(),
+	};
+	return locker;
+}
+
+/* It serves for the client's next LOCK, if no other does. */
+static void locker_put(struct slabshm_locker *locker)
+{
+	struct slabshm_client *client = locker->client;
+
+	lockdep_assert_held(&client->slab->cells.lock);
+
+	put_pid(locker->pid);
+	if (client->spare_locker)
+		kfree(locker);
+	else
+		client->spare_locker = locker;
 }
 
 static bool locker_is_mine(const struct slabshm_locker *locker,
@@ -82,74 +132,355 @@ static bool locker_is_mine(const struct slabshm_locker *locker,
 	return locker->client == client && locker->pid == task_pid(current);
 }
 
-static void cells_add_locker(struct slabshm_cells *cells,
-			     struct slabshm_locker *locker)
+static void ticket_drop(struct slabshm_cells *cells,
+			struct slabshm_locker *ticket)
 {
-	struct rb_node **link = &cells->lockers.rb_node, *parent = NULL;
+	rb_erase(&ticket->thread, &cells->threads);
+	list_del(&ticket->held);
+	list_del(&ticket->left);
+	locker_put(ticket);
+}
+
+/* A signal calls the thread away: it keeps its place for a while. */
+static void ticket_make(struct slabshm_cells *cells,
+			struct slabshm_locker *locker)
+{
+	u64 now = ktime_get_ns();
+	unsigned int i;
+
+	/* Two go for each that comes, so there are few that have expired */
+	for (i = 0; i < 2; i++) {
+		struct slabshm_locker *oldest =
+			list_first_entry_or_null(&cells->tickets,
+						 struct slabshm_locker, left);
+
+		if (!oldest || oldest->deadline > now)
+			break;
+		ticket_drop(cells, oldest);
+	}
+	locker->queue = NULL;
+	locker->task = NULL;
+	locker->deadline = min(locker->deadline, now + TICKET_NS);
+	rb_add(&locker->thread, &cells->threads, thread_less);
+	list_add(&locker->held, &locker->client->locks);
+	list_add_tail(&locker->left, &cells->tickets);
+}
+
+/*
+ * The calling thread takes the lock of @locker's cell, or @waits for it.  A ticket for
+ * it is used up; one for another cell stays until the thread waits: the thread may be
+ * on its way there, with an array.
+ */
+static void ticket_use(struct slabshm_cells *cells,
+		       struct slabshm_locker *locker, bool waits)
+{
+	struct slabshm_locker *ticket = thread_find(cells, locker->pid);
+	bool fits;
+
+	if (!ticket)
+		return;
+	fits = ticket->client == locker->client &&
+	       ticket->cell == locker->cell &&
+	       ticket->generation == locker->generation;
+	if (!fits && !waits)
+		return;
+	if (fits && ticket->deadline > locker->since) {
+		locker->id = ticket->id;
+		locker->since = ticket->since;
+		locker->passed_since = ticket->passed_since;
+		locker->passed = ticket->passed;
+	}
+	ticket_drop(cells, ticket);
+}
+
+/*
+ * Who waits has changed, or the lock is free: see that the oldest waiter knows.  Of a
+ * removed cell, each waiter that leaves wakes the next, and the last one frees
+ * @queue.
+ */
+static void queue_settle(struct slabshm_queue *queue)
+{
+	struct slabshm_locker *first = queue_first(queue);
+
+	if (!first) {
+		if (queue->removed && !queue->holder)
+			kfree(queue);
+		return;
+	}
+	/* One that spins takes it, or calls this */
+	if (queue->holder || queue->spinning || first->woken)
+		return;
+	first->woken = true;
+	wake_up_process(first->task);
+}
+
+/* The lock is free: take it for @locker, which does not wait (any more). */
+static void queue_take(struct slabshm_queue *queue,
+		       struct slabshm_locker *locker)
+{
+	struct slabshm_locker *first = queue_first(queue);
+
+	locker->queue = queue;
+	WRITE_ONCE(queue->holder, locker);
+	list_add(&locker->held, &locker->client->locks);
+	if (first && first->id < locker->id && !first->passed++)
+		first->passed_since = ktime_get_ns();
+}
+
+static void wait_begin(struct slabshm_cells *cells, struct slabshm_queue *queue,
+		       struct slabshm_locker *locker)
+{
+	locker->queue = queue;
+	locker->task = current;
+	rb_add_cached(&locker->wait, &queue->waiters, wait_less);
+	rb_add(&locker->thread, &cells->threads, thread_less);
+	queue_settle(queue);
+}
+
+static void wait_end(struct slabshm_cells *cells, struct slabshm_locker *locker)
+{
+	rb_erase_cached(&locker->wait, &locker->queue->waiters);
+	rb_erase(&locker->thread, &cells->threads);
+}
+
+/* The holder releases its lock, or has died; @locker is put. */
+static void holder_leave(struct slabshm_cells *cells,
+			 struct slabshm_locker *locker)
+{
+	struct slabshm_queue *queue = locker->queue;
+	struct slabshm_locker *first = queue_first(queue);
 
 	lockdep_assert_held(&cells->lock);
 
-	/* The last one has the largest id */
-	while (*link) {
-		parent = *link;
-		link = &parent->rb_right;
+	list_del(&locker->held);
+	rb_erase(&locker->node, &cells->lockers);
+	locker_put(locker);
+	WRITE_ONCE(queue->holder, NULL);
+	if (first && first->passed && !queue->removed &&
+	    (first->passed >= PASSED_MAX ||
+	     ktime_get_ns() - first->passed_since >= PASSED_NS)) {
+		wait_end(cells, first);
+		queue_take(queue, first);
+		wake_up_process(first->task);
 	}
-	locker->id = ++cells->last_locker;
-	rb_link_node(&locker->node, parent, link);
-	rb_insert_color(&locker->node, &cells->lockers);
+	queue_settle(queue);
 }
 
-/* Sleep until it is @locker's turn; it is in the queue. */
+/* If the holder's thread has exited without unlocking, the lock is free. */
+static void queue_reap(struct slabshm_slab *slab, struct slabshm_queue *queue)
+{
+	struct slabshm_locker *holder = queue->holder;
+
+	lockdep_assert_held(&slab->cells.lock);
+
+	if (!holder || holder->task ||
+	    !slabshm_thread_dead(holder->client, holder->pid))
+		return;
+	queue->inconsistent = true;
+	trace_slabshm_lock_dead(slab, holder->cell, holder->client);
+	holder_leave(&slab->cells, holder);
+}
+
+/*
+ * Does the holder of @queue's lock wait, by way of others, for the thread @pid?
+ * With @timed waits that have a deadline count too.  @steps is what the search may
+ * still cost.
+ */
+static bool chain_leads_to(struct slabshm_cells *cells,
+			   struct slabshm_queue *queue, const struct pid *pid,
+			   bool timed, unsigned int *steps)
+{
+	lockdep_assert_held(&cells->lock);
+
+	for (; *steps; --*steps) {
+		struct slabshm_locker *holder = queue->holder, *waiter;
+
+		/* One that is dead or about to end is no obstacle for long */
+		if (!holder || READ_ONCE(holder->client->ended) ||
+		    slabshm_thread_dead(holder->client, holder->pid))
+			return false;
+		if (holder->pid == pid)
+			return true;
+		waiter = thread_find(cells, holder->pid);
+		if (!waiter || !waiter->queue ||
+		    READ_ONCE(waiter->client->ended) ||
+		    (!timed && waiter->deadline != SLABSHM_DEADLINE_NEVER))
+			return false;
+		queue = waiter->queue;
+	}
+	return false;
+}
+
+static bool would_deadlock(struct slabshm_cells *cells,
+			   struct slabshm_queue *queue,
+			   const struct slabshm_locker *locker)
+{
+	unsigned int steps = CHAIN_MAX;
+
+	return locker->deadline == SLABSHM_DEADLINE_NEVER &&
+	       chain_leads_to(cells, queue, locker->pid, false, &steps);
+}
+
+/*
+ * If the holder runs on another processor, spin until it releases the lock or runs no
+ * more, or until @end: did it run?
+ */
+static bool locker_spin(struct slabshm_cells *cells,
+			struct slabshm_queue *queue, u64 end)
+	__releases(&cells->lock)
+	__acquires(&cells->lock)
+{
+	struct slabshm_locker *holder = queue->holder;
+	struct task_struct *task;
+
+	if (need_resched())
+		return false;
+	/* @holder may go once the lock is dropped, the task stays */
+	rcu_read_lock();
+	task = pid_task(holder->pid, PIDTYPE_PID);
+	if (!task || !slabshm_on_cpu(task)) {
+		rcu_read_unlock();
+		return false;
+	}
+	queue->spinning++;
+	spin_unlock(&cells->lock);
+	/* Under the lock it looks again */
+	while (READ_ONCE(queue->holder) == holder && slabshm_on_cpu(task) &&
+	       !need_resched() && !signal_pending(current) &&
+	       ktime_get_ns() < end)
+		cpu_relax();
+	rcu_read_unlock();
+	spin_lock(&cells->lock);
+	queue->spinning--;
+	return true;
+}
+
+/* Sleep until @locker, which waits, has the lock. */
 static int locker_wait(struct slabshm_slab *slab, struct slabshm_locker *locker,
-		       unsigned int cancels, u64 deadline)
+		       unsigned int cancels)
 	__releases(&slab->cells.lock)
 	__acquires(&slab->cells.lock)
 {
 	struct slabshm_cells *cells = &slab->cells;
 	struct slabshm_queue *queue = locker->queue;
 	struct slabshm_client *client = locker->client;
+	bool awake = false;
+	u64 spin_end = 0;
 	DEFINE_WAIT(wait);
-	int err = 0;
 
 	lockdep_assert_held(&cells->lock);
 
 	for (;;) {
-		bool next = list_is_first(locker->link.prev, &queue->lockers);
+		bool first = queue_first(queue) == locker;
 		u64 now = ktime_get_ns();
-		ktime_t look;
+		ktime_t check;
+		int err;
 
-		/*
-		 * Before the looks, and before the lock is dropped: who wakes us
-		 * needs it, or has changed the client before
-		 */
+		locker->woken = false;
+		if (queue->removed)
+			return -EIDRM;
+		if (queue->holder == locker)
+			return 0;
+		/* One that spins is as good as one that comes */
+		if (!queue->holder && (first || awake)) {
+			wait_end(cells, locker);
+			queue_take(queue, locker);
+			queue_settle(queue);
+			return 0;
+		}
+		err = slabshm_client_waits(client, cancels);
+		if (err)
+			return err;
+		if (signal_pending(current))
+			return -ERESTARTSYS;
+		if (now >= locker->deadline)
+			return -ETIMEDOUT;
+
+		if (!spin_end)
+			spin_end = min(now + SPIN_NS, locker->deadline);
+		if (queue->holder && now < spin_end &&
+		    locker_spin(cells, queue, spin_end)) {
+			awake = true;
+			continue;
+		}
+		spin_end = 0;
+		awake = false;
+
+		/* Under the lock: a waker needs it, and so comes later */
 		prepare_to_wait(&client->watches.ended, &wait,
 				TASK_INTERRUPTIBLE);
-		if (queue->removed)
-			err = -EIDRM;
-		else if (queue_first(queue) == locker)
-			break;
-		else if (slabshm_client_waits(client, cancels))
-			err = slabshm_client_waits(client, cancels);
-		else if (signal_pending(current))
-			err = -ERESTARTSYS;
-		else if (now >= deadline)
-			err = -ETIMEDOUT;
-		if (err)
-			break;
-
 		spin_unlock(&cells->lock);
-		look = ns_to_ktime(now + (next ? LOOK_FIRST : LOOK_BEHIND));
-		if (deadline < look)
-			look = ns_to_ktime(deadline);
-		schedule_hrtimeout_range(&look, current->timer_slack_ns,
-					 HRTIMER_MODE_ABS);
+		check = ns_to_ktime(min(now + (first ? CHECK_FIRST :
+						       CHECK_BEHIND),
+					locker->deadline));
+		/* The client's end or CANCEL, which do not need it, wake who is queued */
+		if (!slabshm_client_waits(client, cancels))
+			schedule_hrtimeout_range(&check, current->timer_slack_ns,
+						 HRTIMER_MODE_ABS);
+		finish_wait(&client->watches.ended, &wait);
 		spin_lock(&cells->lock);
 		/* Of a removed cell nobody holds the lock, and each leaves */
 		if (!queue->removed)
 			queue_reap(slab, queue);
 	}
-	finish_wait(&client->watches.ended, &wait);
+}
+
+/*
+ * Another holds the lock: wait for it.  On error @locker is gone, or has become a
+ * ticket.
+ */
+static int lock_wait(struct slabshm_slab *slab, struct slabshm_queue *queue,
+		     struct slabshm_locker *locker, unsigned int cancels)
+	__releases(&slab->cells.lock)
+	__acquires(&slab->cells.lock)
+{
+	struct slabshm_cells *cells = &slab->cells;
+	int err;
+
+	wait_begin(cells, queue, locker);
+	rb_add(&locker->node, &cells->lockers, node_less);
+	err = locker_wait(slab, locker, cancels);
+	if (!err) {
+		locker->since = ktime_get_ns();
+		return 0;
+	}
+	if (queue->holder == locker) {
+		/* It was handed the lock of a cell that was removed then */
+		holder_leave(cells, locker);
+		return err;
+	}
+	wait_end(cells, locker);
+	rb_erase(&locker->node, &cells->lockers);
+	if (err == -ERESTARTSYS && !fatal_signal_pending(current))
+		ticket_make(cells, locker);
+	else
+		locker_put(locker);
+	queue_settle(queue);
 	return err;
+}
+
+/* The queue of a cell that is to be locked; *got: it is to be put. */
+static struct slabshm_queue *lock_queue(struct slabshm_cells *cells,
+					const struct slabshm_lock_cell *cell,
+					bool *got)
+	__releases(&cells->lock)
+	__acquires(&cells->lock)
+{
+	struct slabshm_queue *queue;
+	int err;
+
+	*got = false;
+	queue = slabshm_cell_queue(cells, cell->cell, cell->generation);
+	if (queue)
+		return queue;
+	/* Memory comes from outside the lock */
+	spin_unlock(&cells->lock);
+	err = slabshm_cell_queue_get(cells, cell->cell, cell->generation);
+	spin_lock(&cells->lock);
+	if (err)
+		return ERR_PTR(err);
+	*got = true;
+	return slabshm_cell_queue(cells, cell->cell, cell->generation);
 }
 
 static int lock_one(struct slabshm_client *client,
@@ -158,62 +489,82 @@ static int lock_one(struct slabshm_client *client,
 {
 	struct slabshm_slab *slab = client->slab;
 	struct slabshm_cells *cells = &slab->cells;
-	struct slabshm_locker *locker, *holder;
+	struct slabshm_locker *locker;
 	struct slabshm_queue *queue;
+	bool free, got;
 	int err;
 
-	locker = kzalloc(sizeof(*locker), SLABSHM_GFP);
+	spin_lock(&cells->lock);
+	locker = locker_get(client);
+	err = -ENOMEM;
 	if (!locker)
-		return -ENOMEM;
-	INIT_LIST_HEAD(&locker->held);
-	locker->client = client;
-	locker->pid = get_pid(task_pid(current));
-	locker->task = current;
+		goto unlock;
 	locker->cell = cell->cell;
 	locker->generation = cell->generation;
-	locker->since = ktime_get_ns();
-	err = slabshm_cell_queue_get(cells, cell->cell, cell->generation);
-	if (err)
-		goto free;
-
-	spin_lock(&cells->lock);
-	queue = slabshm_cell_queue(cells, cell->cell, cell->generation);
+	locker->deadline = deadline;
+	queue = lock_queue(cells, cell, &got);
 	err = PTR_ERR_OR_ZERO(queue);
 	if (err)
-		goto unlock;
+		goto put;
 	queue_reap(slab, queue);
-	holder = queue_first(queue);
-	if (holder && locker_is_mine(holder, client))
-		err = -EDEADLK;
-	else if (holder && try)
-		err = -EBUSY;
-	if (!err) {
-		locker->queue = queue;
-		list_add_tail(&locker->link, &queue->lockers);
-		cells_add_locker(cells, locker);
+	free = !queue->holder;
+	if (!free) {
+		if (locker_is_mine(queue->holder, client))
+			err = -EDEADLK;
+		else if (try)
+			err = -EBUSY;
+		else if (would_deadlock(cells, queue, locker))
+			err = -EDEADLK;
 	}
-	/* While somebody is in it, it stays by itself */
-	slabshm_cell_queue_put(cells, cell->cell, cell->generation);
+	if (!err) {
+		locker->id = ++cells->last_locker;
+		if (!RB_EMPTY_ROOT(&cells->threads))
+			ticket_use(cells, locker, !free);
+	}
+	if (free) {
+		queue_take(queue, locker);
+		rb_add(&locker->node, &cells->lockers, node_less);
+	}
+	/* While it has a holder, it stays by itself */
+	if (got)
+		slabshm_cell_queue_put(cells, cell->cell, cell->generation);
+	if (err)
+		goto put;
+	if (!free)
+		err = lock_wait(slab, queue, locker, cancels);
 	if (err)
 		goto unlock;
-	if (holder) {
-		err = locker_wait(slab, locker, cancels, deadline);
-		if (err) {
-			locker_leave(cells, locker);
-			goto unlock;
-		}
-		locker->since = ktime_get_ns();
-	}
 	locker->task = NULL;
-	list_add(&locker->held, &client->locks);
 	cell->flags = queue->inconsistent ? SLABSHM_LOCKED_OWNERDEAD : 0;
 	trace_slabshm_lock(slab, cell->cell, client);
+	goto unlock;
+put:
+	locker_put(locker);
 unlock:
 	spin_unlock(&cells->lock);
-free:
-	if (err)
-		locker_free(locker);
 	return err;
+}
+
+/* The calling thread locks something: a ticket for none of @cell is void. */
+static void tickets_void(struct slabshm_cells *cells,
+			 const struct slabshm_lock_cell *cell, unsigned int n)
+{
+	struct slabshm_locker *ticket;
+	unsigned int i;
+
+	/* If there is one, this thread itself has put it there */
+	if (list_empty(&cells->tickets))
+		return;
+	spin_lock(&cells->lock);
+	ticket = thread_find(cells, task_pid(current));
+	if (ticket) {
+		for (i = 0; i < n; i++)
+			if (cell[i].cell == ticket->cell)
+				break;
+		if (i == n)
+			ticket_drop(cells, ticket);
+	}
+	spin_unlock(&cells->lock);
 }
 
 static int cell_cmp(const void *a, const void *b)
@@ -226,6 +577,46 @@ static int cell_cmp(const void *a, const void *b)
 	if (x->generation != y->generation)
 		return x->generation < y->generation ? -1 : 1;
 	return x < y ? -1 : x > y;	/* the later one is refused */
+}
+
+static noinline int lock_many(struct slabshm_client *client,
+			      struct slabshm_lock_cell *cell, unsigned int n,
+			      bool try, u64 deadline, u32 *failed)
+{
+	struct slabshm_lock_cell *order[SLABSHM_BATCH_MAX];
+	unsigned int cancels = READ_ONCE(client->cancels);
+	bool dead = false;
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < n; i++)
+		order[i] = &cell[i];
+	sort(order, n, sizeof(*order), cell_cmp, NULL);
+	for (i = 1; i < n; i++) {
+		if (order[i]->cell == order[i - 1]->cell &&
+		    order[i]->generation == order[i - 1]->generation) {
+			*failed = order[i] - cell;
+			return -EINVAL;
+		}
+	}
+	tickets_void(&client->slab->cells, cell, n);
+	for (i = 0; i < n; i++) {
+		err = lock_one(client, order[i], try, cancels, deadline);
+		if (err)
+			break;
+		dead |= order[i]->flags & SLABSHM_LOCKED_OWNERDEAD;
+	}
+	if (!err)
+		return dead ? -EOWNERDEAD : 0;
+	*failed = order[i] - cell;
+	while (i--) {
+		u32 unused;
+
+		/* As it was; if the cell is gone meanwhile, so is the lock */
+		order[i]->flags = 0;
+		slabshm_unlock_cells(client, order[i], 1, &unused);
+	}
+	return err;
 }
 
 /**
@@ -246,38 +637,16 @@ int slabshm_lock_cells(struct slabshm_client *client,
 		       struct slabshm_lock_cell *cell, unsigned int n, bool try,
 		       u64 deadline, u32 *failed)
 {
-	struct slabshm_lock_cell *order[SLABSHM_BATCH_MAX];
-	unsigned int cancels = READ_ONCE(client->cancels);
-	bool dead = false;
-	unsigned int i;
-	int err = 0;
+	int err;
 
-	for (i = 0; i < n; i++)
-		order[i] = &cell[i];
-	sort(order, n, sizeof(*order), cell_cmp, NULL);
-	for (i = 1; i < n; i++) {
-		if (order[i]->cell == order[i - 1]->cell &&
-		    order[i]->generation == order[i - 1]->generation) {
-			*failed = order[i] - cell;
-			return -EINVAL;
-		}
-	}
-	for (i = 0; i < n; i++) {
-		err = lock_one(client, order[i], try, cancels, deadline);
-		if (err)
-			break;
-		dead |= order[i]->flags & SLABSHM_LOCKED_OWNERDEAD;
-	}
-	if (!err)
-		return dead ? -EOWNERDEAD : 0;
-	*failed = order[i] - cell;
-	while (i--) {
-		u32 unused;
-
-		/* As it was; if the cell is gone meanwhile, so is the lock */
-		order[i]->flags = 0;
-		slabshm_unlock_cells(client, order[i], 1, &unused);
-	}
+	if (n > 1)
+		return lock_many(client, cell, n, try, deadline, failed);
+	tickets_void(&client->slab->cells, cell, 1);
+	err = lock_one(client, cell, try, READ_ONCE(client->cancels), deadline);
+	if (err)
+		*failed = 0;
+	else if (cell->flags & SLABSHM_LOCKED_OWNERDEAD)
+		err = -EOWNERDEAD;
 	return err;
 }
 
@@ -292,25 +661,15 @@ static struct slabshm_locker *lock_mine(struct slabshm_client *client,
 				   cell->generation);
 	if (IS_ERR(queue))
 		return ERR_CAST(queue);
-	holder = queue ? queue_first(queue) : NULL;
+	holder = queue ? queue->holder : NULL;
 	if (!holder || !locker_is_mine(holder, client))
 		return ERR_PTR(-EPERM);
 	return holder;
 }
 
-/**
- * slabshm_unlock_cells() - release locks of the calling thread, all or none
- * @client: the thread's; entered
- * @cell: the cells; %SLABSHM_UNLOCK_CONSISTENT in their flags
- * @n: 1 to %SLABSHM_BATCH_MAX
- * @failed: on error set to the index of the cell that was refused
- *
- * Context: takes the commit lock.
- * Return: as struct slabshm_unlock says.
- */
-int slabshm_unlock_cells(struct slabshm_client *client,
-			 const struct slabshm_lock_cell *cell, unsigned int n,
-			 u32 *failed)
+static noinline int unlock_many(struct slabshm_client *client,
+				const struct slabshm_lock_cell *cell,
+				unsigned int n, u32 *failed)
 {
 	struct slabshm_slab *slab = client->slab;
 	struct slabshm_locker *mine[SLABSHM_BATCH_MAX];
@@ -338,6 +697,38 @@ int slabshm_unlock_cells(struct slabshm_client *client,
 					    cell[i].flags &
 					    SLABSHM_UNLOCK_CONSISTENT);
 	}
+	spin_unlock(&slab->cells.lock);
+	return err;
+}
+
+/**
+ * slabshm_unlock_cells() - release locks of the calling thread, all or none
+ * @client: the thread's; entered
+ * @cell: the cells; %SLABSHM_UNLOCK_CONSISTENT in their flags
+ * @n: 1 to %SLABSHM_BATCH_MAX
+ * @failed: on error set to the index of the cell that was refused
+ *
+ * Context: takes the commit lock.
+ * Return: as struct slabshm_unlock says.
+ */
+int slabshm_unlock_cells(struct slabshm_client *client,
+			 const struct slabshm_lock_cell *cell, unsigned int n,
+			 u32 *failed)
+{
+	struct slabshm_slab *slab = client->slab;
+	struct slabshm_locker *mine;
+	int err;
+
+	if (n > 1)
+		return unlock_many(client, cell, n, failed);
+	spin_lock(&slab->cells.lock);
+	mine = lock_mine(client, cell);
+	err = PTR_ERR_OR_ZERO(mine);
+	if (err)
+		*failed = 0;
+	else
+		slabshm_lock_unlock(slab, mine->queue,
+				    cell->flags & SLABSHM_UNLOCK_CONSISTENT);
 	spin_unlock(&slab->cells.lock);
 	return err;
 }
@@ -373,10 +764,13 @@ void slabshm_lock_release(struct slabshm_client *client, struct pid *pid)
 				list_move(&locker->held, &client->locks);
 				continue;
 			}
+			if (!locker->queue) {
+				ticket_drop(cells, locker);
+				continue;
+			}
 			locker->queue->inconsistent = true;
 			trace_slabshm_lock_dead(slab, locker->cell, client);
-			locker_leave(cells, locker);
-			locker_free(locker);
+			holder_leave(cells, locker);
 		}
 		spin_unlock(&cells->lock);
 		cond_resched();
@@ -405,7 +799,7 @@ int slabshm_lock_check(struct slabshm_slab *slab, struct slabshm_queue *queue,
 	if (!queue)
 		return must_hold ? -EPERM : 0;
 	queue_reap(slab, queue);
-	holder = queue_first(queue);
+	holder = queue->holder;
 	if (holder && locker_is_mine(holder, client))
 		return 0;
 	if (must_hold)
@@ -424,13 +818,12 @@ int slabshm_lock_check(struct slabshm_slab *slab, struct slabshm_queue *queue,
 void slabshm_lock_unlock(struct slabshm_slab *slab, struct slabshm_queue *queue,
 			 bool consistent)
 {
-	struct slabshm_locker *holder = queue_first(queue);
+	struct slabshm_locker *holder = queue->holder;
 
 	if (consistent)
 		queue->inconsistent = false;
 	trace_slabshm_unlock(slab, holder->cell, holder->client);
-	locker_leave(&slab->cells, holder);
-	locker_free(holder);
+	holder_leave(&slab->cells, holder);
 }
 
 /**
@@ -444,18 +837,14 @@ void slabshm_lock_unlock(struct slabshm_slab *slab, struct slabshm_queue *queue,
 void slabshm_lock_cell_removed(struct slabshm_slab *slab,
 			       struct slabshm_queue *queue)
 {
-	struct slabshm_locker *first = queue_first(queue);
+	struct slabshm_locker *holder = queue->holder;
 
 	queue->removed = true;
-	if (!first) {
-		kfree(queue);
-	} else if (!first->task) {
-		locker_leave(&slab->cells, first);	/* and wakes the next */
-		locker_free(first);
-	} else {
-		/* It has been given the lock and does not know yet */
-		wake_up_process(first->task);
-	}
+	if (!holder)
+		queue_settle(queue);
+	else if (!holder->task)
+		holder_leave(&slab->cells, holder);
+	/* Otherwise it was handed the lock, and leaves by itself */
 }
 
 /**
@@ -475,8 +864,8 @@ unsigned int slabshm_lock_list(struct slabshm_slab *slab, u64 *cursor,
 	struct slabshm_cells *cells = &slab->cells;
 	struct slabshm_locker *locker = NULL;
 	u64 now = ktime_get_ns();
+	unsigned int i = 0, steps = CHAIN_MAX;
 	struct rb_node *node;
-	unsigned int i = 0;
 
 	spin_lock(&cells->lock);
 	for (node = cells->lockers.rb_node; node; ) {
@@ -490,7 +879,8 @@ unsigned int slabshm_lock_list(struct slabshm_slab *slab, u64 *cursor,
 			node = node->rb_right;
 		}
 	}
-	for (; locker && i < n; i++) {
+	/* The chains of all entries of a hold have so many steps between them */
+	for (; locker && i < n && steps; i++) {
 		const char *name = slabshm_cell_name(cells, locker->cell,
 						     locker->generation);
 
@@ -500,11 +890,18 @@ unsigned int slabshm_lock_list(struct slabshm_slab *slab, u64 *cursor,
 		entry[i].tid = pid_vnr(locker->pid);
 		entry[i].ms = now > locker->since ?
 			      div_u64(now - locker->since, NSEC_PER_MSEC) : 0;
-		if (!list_empty(&locker->held)) {
+		if (locker->queue->holder == locker) {
 			entry[i].flags |= SLABSHM_LOCKER_HOLDS;
 			if (slabshm_thread_dead(locker->client,
 						locker->pid))
 				entry[i].flags |= SLABSHM_LOCKER_DEAD;
+		} else {
+			unsigned int left = CHAIN_MAX;
+
+			if (chain_leads_to(cells, locker->queue, locker->pid,
+					   true, &left))
+				entry[i].flags |= SLABSHM_LOCKER_DEADLOCK;
+			steps -= min(steps, CHAIN_MAX - left);
 		}
 		if (locker->queue->inconsistent)
 			entry[i].flags |= SLABSHM_LOCKER_INCONSISTENT;

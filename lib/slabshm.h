@@ -745,14 +745,16 @@ inline int64_t slabshm_length(const struct slabshm *s,
  * @ref: the cell
  * @timeout: milliseconds to wait at most; 0: not at all; -1: as long as it takes
  *
- * Who has waited longest gets the lock first; a signal whose handler was installed
- * with SA_RESTART sends the thread to the end of the queue.
+ * A free lock goes to the first thread that asks for it; of those that wait, the one
+ * that has waited longest is served first, soon.  A signal whose handler was installed
+ * with SA_RESTART does not cost a thread its place.
  *
  * Return: 0; -EOWNERDEAD the lock is held, but its last holder died: what it
  * protects may be half done, and if it is set right release the lock with
  * slabshm_unlock_consistent(); -EBUSY another holds it (@timeout 0); -ETIMEDOUT;
  * -EINTR a signal handler ran, without SA_RESTART; -EDEADLK this thread holds it
- * already; -EIDRM the cell was removed; -EINVAL, -ENOMEM.
+ * already, or its holder waits for this thread and no wait between them has a timeout;
+ * -EIDRM the cell was removed; -EINVAL, -ENOMEM.
  */
 int slabshm_lock(struct slabshm *s, const struct slabshm_ref *ref, int timeout);
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Locks of cells: who waits gets the lock in turn, whoever dies, gives up or is
- * interrupted; and nobody takes a half-done object for a whole one.
+ * Locks of cells: each waiter gets the lock in the end, whoever dies, gives up, is
+ * interrupted or is faster; nobody waits for itself; and nobody takes a half-done
+ * object for a whole one.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -16,6 +17,8 @@
 #define MANY		1000	/* who wait at the same time */
 #define CELLS		200	/* locks that one holds: several batches */
 #define SOON_MS		10000	/* what has to come; a loaded host is slow */
+#define PASSED_MAX	32	/* takings while one waits, of kmod/lock.c */
+#define CHAIN_MAX	64	/* threads that it follows */
 #define CONSISTENT	SLABSHM_UNLOCK_CONSISTENT
 
 /**
@@ -34,6 +37,7 @@
  * @result: of the call, for each
  * @count: locks that each has had
  * @counted: the same, when the first one was done
+ * @again: locks of one that had it last, or last but one
  */
 struct board {
 	struct client c;
@@ -50,6 +54,7 @@ struct board {
 	int result[MANY];
 	unsigned int count[WAITERS];
 	unsigned int counted[WAITERS];
+	unsigned int again;
 };
 
 /* One process or thread of a test. */
@@ -99,6 +104,13 @@ static void take_turn(struct board *b, unsigned int n)
 {
 	b->place[b->turn] = n;
 	__atomic_add_fetch(&b->turn, 1, __ATOMIC_ACQ_REL);
+}
+
+/* There are soon @n that have had theirs. */
+static bool turns_are(const struct board *b, unsigned int n)
+{
+	return wait_until(__atomic_load_n(&b->turn, __ATOMIC_ACQUIRE) == n,
+			  SOON_MS);
 }
 
 /* Holders and waiters of all cells; poison where there are none. */
@@ -220,7 +232,7 @@ TEST_F(lock, signals)
 	EXPECT_EQ(-EINTR, lock_one(&b->other, &b->b, SOON_MS));
 	EXPECT_GT(SOON_MS, now_ms() - began);
 	EXPECT_EQ(-EINTR, lock_cells(&b->other, items, 2, 0,
-				     SLABSHM_DEADLINE_NEVER, &failed));
+				     deadline_in(SOON_MS), &failed));
 	EXPECT_EQ(0, failed);
 
 	/* Begun again by the kernel, the call ends when it was to end */
@@ -294,11 +306,8 @@ TEST_F(lock, first_come_first_served)
 		EXPECT_STREQ("a", entry[i + 1].name);
 		EXPECT_LE(entry[i + 1].ms, entry[i].ms);
 	}
-	/* Who comes back comes last, however fast it is */
 	EXPECT_EQ(0, unlock_one(&b->c, &b->a, 0));
-	EXPECT_EQ(-EBUSY, lock_one(&b->c, &b->a, 0));
-	EXPECT_EQ(0, lock_one(&b->c, &b->a, SOON_MS));
-	EXPECT_EQ(WAITERS, b->turn);
+	EXPECT_TRUE(turns_are(b, WAITERS));
 	for (i = 0; i < WAITERS; i++) {
 		EXPECT_EQ(i, b->place[i]);
 		EXPECT_EQ(0, b->result[i]);
@@ -307,10 +316,7 @@ TEST_F(lock, first_come_first_served)
 	EXPECT_EQ(WAITERS, b->updates);
 }
 
-static unsigned int share(void)
-{
-	return long_run() ? 2000 : 500;
-}
+#define SHARE		2000
 
 static int take_share(void *arg)
 {
@@ -321,25 +327,34 @@ static int take_share(void *arg)
 
 	come(b);
 	until_go(b);
-	for (i = 0; i < share(); i++) {
+	for (i = 0; i < SHARE; i++) {
 		CHECK(!lock_one(&c, &b->a, -1));
 		update(b);
+		b->again += one->n == b->place[0] || one->n == b->place[1];
+		b->place[1] = b->place[0];
+		b->place[0] = one->n;
 		b->count[one->n]++;
 		/* The first to be done sees how far the others are */
-		if (b->count[one->n] == share() && !b->turn++)
+		if (b->count[one->n] == SHARE && !b->turn++)
 			memcpy(b->counted, b->count, sizeof(b->count));
 		CHECK(!unlock_one(&c, &b->a, 0));
 	}
 	return 0;
 }
 
+/*
+ * Those that run take the lock many times before they sleep: to sleep each time is
+ * slow.  But the others have their share.
+ */
 TEST_F_TIMEOUT(lock, fair_shares, 120)
 {
 	struct board *b = self->b;
 	struct one one = { .b = b };
-	unsigned int least = share();
+	unsigned int least = SHARE;
 	pid_t pid[WAITERS];
 
+	b->place[0] = WAITERS;
+	b->place[1] = WAITERS;
 	for (one.n = 0; one.n < WAITERS; one.n++)
 		pid[one.n] = start_child(take_share, &one);
 	ASSERT_TRUE(wait_until(look(&b->ready) == WAITERS, SOON_MS));
@@ -350,9 +365,49 @@ TEST_F_TIMEOUT(lock, fair_shares, 120)
 			least = b->counted[one.n];
 	}
 	TH_LOG("when the first of %u had its %u locks, the last had %u",
-	       WAITERS, share(), least);
-	EXPECT_LT(share() / 2, least);
-	EXPECT_EQ(WAITERS * share(), b->updates);
+	       WAITERS, SHARE, least);
+	EXPECT_LT(SHARE / 2, least);
+	TH_LOG("%u of %u locks went to one of the last two", b->again,
+	       WAITERS * SHARE);
+	EXPECT_LT(WAITERS * SHARE / 2, b->again);
+	EXPECT_EQ(WAITERS * SHARE, b->updates);
+}
+
+/* On the test's own processor, where it runs only when nobody else wants to. */
+static int wait_idly(void *arg)
+{
+	struct sched_param param = { 0 };
+
+	CHECK(!sched_setscheduler(0, SCHED_IDLE, &param));
+	return wait_turn(arg);
+}
+
+/* A waiter is not passed over for ever, however slow it is to come when woken. */
+TEST_F(lock, a_slow_waiter)
+{
+	struct board *b = self->b;
+	struct one one = { .b = b };
+	unsigned int i, round;
+	cpu_set_t cpus;
+	pid_t pid;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(0, &cpus);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpus), &cpus));
+	for (round = 0; round < 4; round++) {
+		b->turn = 0;
+		ASSERT_EQ(0, lock_one(&b->c, &b->a, -1));
+		pid = start_child(wait_idly, &one);
+		ASSERT_TRUE(lockers_are(b, 2));
+		for (i = 0; i < 100 * PASSED_MAX && !b->turn; i++) {
+			EXPECT_EQ(0, unlock_one(&b->c, &b->a, 0));
+			ASSERT_EQ(0, lock_one(&b->c, &b->a, SOON_MS));
+		}
+		EXPECT_EQ(1, b->turn);
+		EXPECT_GE(PASSED_MAX + 1, i);
+		EXPECT_EQ(0, unlock_one(&b->c, &b->a, 0));
+		EXPECT_EQ(0, end_child(pid));
+	}
 }
 
 static void *wait_in_thread(void *arg)
@@ -492,6 +547,377 @@ TEST_F_TIMEOUT(lock, two_cpus, 120)
 		EXPECT_EQ(0, b->result[i]);
 	}
 	EXPECT_EQ(2 * rounds(), b->updates);
+}
+
+/*
+ * ---------------- Called away by signals ----------------
+ */
+
+static int hold_for_long(void *arg)
+{
+	struct board *b = arg;
+	struct client c = client_of_child(b);
+
+	while (!look(&b->go)) {
+		CHECK(!lock_one(&c, &b->b, -1));
+		sleep_ms(25);
+		update(b);
+		CHECK(!unlock_one(&c, &b->b, 0));
+	}
+	return 0;
+}
+
+/*
+ * A timer that is faster than it is one's turn: each time that it interrupts the
+ * wait, the place in the queue is kept.  With an array the lock before is given back
+ * and taken again.
+ */
+TEST_F_TIMEOUT(lock, a_timer_and_a_crowd, 120)
+{
+	struct slabshm_lock_cell items[2] = {
+		{ .cell = self->b->b.cell,
+		  .generation = self->b->b.generation },
+		{ .cell = self->b->a.cell,
+		  .generation = self->b->a.generation },
+	};
+	struct board *b = self->b;
+	unsigned int mine = 0, before, array;
+	pid_t pid[4];
+	unsigned int i;
+	__u32 failed;
+
+	for (i = 0; i < ARRAY_LEN(pid); i++)
+		pid[i] = start_child(hold_for_long, b);
+	ASSERT_TRUE(lockers_are(b, ARRAY_LEN(pid)));
+	alarm_every(50, SA_RESTART);
+	for (array = 0; array < 2; array++) {
+		before = b->updates;
+		for (mine = 0; b->updates - before < 100; mine++) {
+			ASSERT_EQ(0, lock_cells(&b->c, items, 1 + array, 0,
+						deadline_in(SOON_MS), &failed));
+			update(b);
+			sleep_ms(25);
+			EXPECT_EQ(0, unlock_cells(&b->c, items, 1 + array,
+						  &failed));
+		}
+		TH_LOG("%u cells: %u of %u locks were mine, %u signals",
+		       array + 1, mine, b->updates - before, alarms);
+		EXPECT_LT(100 / (ARRAY_LEN(pid) + 1) / 2, mine);
+	}
+	alarm_every(0, SA_RESTART);
+	set(&b->go, 1);
+	for (i = 0; i < ARRAY_LEN(pid); i++)
+		EXPECT_EQ(0, end_child(pid[i]));
+}
+
+enum away { FOR_A_WHILE, FOR_TOO_LONG, LOCKS_ANOTHER, LOCKS_BOTH, EXITS, AWAYS };
+
+static const char * const aways[AWAYS] = {
+	"for a while", "for too long", "locks another", "locks both", "exits",
+};
+
+/* Of the process that is called away */
+static struct {
+	struct board *b;
+	struct client c;
+	enum away how;
+} caller;
+
+static void call_away(int sig)
+{
+	struct board *b = caller.b;
+	struct slabshm_lock_cell items[2] = {
+		{ .cell = b->b.cell, .generation = b->b.generation },
+		{ .cell = b->a.cell, .generation = b->a.generation },
+	};
+
+	(void)sig;
+	switch (caller.how) {
+	case FOR_A_WHILE:
+		break;
+	case FOR_TOO_LONG:
+		sleep_ms(1100);
+		break;
+	case LOCKS_ANOTHER:
+		CHECK(!lock_one(&caller.c, &b->b, 0));
+		CHECK(!unlock_one(&caller.c, &b->b, 0));
+		break;
+	case LOCKS_BOTH:
+		CHECK(lock_cells(&caller.c, items, 2, SLABSHM_LOCK_TRY, 0,
+				 NULL) == -EBUSY);
+		break;
+	default:
+		set(&b->ready, 2);
+		syscall(SYS_exit, 0);
+	}
+	set(&b->ready, 2);
+	until_go(b);
+}
+
+static int be_called_away(void *arg)
+{
+	struct sigaction action = {
+		.sa_handler = call_away,
+		.sa_flags = SA_RESTART,
+	};
+	struct one *one = arg;
+	struct board *b = one->b;
+
+	caller.b = b;
+	caller.c = client_of_child(b);
+	caller.how = one->n;
+	sigaction(SIGUSR1, &action, NULL);
+	set(&b->ready, 1);
+	CHECK(!lock_one(&caller.c, &b->a, -1));
+	take_turn(b, 100);
+	CHECK(!unlock_one(&caller.c, &b->a, 0));
+	return 0;
+}
+
+/*
+ * The one whose handler runs keeps its place, for a second, if it locks nothing else;
+ * and holds up nobody.
+ */
+TEST_F_TIMEOUT(lock, place_kept, 60)
+{
+	struct board *b = self->b;
+	struct one away = { .b = b }, behind = { .b = b };
+	bool kept;
+	pid_t pid[2];
+	int late;
+
+	for (away.n = 0; away.n < 2 * AWAYS; away.n++) {
+		struct one one = { .b = b, .n = away.n / 2 };
+
+		/* It comes back before the lock is free, or after that */
+		late = away.n % 2;
+		kept = one.n == FOR_A_WHILE || one.n == LOCKS_BOTH;
+		b->go = 0;
+		b->ready = 0;
+		b->turn = 0;
+		ASSERT_EQ(0, lock_one(&b->c, &b->a, 0));
+		pid[0] = start_child(be_called_away, &one);
+		ASSERT_TRUE(lockers_are(b, 2));
+		pid[1] = start_child(wait_turn, &behind);
+		ASSERT_TRUE(lockers_are(b, 3));
+		kill(pid[0], SIGUSR1);
+		ASSERT_TRUE(wait_until(look(&b->ready) == 2, SOON_MS));
+		EXPECT_TRUE(lockers_are(b, 2));
+		if (!late && one.n != EXITS) {
+			set(&b->go, 1);
+			ASSERT_TRUE(lockers_are(b, 3));
+		}
+		EXPECT_EQ(0, unlock_one(&b->c, &b->a, 0));
+		if (late || one.n == EXITS)
+			EXPECT_TRUE(turns_are(b, 1));
+		set(&b->go, 1);
+		EXPECT_TRUE(turns_are(b, one.n == EXITS ? 1 : 2));
+		EXPECT_EQ(!late && kept ? 100 : behind.n, b->place[0])
+			TH_LOG("%s, late %d", aways[one.n], late);
+		EXPECT_EQ(0, end_child(pid[0]));
+		EXPECT_EQ(0, end_child(pid[1]));
+	}
+}
+
+/*
+ * ---------------- Deadlocks ----------------
+ */
+
+/* Holds one cell and wants the next, until @ms have passed. */
+struct link {
+	struct board *b;
+	struct slabshm_cell_open *held;
+	struct slabshm_cell_open *wanted;
+	int ms;
+	int result;
+	pthread_t thread;
+};
+
+static void *hold_and_want(void *arg)
+{
+	struct link *l = arg;
+	int err = lock_one(&l->b->other, l->held, -1);
+
+	come(l->b);
+	until_go(l->b);
+	l->result = err ?: lock_one(&l->b->other, l->wanted, l->ms);
+	if (!l->result || l->result == -EOWNERDEAD)
+		unlock_one(&l->b->other, l->wanted, 0);
+	unlock_one(&l->b->other, l->held, 0);
+	return NULL;
+}
+
+/* Threads that wait for each other's cells, the last one for @cell[n]. */
+static bool start_chain(struct board *b, struct link *l,
+			struct slabshm_cell_open *cell, int n, int ms)
+{
+	int i;
+
+	b->go = 0;
+	b->ready = 0;
+	for (i = 0; i < n; i++) {
+		l[i] = (struct link){ .b = b, .held = &cell[i],
+				      .wanted = &cell[i + 1], .ms = ms };
+		if (pthread_create(&l[i].thread, NULL, hold_and_want, &l[i]))
+			return false;
+	}
+	if (!wait_until(look(&b->ready) == n, SOON_MS))
+		return false;
+	set(&b->go, 1);
+	return true;
+}
+
+static int chain_cells(struct board *b, struct slabshm_cell_open *cell, int n)
+{
+	char name[16];
+	int i;
+
+	for (i = 0; i < n; i++) {
+		snprintf(name, sizeof(name), "chain%d", i);
+		if (cell_open(&b->c, name, SLABSHM_CELL_CREATE, &cell[i]))
+			return 1;
+	}
+	return 0;
+}
+
+TEST_F(lock, own_by_another_client)
+{
+	struct board *b = self->b;
+
+	ASSERT_EQ(0, lock_one(&b->c, &b->a, 0));
+	EXPECT_EQ(-EDEADLK, lock_one(&b->other, &b->a, -1));
+	EXPECT_EQ(-EBUSY, lock_one(&b->other, &b->a, 0));
+	EXPECT_EQ(-ETIMEDOUT, lock_one(&b->other, &b->a, 10));
+	EXPECT_EQ(-EPERM, unlock_one(&b->other, &b->a, 0));
+	EXPECT_EQ(0, unlock_one(&b->c, &b->a, 0));
+	EXPECT_EQ(0, lock_one(&b->other, &b->a, -1));
+}
+
+/* How many waiters a list marks. */
+static int deadlocked(const struct board *b)
+{
+	static struct slabshm_lock_entry entry[5 * CHAIN_MAX];
+	int i, marked = 0, n = lockers(b, entry, 5 * CHAIN_MAX);
+
+	for (i = 0; i < n; i++)
+		marked += !!(entry[i].flags & SLABSHM_LOCKER_DEADLOCK);
+	return marked;
+}
+
+TEST_F_TIMEOUT(lock, a_deadlock, 120)
+{
+	static const int lengths[] = { 1, 2, CHAIN_MAX - 1 };
+	static struct slabshm_cell_open cell[CHAIN_MAX];
+	static struct link l[CHAIN_MAX];
+	struct board *b = self->b;
+	unsigned int k;
+	int i, n;
+
+	ASSERT_EQ(0, chain_cells(b, cell, CHAIN_MAX));
+	for (k = 0; k < ARRAY_LEN(lengths); k++) {
+		struct slabshm_lock_cell items[2] = {
+			{ .cell = cell[0].cell,
+			  .generation = cell[0].generation },
+			{ .cell = b->b.cell, .generation = b->b.generation },
+		};
+		__u32 failed;
+
+		n = lengths[k];
+		ASSERT_EQ(0, lock_one(&b->c, &cell[n], 0));
+		ASSERT_TRUE(start_chain(b, l, cell, n, -1));
+		ASSERT_TRUE(lockers_are(b, 2 * n + 1));
+		EXPECT_EQ(0, deadlocked(b));
+		EXPECT_EQ(-EDEADLK, lock_one(&b->c, &cell[0], -1));
+		EXPECT_EQ(-EDEADLK, lock_cells(&b->c, items, 2, 0,
+					       SLABSHM_DEADLINE_NEVER,
+					       &failed));
+		EXPECT_EQ(0, failed);
+		EXPECT_TRUE(lockers_are(b, 2 * n + 1));
+		/* With a deadline it may wait; so may a client of its own */
+		EXPECT_EQ(-ETIMEDOUT, lock_one(&b->c, &cell[0], 20));
+		EXPECT_EQ(-EBUSY, lock_one(&b->c, &cell[0], 0));
+		EXPECT_EQ(-EDEADLK, lock_one(&b->other, &cell[0], -1));
+		EXPECT_EQ(0, unlock_one(&b->c, &cell[n], 0));
+		for (i = 0; i < n; i++) {
+			ASSERT_EQ(0, pthread_join(l[i].thread, NULL));
+			EXPECT_EQ(0, l[i].result);
+		}
+	}
+}
+
+static void *want_first(void *arg)
+{
+	struct link *l = arg;
+
+	l->result = lock_one(&l->b->c, l->held, 0);
+	come(l->b);
+	until_go(l->b);
+	l->result = l->result ?: lock_one(&l->b->c, l->wanted, l->ms);
+	if (!l->result)
+		unlock_one(&l->b->c, l->wanted, 0);
+	unlock_one(&l->b->c, l->held, 0);
+	return NULL;
+}
+
+/* Where one has a deadline it waits for that, and is shown meanwhile. */
+TEST_F_TIMEOUT(lock, a_deadlock_with_a_deadline, 60)
+{
+	static struct slabshm_cell_open cell[3];
+	struct board *b = self->b;
+	struct link l[3];
+	int i, timed;
+
+	ASSERT_EQ(0, chain_cells(b, cell, 3));
+	for (timed = 0; timed < 3; timed++) {
+		b->ready = 0;
+		b->go = 0;
+		for (i = 0; i < 3; i++) {
+			l[i] = (struct link){
+				.b = b,
+				.held = &cell[i],
+				.wanted = &cell[(i + 1) % 3],
+				.ms = i == timed ? 1000 : -1,
+			};
+			ASSERT_EQ(0, pthread_create(&l[i].thread, NULL,
+						    want_first, &l[i]));
+		}
+		ASSERT_TRUE(wait_until(look(&b->ready) == 3, SOON_MS));
+		EXPECT_EQ(0, deadlocked(b));
+		set(&b->go, 1);
+		EXPECT_TRUE(wait_until(deadlocked(b) == 3, SOON_MS));
+		for (i = 0; i < 3; i++) {
+			ASSERT_EQ(0, pthread_join(l[i].thread, NULL));
+			EXPECT_EQ(i == timed ? -ETIMEDOUT : 0, l[i].result);
+		}
+		EXPECT_EQ(0, deadlocked(b));
+	}
+}
+
+/* A chain that is longer than a search follows it is not found, and not marked. */
+TEST_F_TIMEOUT(lock, a_long_chain, 120)
+{
+	static struct slabshm_cell_open cell[2 * CHAIN_MAX + 1];
+	static struct link l[2 * CHAIN_MAX];
+	struct board *b = self->b;
+	struct link closing = { .b = b, .held = &cell[2 * CHAIN_MAX],
+				.wanted = &cell[0], .ms = -1 };
+	int i, n = 2 * CHAIN_MAX;
+
+	ASSERT_EQ(0, chain_cells(b, cell, n + 1));
+	ASSERT_EQ(0, pthread_create(&closing.thread, NULL, want_first,
+				    &closing));
+	ASSERT_TRUE(wait_until(look(&b->ready) == 1, SOON_MS));
+	ASSERT_TRUE(start_chain(b, l, cell, n, -1));
+	ASSERT_TRUE(lockers_are(b, 2 * n + 2));
+	EXPECT_EQ(0, deadlocked(b));
+	ASSERT_EQ(0, cell_remove(&b->c, &cell[1]));
+	ASSERT_EQ(0, pthread_join(closing.thread, NULL));
+	EXPECT_EQ(0, closing.result);
+	for (i = 0; i < n; i++) {
+		ASSERT_EQ(0, pthread_join(l[i].thread, NULL));
+		EXPECT_EQ(i ? 0 : -EIDRM, l[i].result);
+	}
+	EXPECT_TRUE(lockers_are(b, 0));
 }
 
 /*
@@ -877,8 +1303,7 @@ TEST_F(lock, a_waiter_is_killed)
 	}
 	EXPECT_TRUE(lockers_are(b, 1 + (int)(WAITERS - n)));
 	EXPECT_EQ(0, unlock_one(&b->c, &b->a, 0));
-	EXPECT_EQ(0, lock_one(&b->c, &b->a, SOON_MS));
-	ASSERT_EQ(WAITERS - n, b->turn);
+	ASSERT_TRUE(turns_are(b, WAITERS - n));
 	for (i = 0, n = 0; i < WAITERS; i++) {
 		if (i % 3) {
 			EXPECT_EQ(i, b->place[n++]);

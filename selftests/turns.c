@@ -56,6 +56,8 @@ TEST_F(turns, lock_in_time)
 	EXPECT_GT(20000, now_ms() - began);
 	EXPECT_EQ(-EPERM, slabshm_unlock(self->s, &self->ref[0]));
 	EXPECT_EQ(-EDEADLK, slabshm_lock(self->other, &self->ref[0], -1));
+	/* The same thread with its other handle would wait for itself */
+	EXPECT_EQ(-EDEADLK, slabshm_lock(self->s, &self->ref[0], -1));
 	EXPECT_EQ(0, slabshm_unlock(self->other, &self->ref[0]));
 	EXPECT_EQ(0, slabshm_lock(self->s, &self->ref[0], -1));
 	EXPECT_EQ(0, slabshm_unlock(self->s, &self->ref[0]));

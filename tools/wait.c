@@ -44,7 +44,8 @@ int cmd_locks(const struct args *args)
 			add_text(&table, locks[i].name);
 			add_text(&table, flags & SLABSHM_LOCKER_DEAD ? "dead" :
 				 flags & SLABSHM_LOCKER_HOLDS ? "holds" :
-								"waits");
+				 flags & SLABSHM_LOCKER_DEADLOCK ? "deadlock" :
+								   "waits");
 			add_number(&table, locks[i].client);
 			add_number(&table, locks[i].tid);
 			add_number(&table, locks[i].ms);

@@ -759,12 +759,17 @@ struct slabshm_lock_cell {
  *
  * The cells are locked in the order of their indices, whatever their order in the
  * call, so calls that lock several do not block each other for ever.  A thread
- * that locks further cells while it holds some has to see to that itself.  Each
- * lock goes to who has waited for it longest, without a signal in between.
+ * that locks further cells while it holds some has to see to that itself.
+ *
+ * A free lock goes to the first thread that asks for it.  The thread that has waited
+ * longest is woken when the lock becomes free, and is handed it after 32 other
+ * takings, or 10 ms.  A signal handler does not cost a thread its place if the call
+ * is made again within a second and no other cell is locked in between.
  *
  * Errors: EOWNERDEAD the locks are held, and @flags of the cells says whose
- * holder died; EDEADLK the thread holds one of them already; EBUSY TRY, and
- * another holds it; ETIMEDOUT; EINTR; EIDRM; EINVAL a cell twice, no cell ever had
+ * holder died; EDEADLK the thread holds one of them already, or its holder waits,
+ * by way of up to 64 threads, for a lock that this thread holds, with any client of
+ * the slab, and none of these calls has a deadline; EBUSY TRY, and another holds it; ETIMEDOUT; EINTR; EIDRM; EINVAL a cell twice, no cell ever had
  * that index; ENOMEM, EACCES, ENXIO, ENOTCONN, EIO.
  */
 struct slabshm_lock {
@@ -1126,6 +1131,9 @@ struct slabshm_reader_entry {
 #define SLABSHM_LOCKER_INCONSISTENT (1U << 2) /* the lock's holder died, and
 					       * nobody has said CONSISTENT yet
 					       */
+#define SLABSHM_LOCKER_DEADLOCK	(1U << 3) /* it waits for itself, by way of
+					   * others, until a deadline passes
+					   */
 
 /**
  * struct slabshm_lock_entry - one holder of a lock, or one who waits for it
