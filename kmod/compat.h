@@ -11,6 +11,7 @@
 
 #include <linux/eventfd.h>
 #include <linux/fs.h>
+#include <linux/fs_struct.h>	/* has current_umask() since 7.2 */
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/shmem_fs.h>
@@ -41,6 +42,15 @@ static inline void vm_flags_mod(struct vm_area_struct *vma, unsigned long set,
 #define slabshm_file_idmap(file)	file_mnt_idmap(file)
 #else
 #define slabshm_file_idmap(file)	file_mnt_user_ns(file)
+#endif
+
+/* not in the 6.12 before 6.12.107, nor in the 6.1 before 6.1.187 */
+#ifndef HAVE_FILE_OWNER_OR_CAPABLE
+static inline bool file_owner_or_capable(struct file *file)
+{
+	return inode_owner_or_capable(slabshm_file_idmap(file),
+				      file_inode(file));
+}
 #endif
 
 /* handing an mmap over to another file: vfs_mmap() since 6.16 */
