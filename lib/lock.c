@@ -10,6 +10,7 @@
 #include <pthread.h>
 
 #include "handle.h"
+#include "tools.h"
 
 /* LOCK ignores this flag of a cell, and clears it when it has locked them all. */
 #define NOT_LOCKED	SLABSHM_UNLOCK_CONSISTENT
@@ -63,6 +64,7 @@ int slabshm_lock_batch(struct slabshm *s, struct slabshm_lock_cell *cells,
 		.failed = UINT_MAX,
 	};
 	int ret = call(s, SLABSHM_IOC_LOCK, &arg);
+	unsigned int i;
 
 	if (ret == -EBUSY && timeout) {
 		struct sleeper sleeper = {
@@ -75,10 +77,14 @@ int slabshm_lock_batch(struct slabshm *s, struct slabshm_lock_cell *cells,
 		arg.deadline = slabshm_deadline(timeout);
 		ret = lock_sleeping(&sleeper, &arg);
 	}
-	if (!ret || ret == -EOWNERDEAD)
-		slabshm_thread_has_locks(s);
-	else if (failed)
-		*failed = arg.failed;
+	if (ret && ret != -EOWNERDEAD) {
+		if (failed)
+			*failed = arg.failed;
+		return ret;
+	}
+	slabshm_thread_has_locks(s);
+	for (i = 0; i < n; i++)
+		tools_acquire_cell(s, cells[i].cell);
 	return ret;
 }
 
@@ -91,8 +97,12 @@ int slabshm_unlock_batch(struct slabshm *s,
 		.count = n,
 		.failed = UINT_MAX,
 	};
-	int ret = call(s, SLABSHM_IOC_UNLOCK, &arg);
+	unsigned int i;
+	int ret;
 
+	for (i = 0; i < n && i < SLABSHM_BATCH_MAX; i++)
+		tools_release_cell(s, cells[i].cell);
+	ret = call(s, SLABSHM_IOC_UNLOCK, &arg);
 	if (ret && failed)
 		*failed = arg.failed;
 	return ret;

@@ -25,6 +25,7 @@
 #include <sys/mman.h>
 
 #include "handle.h"
+#include "tools.h"
 
 /*
  * What the blocks in a cache sum up to at most: bytes; share of the slab as large as
@@ -113,8 +114,16 @@ static int alloc_call(struct slabshm *s, struct slabshm_block *blocks,
 		.flags = flags,
 		.align = align,
 	};
+	unsigned int i;
+	int ret;
 
-	return call(s, SLABSHM_IOC_ALLOC, &arg);
+	/* What only the kernel fills, valgrind holds to be undefined */
+	for (i = 0; i < n && i < SLABSHM_BATCH_MAX; i++)
+		blocks[i].offset = 0;
+	ret = call(s, SLABSHM_IOC_ALLOC, &arg);
+	if (!ret)
+		tools_acquire_space(s);
+	return ret;
 }
 
 /* Is this how an allocation fails that a block given back may help? */
@@ -129,6 +138,7 @@ static void give_back(struct handle *h, uint64_t *offsets, unsigned int n)
 {
 	struct slabshm_free arg = { .offsets = (uintptr_t)offsets };
 
+	tools_release_space(&h->s);
 	while (n) {
 		arg.count = n;
 		arg.failed = n;
@@ -149,14 +159,17 @@ static void magazine_push(struct cache *c, size_t class, uint64_t offset)
 
 	c->block[class][m->count++] = offset;
 	c->budget -= m->size;
+	tools_poison(c->s, offset, m->size);
 }
 
 static uint64_t magazine_pop(struct cache *c, size_t class)
 {
 	struct magazine *m = &c->magazine[class];
+	uint64_t offset = c->block[class][--m->count];
 
 	c->budget += m->size;
-	return c->block[class][--m->count];
+	tools_unpoison(c->s, offset, m->size);
+	return offset;
 }
 
 /* It was found empty or full: may it have more room? */
@@ -174,7 +187,10 @@ static void magazine_flush(struct cache *c, size_t class)
 	struct magazine *m = &c->magazine[class];
 	unsigned int n = (unsigned int)(m->count + 1) / 2;
 	uint64_t *block = c->block[class];
+	unsigned int i;
 
+	for (i = 0; i < n; i++)
+		tools_unpoison(c->s, block[i], m->size);
 	give_back((struct handle *)(uintptr_t)c->s, block, n);
 	m->count -= n;
 	c->budget += n * m->size;
@@ -351,6 +367,8 @@ static struct cache *cache_get(struct slabshm *s)
 		for (i = 1; i <= h->nclasses; i++)
 			c->magazine[i] = (struct magazine){
 				.size = s->header->classes[i - 1],
+				/* So that the neighbours are in it, poisoned */
+				.room = tools_present() ? SLABSHM_BATCH_MAX : 0,
 			};
 		c->limit = 0;
 		c->budget = 0;
@@ -363,7 +381,8 @@ static struct cache *cache_get(struct slabshm *s)
 		pthread_mutex_unlock(&lock);
 	}
 	cache_grow(c, h);
-	last = c;
+	if (!tools_present())
+		last = c;
 	return c;
 }
 
@@ -398,6 +417,16 @@ void slabshm_caches_open(struct handle *h, bool rdonly)
 	h->stock_max = i * SLABSHM_GRANULE;
 }
 
+/* Something else will be mapped where its blocks are poisoned. */
+static void cache_forget(struct cache *c, const struct handle *h)
+{
+	size_t class;
+
+	for (class = 1; class <= h->nclasses; class++)
+		while (c->magazine[class].count)
+			magazine_pop(c, class);
+}
+
 /* The handle is closed: its caches are nobody's, the blocks go with it. */
 void slabshm_caches_close(struct handle *h)
 {
@@ -407,8 +436,11 @@ void slabshm_caches_close(struct handle *h)
 	if (!h->s.alive || !*h->s.alive)
 		return;
 	pthread_mutex_lock(&lock);
-	for (c = h->caches; c; c = c->of_handle)
+	for (c = h->caches; c; c = c->of_handle) {
+		if (tools_present())
+			cache_forget(c, h);
 		__atomic_store_n(&c->s, NULL, __ATOMIC_RELAXED);
+	}
 	pthread_mutex_unlock(&lock);
 }
 
@@ -552,6 +584,7 @@ int slabshm_free_batch(struct slabshm *s, const uint64_t *offsets,
 		.count = n,
 	};
 
+	tools_release_space(s);
 	return call(s, SLABSHM_IOC_FREE, &arg);
 }
 

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "handle.h"
+#include "tools.h"
 
 #define SLOW		2	/* no handle has such an address */
 #define DEPTH_MAX	1000
@@ -392,6 +393,7 @@ static void pins_end(struct slabshm_reader *r, unsigned int depth,
 		     unsigned int live)
 {
 	set_depth(r, depth, live);
+	tools_release_space(r->s);
 	if (!live)
 		__atomic_store_n(&r->slot->lo, 0, __ATOMIC_RELEASE);
 }
@@ -499,6 +501,7 @@ static int pick(struct slabshm_reader *r, const struct slabshm_ref *ref,
 	if ((tag & ~SLABSHM_VERSION_EMPTY) - commit[i] != ref->generation)
 		return -EIDRM;
 	view->version = commit[i];
+	tools_acquire_cell(r->s, ref->cell);
 	view->data = tag & SLABSHM_VERSION_EMPTY ? NULL : r->data + offset;
 	return view->data ? 0 : -ENODATA;
 }
@@ -588,7 +591,7 @@ ssize_t __slabshm_read_slow(const struct slabshm *s,
 		ret = slabshm_get(&pin, ref, &view);
 		if (!ret && view.length > len)
 			ret = -ERANGE;
-		if (!ret)
+		if (!ret && view.length)
 			memcpy(buf, view.data, (size_t)view.length);
 		end = slabshm_unpin(&pin);
 	} while (end == -ESTALE);

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "handle.h"
+#include "tools.h"
 
 /* A declaration without inline makes a symbol of what the header defines. */
 typeof(slabshm_ptr) slabshm_ptr;
@@ -377,6 +378,8 @@ static int list(const struct slabshm *s, int fd, struct slabshm_list *arg,
 	arg->entries = (uintptr_t)entries;
 	arg->count = count;
 	arg->cursor = *cursor;
+	/* What only the kernel fills, valgrind holds to be undefined */
+	memset(entries, 0, (size_t)count * arg->entry_size);
 	ret = s ? call(s, SLABSHM_IOC_LIST, arg) :
 		  call_fd(fd, SLABSHM_IOC_LIST, arg);
 	if (ret)
@@ -536,8 +539,11 @@ int64_t slabshm_publish(struct slabshm *s,
 		.nparts = nparts,
 		.failed = UINT_MAX,
 	};
+	unsigned int i;
 	int ret = -EINVAL;
 
+	for (i = 0; i < ncells && i < SLABSHM_BATCH_MAX; i++)
+		tools_release_cell(s, cells[i].cell);
 	/* What is no number of 16 bits is too many, too */
 	if (ncells <= SLABSHM_BATCH_MAX && nparts <= SLABSHM_BATCH_MAX)
 		ret = call(s, SLABSHM_IOC_PUBLISH, &arg);
@@ -592,7 +598,7 @@ int64_t slabshm_update(struct slabshm *s, const struct slabshm_ref *ref,
 		.block = *offset,
 		.length = length,
 	};
-	struct slabshm_block fresh;
+	struct slabshm_block fresh = { 0 };
 	struct slabshm_publish arg = {
 		.cells = (uintptr_t)&cell,
 		.ncells = 1,
@@ -604,11 +610,13 @@ int64_t slabshm_update(struct slabshm *s, const struct slabshm_ref *ref,
 	if (!*offset)
 		return -EINVAL;
 	slabshm_caches_relieve(s, 0);
+	tools_release_cell(s, ref->cell);
 	ret = call(s, SLABSHM_IOC_PUBLISH, &arg);
 	if (slabshm_caches_relieve(s, ret))
 		ret = call(s, SLABSHM_IOC_PUBLISH, &arg);
 	if (ret)
 		return ret;
+	tools_acquire_space(s);
 	*offset = fresh.offset;
 	return (int64_t)arg.commit;
 }

@@ -43,6 +43,10 @@
 #error "slabshm needs 8-byte loads that are atomic; on 32-bit x86 build with -march=i686"
 #endif
 
+#if defined(__GNUC_GNU_INLINE__) && !defined(__cplusplus)
+#error "slabshm.h needs the inline functions of C99: build with -std=gnu99 or later"
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #pragma GCC diagnostic push
@@ -964,6 +968,57 @@ ssize_t __slabshm_read_slow(const struct slabshm *s,
 			    size_t len, uint64_t *version);
 
 /*
+ * ThreadSanitizer sees neither the kernel's part nor the order that one word has
+ * against another.  It is told that a publish comes before what is read of its
+ * cells, and the end of a pin before the next use of the slab's space.
+ */
+#if defined(__SANITIZE_THREAD__)
+#define __SLABSHM_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define __SLABSHM_TSAN 1
+#endif
+#endif
+
+#ifdef __SLABSHM_TSAN
+void __tsan_acquire(void *addr);
+void __tsan_release(void *addr);
+#endif
+
+inline __attribute__((__always_inline__)) void
+__slabshm_tsan_acquire(const void *addr)
+{
+#ifdef __SLABSHM_TSAN
+	__tsan_acquire((void *)(uintptr_t)addr);
+#else
+	(void)addr;
+#endif
+}
+
+inline __attribute__((__always_inline__)) void
+__slabshm_tsan_release(const void *addr)
+{
+#ifdef __SLABSHM_TSAN
+	__tsan_release((void *)(uintptr_t)addr);
+#else
+	(void)addr;
+#endif
+}
+
+/* Loads before it come before loads after it.  With TSan gcc refuses fences. */
+inline __attribute__((__always_inline__)) void
+__slabshm_load_fence(void)
+{
+#ifndef __SLABSHM_TSAN
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+#elif defined(__aarch64__)
+	__asm__ volatile("dmb ishld" ::: "memory");
+#else
+	__asm__ volatile("" ::: "memory");
+#endif
+}
+
+/*
  * A load for one compare, with a compiler barrier on either side: a plain one is
  * one access where words have 64 bits, and becomes one instruction with the
  * compare, which gcc does to no atomic load.
@@ -1021,12 +1076,13 @@ inline int slabshm_unpin(struct slabshm_pin *pin)
 	 * reused memory, the word is above lo.  Pairs with the smp_wmb() in
 	 * slabshm_reader_evict().
 	 */
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	__slabshm_load_fence();
 	if (__builtin_expect(__SLABSHM_LOAD(&pin->header->evicted) > pin->lo, 0)) {
 		slow = *pin;
 		return __slabshm_unpin_slow(&slow);
 	}
 	r->state = (uintptr_t)pin->s;
+	__slabshm_tsan_release(r->data);
 	/* Pairs with the load-acquire in the kernel's slabshm_readers_scan(). */
 	__atomic_store_n(&pin->slot->lo, 0, __ATOMIC_RELEASE);
 	return 0;
@@ -1037,7 +1093,7 @@ inline int slabshm_pin_check(const struct slabshm_pin *pin)
 	struct slabshm_pin slow;
 
 	/* The barrier is that of slabshm_unpin() */
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	__slabshm_load_fence();
 	if (__builtin_expect(pin->reader->state == 1 &&
 			     __SLABSHM_LOAD(&pin->header->evicted) <= pin->lo, 1))
 		return 0;
@@ -1065,11 +1121,12 @@ __slabshm_look(const struct slabshm_reader *r, uint64_t hi,
 	 * tag: had one of these come from a younger version, or in pieces, the
 	 * tag would not be that of the commit any more.
 	 */
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	__slabshm_load_fence();
 	if (__builtin_expect(__SLABSHM_LOAD(&v->tag) !=
 			     commit + ref->generation, 0))
 		return 0;
 	view->version = commit;
+	__slabshm_tsan_acquire(&r->cells[ref->cell]);
 	return 1;
 }
 
@@ -1142,6 +1199,9 @@ slabshm_read(const struct slabshm *s, const struct slabshm_ref *ref, void *buf,
 	uint64_t lo;
 	int found;
 
+	/* Who asks for nothing but the version: memcpy() takes no NULL */
+	if (__builtin_constant_p(!buf) && !buf)
+		return __slabshm_read_slow(s, ref, buf, len, version);
 	if (__builtin_expect(r->state != (uintptr_t)s, 0))
 		return __slabshm_read_slow(s, ref, buf, len, version);
 	slot = r->slot;
@@ -1154,9 +1214,10 @@ slabshm_read(const struct slabshm *s, const struct slabshm_ref *ref, void *buf,
 	found = __slabshm_find(r, lo, ref, &view) && view.length <= len;
 	if (__builtin_expect(found, 1))
 		memcpy(buf, view.data, (size_t)view.length);
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	__slabshm_load_fence();
 	if (__builtin_expect(__SLABSHM_LOAD(&header->evicted) > slot->lo, 0))
 		found = 0;
+	__slabshm_tsan_release(r->data);
 	__atomic_store_n(&slot->lo, 0, __ATOMIC_RELEASE);
 	if (__builtin_expect(!found, 0))
 		return __slabshm_read_slow(s, ref, buf, len, version);

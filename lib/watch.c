@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "handle.h"
+#include "tools.h"
 
 /* When @timeout milliseconds from now is; < 0 is never. */
 uint64_t slabshm_deadline(int timeout)
@@ -56,8 +57,10 @@ int slabshm_wait_any(struct slabshm *s, struct slabshm_wait_cell *cells,
 			*failed = arg.failed;
 		return ret;
 	}
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		changed += cells[i].flags != 0;
+		tools_acquire_cell(s, cells[i].cell);
+	}
 	return changed;
 }
 
@@ -119,11 +122,19 @@ static int events_take(struct slabshm *s, struct slabshm_event *events,
 {
 	struct slabshm_events arg = {
 		.events = (uintptr_t)events,
-		.count = n,
+		.count = n < SLABSHM_BATCH_MAX ? n : SLABSHM_BATCH_MAX,
 	};
-	int ret = call(s, SLABSHM_IOC_EVENTS, &arg);
+	unsigned int i;
+	int ret;
 
-	return ret ? ret : (int)arg.count;
+	/* What only the kernel fills, valgrind holds to be undefined */
+	memset(events, 0, arg.count * sizeof(*events));
+	ret = call(s, SLABSHM_IOC_EVENTS, &arg);
+	if (ret)
+		return ret;
+	for (i = 0; i < arg.count; i++)
+		tools_acquire_cell(s, events[i].cell);
+	return (int)arg.count;
 }
 
 /* Take them without sleeping, so that no thread is cancelled with some in hand. */
