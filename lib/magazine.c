@@ -87,8 +87,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct cache no_cache;
 
 /* The thread's cache that was used last, never NULL; and all that it has. */
-static __thread struct cache *last __attribute__((tls_model("initial-exec"))) =
-	&no_cache;
+static __thread struct cache *last __SLABSHM_TLS = &no_cache;
 static __thread struct cache *mine;
 
 static bool unlikely(bool condition)

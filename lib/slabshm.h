@@ -953,9 +953,16 @@ inline uint64_t slabshm_offset(const struct slabshm *s, const void *ptr)
 	return offset < s->max_size ? offset : 0;
 }
 
+/* glibc keeps some of this space for libraries that are loaded later, musl not. */
+#ifdef __GLIBC__
+#define __SLABSHM_TLS __attribute__((tls_model("initial-exec")))
+#else
+#define __SLABSHM_TLS
+#endif
+
 /* The thread's reader that was used last, never NULL. */
 extern __thread struct slabshm_reader *__slabshm_reader
-	__attribute__((tls_model("initial-exec")));
+	__SLABSHM_TLS;
 
 int __slabshm_pin_slow(const struct slabshm *s, struct slabshm_pin *pin);
 int __slabshm_unpin_slow(const struct slabshm_pin *pin);
