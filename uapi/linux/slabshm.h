@@ -769,8 +769,9 @@ struct slabshm_lock_cell {
  * Errors: EOWNERDEAD the locks are held, and @flags of the cells says whose
  * holder died; EDEADLK the thread holds one of them already, or its holder waits,
  * by way of up to 64 threads, for a lock that this thread holds, with any client of
- * the slab, and none of these calls has a deadline; EBUSY TRY, and another holds it; ETIMEDOUT; EINTR; EIDRM; EINVAL a cell twice, no cell ever had
- * that index; ENOMEM, EACCES, ENXIO, ENOTCONN, EIO.
+ * the slab, and none of these calls has a deadline; EBUSY TRY, and another holds
+ * it; ETIMEDOUT; EINTR; EIDRM; EINVAL a cell twice, no cell ever had that index;
+ * ECANCELED, ENOMEM, EACCES, ENXIO, ENOTCONN, EIO.
  */
 struct slabshm_lock {
 	__u32 flags;
