@@ -535,8 +535,8 @@ int64_t slabshm_publish(struct slabshm *s,
 	struct slabshm_publish arg = {
 		.cells = (uintptr_t)cells,
 		.parts = (uintptr_t)parts,
-		.ncells = ncells,
-		.nparts = nparts,
+		.ncells = (uint16_t)ncells,
+		.nparts = (uint16_t)nparts,
 		.failed = UINT_MAX,
 	};
 	unsigned int i;

@@ -786,7 +786,7 @@ TEST_F(shares, same_slab_by_many)
 	pthread_barrierattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
 	pthread_barrier_init(&makers->barrier, &attr, MAKERS + 1);
 	for (i = 0; i < ROUNDS; i++)
-		strcpy(makers->name[i], unique_name());
+		snprintf(makers->name[i], sizeof(makers->name[i]), "%s", unique_name());
 	for (i = 0; i < MAKERS; i++)
 		pid[i] = start_child(as_user, make_together);
 	for (i = 0; i < ROUNDS; i++) {
