@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/module.h>
 #include <linux/slabshm.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -22,6 +23,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -709,6 +711,34 @@ static inline long module_refs(void)
 	if (read_text("/sys/module/slabshm/refcnt", text, sizeof(text)))
 		return -1;
 	return strtol(text, NULL, 0);
+}
+
+/* The module's file, or NULL; selftests/vm/run says where it is. */
+static inline const char *module_file(void)
+{
+	const char *path = getenv("SLABSHM_KO");
+
+	return path && !access(path, R_OK) ? path : NULL;
+}
+
+static inline int module_load(const char *path)
+{
+	const char *end = strrchr(path, '.');
+	int fd = open(path, O_RDONLY | O_CLOEXEC), err, flags = 0;
+
+	if (fd < 0)
+		return -errno;
+	/* What is installed is compressed on Debian 13 and later: .ko.xz */
+	if (end && strcmp(end, ".ko"))
+		flags = MODULE_INIT_COMPRESSED_FILE;
+	err = syscall(SYS_finit_module, fd, "", flags) ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+static inline int module_unload(void)
+{
+	return syscall(SYS_delete_module, "slabshm", O_NONBLOCK) ? -errno : 0;
 }
 
 #endif /* SELFTESTS_COMMON_H */

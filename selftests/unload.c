@@ -4,8 +4,6 @@
  *
  * SLABSHM_KO names the module's file. Nobody else may use the module meanwhile.
  */
-#include <sys/syscall.h>
-
 #include "object.h"
 
 #include "kselftest_harness.h"
@@ -17,19 +15,7 @@ static bool loaded(void)
 
 static int load(void)
 {
-	const char *ko = getenv("SLABSHM_KO");
-	int fd = open(ko, O_RDONLY | O_CLOEXEC), err;
-
-	if (fd < 0)
-		return -errno;
-	err = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
-	close(fd);
-	return err;
-}
-
-static int unload(void)
-{
-	return syscall(SYS_delete_module, "slabshm", O_NONBLOCK) ? -errno : 0;
+	return module_load(module_file());
 }
 
 /* Descriptors are let go of a moment after the close. */
@@ -37,7 +23,7 @@ static int unload_soon(void)
 {
 	int err;
 
-	wait_until((err = unload()) != -EWOULDBLOCK, 10000);
+	wait_until((err = module_unload()) != -EWOULDBLOCK, 10000);
 	return err;
 }
 
@@ -49,9 +35,7 @@ FIXTURE(module)
 
 FIXTURE_SETUP(module)
 {
-	const char *ko = getenv("SLABSHM_KO");
-
-	if (!ko || access(ko, R_OK))
+	if (!module_file())
 		SKIP(return, "SLABSHM_KO does not name the module's file");
 	if (getuid())
 		SKIP(return, "for root");
@@ -79,10 +63,10 @@ TEST_F(module, in_use_by_descriptor)
 	int fd = open_device();
 
 	ASSERT_GE(fd, 0);
-	EXPECT_EQ(-EWOULDBLOCK, unload());
+	EXPECT_EQ(-EWOULDBLOCK, module_unload());
 	close(fd);
 	ASSERT_EQ(0, slab_open(&s, MIB, 64 * KIB));
-	EXPECT_EQ(-EWOULDBLOCK, unload());
+	EXPECT_EQ(-EWOULDBLOCK, module_unload());
 	EXPECT_GT(slabshm_alloc(s, 100), 0);
 	slabshm_close(s);
 	EXPECT_EQ(0, unload_soon());
@@ -111,9 +95,9 @@ TEST_F(module, in_use_by_mapping)
 	memset(c.data + block, 'x', 10000);
 	close(c.fd);
 	c.fd = -1;
-	EXPECT_EQ(-EWOULDBLOCK, unload());
+	EXPECT_EQ(-EWOULDBLOCK, module_unload());
 	client_unmap_reader(&c);
-	EXPECT_EQ(-EWOULDBLOCK, unload());
+	EXPECT_EQ(-EWOULDBLOCK, module_unload());
 	EXPECT_EQ(SLABSHM_MAGIC, c.control->magic);
 	data = c.data;
 	c.data = NULL;
@@ -139,7 +123,7 @@ TEST_F(module, in_use_by_persistence)
 	EXPECT_GT(slabshm_assign(s, &ref, "x", 1), 0);
 	slabshm_close(s);
 	EXPECT_TRUE(wait_until(module_refs() == 1, 5000));
-	EXPECT_EQ(-EWOULDBLOCK, unload());
+	EXPECT_EQ(-EWOULDBLOCK, module_unload());
 	EXPECT_TRUE(slab_listed(self->name, NULL));
 
 	/* A reference in vain does not end it, nor does an unlink in vain */
@@ -162,7 +146,7 @@ TEST_F(module, persistence_and_clients)
 				  SLABSHM_ATTACH_PERSIST, &self->opt));
 	EXPECT_EQ(0, slabshm_unlink(self->name));
 	EXPECT_TRUE(wait_until(module_refs() == 1, 5000));
-	EXPECT_EQ(-EWOULDBLOCK, unload());
+	EXPECT_EQ(-EWOULDBLOCK, module_unload());
 	EXPECT_GT(slabshm_alloc(s, 100), 0);
 	slabshm_close(s);
 	EXPECT_EQ(0, unload_soon());
@@ -269,7 +253,7 @@ TEST_F_TIMEOUT(module, while_others_knock, 120)
 	for (i = 0; i < 3; i++)
 		pid[i] = start_child(knock, stop);
 	while (now_ms() < end || (unloads < 3 && now_ms() < end + 60000)) {
-		ret = unload();
+		ret = module_unload();
 		if (ret == -EWOULDBLOCK) {
 			refused++;
 			continue;
