@@ -791,7 +791,6 @@ TEST_F(shares, same_slab_by_many)
 		pid[i] = start_child(as_user, make_together);
 	for (i = 0; i < ROUNDS; i++) {
 		ASSERT_EQ(0, set_parameter("max_user_slabs", i + 1, NULL));
-		ASSERT_EQ(0, set_parameter("max_user_mbytes", i + 1, NULL));
 		pthread_barrier_wait(&makers->barrier);
 		pthread_barrier_wait(&makers->barrier);
 		EXPECT_EQ(1, makers->created[i]);
