@@ -190,8 +190,10 @@ TEST_F_TIMEOUT(cancel, in_the_same_moment, 300)
 			/* As left by a holder that has died, if it has leaked */
 			ASSERT_EQ(0, slabshm_lock(s, &self->ref, PATIENCE));
 		} else if (variant->what == EVENTS) {
+			/* glibc 2.36 may still end a thread that has returned */
 			had = slabshm_events(s, &event, 1, 0);
-			ASSERT_EQ(ret ? 1 : -ETIMEDOUT, had);
+			ASSERT_EQ(w.ret == 1 ? -ETIMEDOUT : 1, had);
+			ASSERT_TRUE(ret || w.ret == 1);
 		} else if (!ret) {
 			ASSERT_LT((int64_t)w.version, w.ret);
 		}
