@@ -125,7 +125,7 @@ build/selftests/tool: selftests/tool build/tools/slabshm
 .PHONY: check check-debug lint dkms-check demo
 check: deps
 	@$(MAKE) -s all
-	@selftests/run host 6.1
+	@selftests/run host 6.1 newest
 
 check-debug: deps
 	@$(MAKE) -s all
@@ -231,14 +231,17 @@ clean:
 help:
 	@echo 'make                 library, tools and selftests, into build/'
 	@echo 'make modules         the module for the newest installed Debian 6.1 headers,'
-	@echo '                     KDIR=... for other ones; W=1 and C=1 as in the kernel'
+	@echo '                     KDIR=... for other ones (selftests/vm/kernel has many);'
+	@echo '                     W=1 and C=1 as in the kernel'
 	@echo 'make demo            the demo in a virtual machine; DEMO_DIR=/usr/include is'
 	@echo '                     what it serves; NATIVE=1: here, with /dev/slabshm'
-	@echo 'make check           all tests on stock 6.1, DKMS included (about 10 minutes)'
+	@echo 'make check           all tests on stock 6.1 and on the newest kernel that Debian'
+	@echo '                     offers, builds for what is between, DKMS included (about'
+	@echo '                     a quarter of an hour)'
 	@echo 'make check-debug     selftests and KUnit on the debug and the KCSAN kernel,'
 	@echo '                     and a bug for each checker to find'
 	@echo 'make lint            checkpatch, sparse, W=1, analyzers, shellcheck'
-	@echo 'make dkms-check      build through DKMS for the newest 6.1 and 6.12'
+	@echo 'make dkms-check      build through DKMS for 6.1, 6.12 and the newest kernel'
 	@echo 'make bench           slabshm beside its peers, in virtual machines; NATIVE=1: here,'
 	@echo '                     BENCH_LONG=1: more and longer, see bench/run'
 	@echo 'make model           checks the protocol of the readers exhaustively'
