@@ -10,7 +10,7 @@
 #define LEN		256
 #define TIMEOUT		300
 /* What a block may be held for: the timeout, its grain, a loaded machine */
-#define BOUND		(TIMEOUT * 5 / 4 + 1000)
+#define BOUND		(TIMEOUT * 5 / 4 + slowly(1000))
 /* A moment that the kernel's own clock cannot tell from none */
 #define TICK		12
 
@@ -233,7 +233,7 @@ TEST_F_TIMEOUT(slab, many_at_once, 300)
 	ms = now_ms() - ms;
 	TH_LOG("all evicted %lld ms after the first", ms);
 	/* Four in a look, and 8 ms to the next, are twice that */
-	EXPECT_GT(MANY, ms);
+	EXPECT_GT(slowly(MANY), ms);
 	EXPECT_TRUE(all_back(self->s));
 	for (i = 0; i < MANY; i++) {
 		EXPECT_EQ(-ESTALE, slabshm_unpin(&pin[i]));
@@ -1055,7 +1055,7 @@ TEST_F(patient, busy_slab)
 			}
 			usleep(2000);
 		}
-		EXPECT_GE(2500, now_ms() - began);
+		EXPECT_GE(slowly(2500), now_ms() - began);
 		n = 0;
 	}
 	slot_set(&c, slot, 0, 0);

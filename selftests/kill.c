@@ -18,7 +18,7 @@
 #define HAVE		48		/* blocks that a thread keeps at most */
 #define MAX_SIZE	(16 * MIB)
 #define LONGEST		(256 * KIB)
-#define SLOWEST_MS	20000		/* no call may take longer */
+#define SLOWEST_MS	slowly(20000)	/* no call may take longer */
 #define PATIENCE_MS	40000		/* for all kills of one test */
 
 struct board {

@@ -16,7 +16,7 @@
 #define WAITERS		8
 #define MANY		1000	/* who wait at the same time */
 #define CELLS		200	/* locks that one holds: several batches */
-#define SOON_MS		10000	/* what has to come; a loaded host is slow */
+#define SOON_MS		slowly(10000)	/* what has to come */
 #define PASSED_MAX	32	/* takings while one waits, of kmod/lock.c */
 #define CHAIN_MAX	64	/* threads that it follows */
 #define CONSISTENT	SLABSHM_UNLOCK_CONSISTENT

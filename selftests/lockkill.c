@@ -11,7 +11,7 @@
 
 #define WORKERS		4
 #define KILLS_MAX	100000
-#define SLOWEST_MS	20000
+#define SLOWEST_MS	slowly(20000)
 
 /* What the cell holds. */
 struct counter {

@@ -148,10 +148,13 @@ static inline uint64_t any_seed(uint64_t salt)
 	       salt ^ 0x9e3779b97f4a7c15ULL;
 }
 
-/* Milliseconds for a test that is given @quick in the short version. */
+/*
+ * Milliseconds for a test that is given @quick in the short version, on an idle
+ * machine.
+ */
 static inline long long test_ms(long long quick)
 {
-	return long_run() ? quick * 20 : quick;
+	return slowly(long_run() ? quick * 20 : quick);
 }
 
 static inline void on_cpu(int cpu)

@@ -15,7 +15,7 @@
 #include "kselftest_harness.h"
 
 /* A call that takes longer than this, on an emulated and busy processor, walks */
-#define SLOWEST_MS	2000
+#define SLOWEST_MS	slowly(2000)
 
 /* What other things of the kernel's own come and go between two looks; signed */
 #define NOISE		(16LL << 20)
