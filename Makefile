@@ -157,7 +157,7 @@ ICEORYX := $(lastword $(wildcard /usr/include/iceoryx/*))
 .PRECIOUS: build/bench/%.o
 build/bench/%.o: bench/%.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -isystem $(ICEORYX) -c -o $@ $<
+	$(CC) $(ALL_CFLAGS) $(addprefix -isystem ,$(ICEORYX)) -c -o $@ $<
 
 build/bench/boost.o: bench/boost.cc
 	@mkdir -p $(@D)
