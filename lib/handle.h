@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 
 #include "slabshm.h"
+#include "tools.h"
 
 /* Blocks of more bytes than this are in no cache */
 #define STOCK_SIZE_MAX	(64UL * 1024)
@@ -58,7 +59,8 @@ static inline int call_fd(int fd, unsigned long request, void *arg)
  * Every argument begins with two words, of which the second is the client's number.
  * -ENOTCONN if the descriptor's number is another file's by now.
  */
-static inline int call(const struct slabshm *s, unsigned long request, void *arg)
+static inline int call_plain(const struct slabshm *s, unsigned long request,
+			     void *arg)
 {
 	const struct handle *h = (const struct handle *)s;
 	int ret;
@@ -66,6 +68,15 @@ static inline int call(const struct slabshm *s, unsigned long request, void *arg
 	memcpy((char *)arg + 4, &h->client, sizeof(h->client));
 	ret = call_fd(h->fd, request, arg);
 	return ret == -ENOTTY ? -ENOTCONN : ret;
+}
+
+static inline int call(const struct slabshm *s, unsigned long request, void *arg)
+{
+	int ret = call_plain(s, request, arg);
+
+	if (ret)
+		tools_acquire_slab(s);
+	return ret;
 }
 
 /*

@@ -10,7 +10,6 @@
 #include <pthread.h>
 
 #include "handle.h"
-#include "tools.h"
 
 /* LOCK ignores this flag of a cell, and clears it when it has locked them all. */
 #define NOT_LOCKED	SLABSHM_UNLOCK_CONSISTENT
@@ -83,7 +82,7 @@ int slabshm_lock_batch(struct slabshm *s, struct slabshm_lock_cell *cells,
 		return ret;
 	}
 	slabshm_thread_has_locks(s);
-	for (i = 0; i < n; i++)
+	for (i = 0; tools_threads() && i < n; i++)
 		tools_acquire_cell(s, cells[i].cell);
 	return ret;
 }
@@ -100,7 +99,7 @@ int slabshm_unlock_batch(struct slabshm *s,
 	unsigned int i;
 	int ret;
 
-	for (i = 0; i < n && i < SLABSHM_BATCH_MAX; i++)
+	for (i = 0; tools_threads() && i < n && i < SLABSHM_BATCH_MAX; i++)
 		tools_release_cell(s, cells[i].cell);
 	ret = call(s, SLABSHM_IOC_UNLOCK, &arg);
 	if (ret && failed)

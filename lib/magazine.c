@@ -25,7 +25,6 @@
 #include <sys/mman.h>
 
 #include "handle.h"
-#include "tools.h"
 
 /*
  * What the blocks in a cache sum up to at most: bytes; share of the slab as large as

@@ -13,8 +13,8 @@
  *	handle		idle
  *	1		pinned once
  *	SLOW		each pin and unpin comes here: it is pinned more than
- *			once, or in a pin that was withdrawn, or needs a fence,
- *			pinned or not; see @depth and @live
+ *			once, or in a pin that was withdrawn, or needs a fence
+ *			or has TSan to tell, pinned or not; see @depth, @live
  *
  * @depth pins nest, and the slot stands for @live of them.  The others were
  * withdrawn before a later pin renewed the slot: their lo is below its own.
@@ -28,7 +28,6 @@
 #include <unistd.h>
 
 #include "handle.h"
-#include "tools.h"
 
 #define SLOW		2	/* no handle has such an address */
 #define DEPTH_MAX	1000
@@ -136,6 +135,8 @@ void slabshm_readers_thread_exit(void)
 		pthread_mutex_unlock(&lock);
 		if (h) {
 			/* A forked child's is refused, it was the parent's */
+			tools_release_space(&h->s);
+			tools_release_slab(&h->s);
 			if (t->locks)
 				call(&h->s, SLABSHM_IOC_UNLOCK, &locks);
 			if (registered)
@@ -194,7 +195,7 @@ static void set_depth(struct slabshm_reader *r, unsigned int depth,
 {
 	r->depth = depth;
 	r->live = live;
-	if (depth > 1 || live != depth || needs_fence(r))
+	if (depth > 1 || live != depth || needs_fence(r) || tools_threads())
 		r->state = SLOW;
 	else
 		r->state = depth ? 1 : (uintptr_t)r->s;
@@ -219,6 +220,16 @@ static int check_lo(const struct slabshm_reader *r, uint64_t lo)
 	return call(r->s, SLABSHM_IOC_READER_CHECK, &arg);
 }
 
+/* How many cells have memory.  If TSan must know of each get, all are slow. */
+static uint32_t cells_ready(struct slabshm_reader *r)
+{
+	uint32_t ready = __atomic_load_n(&r->header->cells_ready,
+					 __ATOMIC_RELAXED);
+
+	r->max_cells = tools_threads() ? 0 : ready;
+	return ready;
+}
+
 static int reader_register(struct handle *h, struct slabshm_reader *r)
 {
 	struct slabshm_register arg = { 0 };
@@ -230,7 +241,7 @@ static int reader_register(struct handle *h, struct slabshm_reader *r)
 	r->header = h->s.header;
 	r->cells = h->s.cells;
 	r->data = h->s.data;
-	r->max_cells = h->s.header->cells_ready;
+	cells_ready(r);
 	r->index = arg.slot;
 	r->s = &h->s;
 	__atomic_store_n(&r->slot->lo, 0, __ATOMIC_RELAXED);
@@ -498,10 +509,10 @@ static int pick(struct slabshm_reader *r, const struct slabshm_ref *ref,
 	if (!tag || __atomic_load_n(&cell->version[i].commit,
 				    __ATOMIC_RELAXED) != commit[i])
 		return -EAGAIN;
+	tools_acquire_cell(r->s, ref->cell);
 	if ((tag & ~SLABSHM_VERSION_EMPTY) - commit[i] != ref->generation)
 		return -EIDRM;
 	view->version = commit[i];
-	tools_acquire_cell(r->s, ref->cell);
 	view->data = tag & SLABSHM_VERSION_EMPTY ? NULL : r->data + offset;
 	return view->data ? 0 : -ENODATA;
 }
@@ -513,10 +524,7 @@ static int check_ref(struct slabshm_reader *r,
 		return -EIO;
 	if (!ref->generation || ref->cell >= r->s->max_cells)
 		return -EINVAL;
-	/* Beyond these, the cell table may have no memory yet */
-	r->max_cells = __atomic_load_n(&r->header->cells_ready,
-				       __ATOMIC_RELAXED);
-	return ref->cell < r->max_cells ? 0 : -EINVAL;
+	return ref->cell < cells_ready(r) ? 0 : -EINVAL;
 }
 
 /*

@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #include "handle.h"
-#include "tools.h"
 
 /* A declaration without inline makes a symbol of what the header defines. */
 typeof(slabshm_ptr) slabshm_ptr;
@@ -490,11 +489,13 @@ int slabshm_cell_open(struct slabshm *s, const char *name, unsigned int flags,
 	struct slabshm_cell_open arg = { .flags = flags };
 	int ret;
 
+	tools_release_slab(s);
 	ret = set_name(arg.name, name);
 	if (!ret)
 		ret = call(s, SLABSHM_IOC_CELL_OPEN, &arg);
 	if (ret)
 		return ret;
+	tools_acquire_slab(s);
 	*ref = (struct slabshm_ref){
 		.generation = arg.generation,
 		.cell = arg.cell,
@@ -509,6 +510,9 @@ int slabshm_cell_remove(struct slabshm *s, const struct slabshm_ref *ref)
 		.generation = ref->generation,
 	};
 
+	tools_release_cell(s, ref->cell);
+	tools_release_space(s);
+	tools_release_slab(s);
 	return call(s, SLABSHM_IOC_CELL_REMOVE, &arg);
 }
 
@@ -542,8 +546,10 @@ int64_t slabshm_publish(struct slabshm *s,
 	unsigned int i;
 	int ret = -EINVAL;
 
-	for (i = 0; i < ncells && i < SLABSHM_BATCH_MAX; i++)
+	for (i = 0; tools_threads() && i < ncells && i < SLABSHM_BATCH_MAX; i++)
 		tools_release_cell(s, cells[i].cell);
+	/* Who replaces the object need not have read it */
+	tools_release_space(s);
 	/* What is no number of 16 bits is too many, too */
 	if (ncells <= SLABSHM_BATCH_MAX && nparts <= SLABSHM_BATCH_MAX)
 		ret = call(s, SLABSHM_IOC_PUBLISH, &arg);
@@ -611,6 +617,7 @@ int64_t slabshm_update(struct slabshm *s, const struct slabshm_ref *ref,
 		return -EINVAL;
 	slabshm_caches_relieve(s, 0);
 	tools_release_cell(s, ref->cell);
+	tools_release_space(s);
 	ret = call(s, SLABSHM_IOC_PUBLISH, &arg);
 	if (slabshm_caches_relieve(s, ret))
 		ret = call(s, SLABSHM_IOC_PUBLISH, &arg);

@@ -974,11 +974,7 @@ ssize_t __slabshm_read_slow(const struct slabshm *s,
 			    const struct slabshm_ref *ref, void *buf,
 			    size_t len, uint64_t *version);
 
-/*
- * ThreadSanitizer sees neither the kernel's part nor the order that one word has
- * against another.  It is told that a publish comes before what is read of its
- * cells, and the end of a pin before the next use of the slab's space.
- */
+/* What it must know the library says, which takes the slow path then (lib/tools.h). */
 #if defined(__SANITIZE_THREAD__)
 #define __SLABSHM_TSAN 1
 #elif defined(__has_feature)
@@ -986,31 +982,6 @@ ssize_t __slabshm_read_slow(const struct slabshm *s,
 #define __SLABSHM_TSAN 1
 #endif
 #endif
-
-#ifdef __SLABSHM_TSAN
-void __tsan_acquire(void *addr);
-void __tsan_release(void *addr);
-#endif
-
-inline __attribute__((__always_inline__)) void
-__slabshm_tsan_acquire(const void *addr)
-{
-#ifdef __SLABSHM_TSAN
-	__tsan_acquire((void *)(uintptr_t)addr);
-#else
-	(void)addr;
-#endif
-}
-
-inline __attribute__((__always_inline__)) void
-__slabshm_tsan_release(const void *addr)
-{
-#ifdef __SLABSHM_TSAN
-	__tsan_release((void *)(uintptr_t)addr);
-#else
-	(void)addr;
-#endif
-}
 
 /* Loads before it come before loads after it.  With TSan gcc refuses fences. */
 inline __attribute__((__always_inline__)) void
@@ -1089,7 +1060,6 @@ inline int slabshm_unpin(struct slabshm_pin *pin)
 		return __slabshm_unpin_slow(&slow);
 	}
 	r->state = (uintptr_t)pin->s;
-	__slabshm_tsan_release(r->data);
 	/* Pairs with the load-acquire in the kernel's slabshm_readers_scan(). */
 	__atomic_store_n(&pin->slot->lo, 0, __ATOMIC_RELEASE);
 	return 0;
@@ -1133,7 +1103,6 @@ __slabshm_look(const struct slabshm_reader *r, uint64_t hi,
 			     commit + ref->generation, 0))
 		return 0;
 	view->version = commit;
-	__slabshm_tsan_acquire(&r->cells[ref->cell]);
 	return 1;
 }
 
@@ -1224,7 +1193,6 @@ slabshm_read(const struct slabshm *s, const struct slabshm_ref *ref, void *buf,
 	__slabshm_load_fence();
 	if (__builtin_expect(__SLABSHM_LOAD(&header->evicted) > slot->lo, 0))
 		found = 0;
-	__slabshm_tsan_release(r->data);
 	__atomic_store_n(&slot->lo, 0, __ATOMIC_RELEASE);
 	if (__builtin_expect(!found, 0))
 		return __slabshm_read_slow(s, ref, buf, len, version);

@@ -7,7 +7,6 @@
 #include <time.h>
 
 #include "handle.h"
-#include "tools.h"
 
 /* When @timeout milliseconds from now is; < 0 is never. */
 uint64_t slabshm_deadline(int timeout)
@@ -34,8 +33,10 @@ int slabshm_call_sleeping(const struct slabshm *s, unsigned long request,
 	int type, ret;
 
 	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
-	ret = call(s, request, arg);
+	ret = call_plain(s, request, arg);
 	pthread_setcanceltype(type, NULL);
+	if (ret)
+		tools_acquire_slab(s);
 	return ret;
 }
 
@@ -132,7 +133,7 @@ static int events_take(struct slabshm *s, struct slabshm_event *events,
 	ret = call(s, SLABSHM_IOC_EVENTS, &arg);
 	if (ret)
 		return ret;
-	for (i = 0; i < arg.count; i++)
+	for (i = 0; tools_threads() && i < arg.count; i++)
 		tools_acquire_cell(s, events[i].cell);
 	return (int)arg.count;
 }
@@ -160,6 +161,7 @@ int slabshm_cancel(struct slabshm *s, int on)
 {
 	struct slabshm_cancel arg = { .flags = on ? SLABSHM_CANCEL_ON : 0 };
 
+	tools_release_slab(s);
 	return call(s, SLABSHM_IOC_CANCEL, &arg);
 }
 

@@ -5,6 +5,7 @@
  * what none of them may object to, and the others are what one of them must find.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <slabshm.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@
 static struct slabshm *s;
 static struct slabshm_ref ref[CELLS];
 static uint64_t protected;	/* by the lock of cell 0 */
+static unsigned int told[4];	/* each stored before what tells of it */
+static unsigned int heard;
 static int stop;
 
 static void must(int64_t ret)
@@ -34,6 +37,23 @@ static void fill(unsigned char *p, unsigned char value)
 		p[i] = value;
 }
 
+static void lock(void)
+{
+	int ret = slabshm_lock(s, &ref[0], -1);
+
+	if (ret == -EOWNERDEAD)
+		ret = 0;
+	must(ret);
+	protected++;
+}
+
+static void count(void)
+{
+	lock();
+	must(slabshm_unlock_consistent(s, &ref[0]));
+}
+
+/* Two do this, so that each replaces what the other has filled. */
 static void *write_all(void *arg)
 {
 	unsigned char buf[SIZE];
@@ -54,9 +74,7 @@ static void *write_all(void *arg)
 		fill(slabshm_ptr(s, next), (unsigned char)i);
 		must(slabshm_update(s, &ref[k], &next, SIZE));
 		must(slabshm_free(s, next));
-		must(slabshm_lock(s, &ref[0], -1));
-		protected++;
-		must(slabshm_unlock(s, &ref[0]));
+		count();
 	}
 	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	return NULL;
@@ -84,28 +102,128 @@ static void *read_all(void *arg)
 		if (slabshm_read(s, &ref[k], buf, SIZE, NULL) == SIZE &&
 		    buf[0] != buf[SIZE - 1])
 			must(-EILSEQ);
-		must(slabshm_lock(s, &ref[0], -1));
-		protected++;
-		must(slabshm_unlock(s, &ref[0]));
+		count();
 	}
 	return NULL;
 }
 
+/* A thread's first read, and an end with all that a thread can leave behind. */
+static void *read_once(void *arg)
+{
+	unsigned char buf[SIZE];
+	struct slabshm_view view;
+	struct slabshm_pin pin;
+
+	(void)arg;
+	if (slabshm_read(s, &ref[1], buf, SIZE, NULL) == SIZE &&
+	    buf[0] != buf[SIZE - 1])
+		must(-EILSEQ);
+	must(slabshm_pin(s, &pin));
+	if (!slabshm_get(&pin, &ref[2], &view) &&
+	    ((const char *)view.data)[0] != ((const char *)view.data)[SIZE - 1])
+		must(-EILSEQ);
+	lock();
+	return NULL;
+}
+
+static void *start_readers(void *arg)
+{
+	pthread_t thread;
+
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+		pthread_create(&thread, NULL, read_once, NULL);
+		pthread_join(thread, NULL);
+	}
+	return arg;
+}
+
+/*
+ * A cell that is made, filled or removed, and a cancelled wait, say that something
+ * was stored before.  That it was heard gives no order the other way.
+ */
+static void heard_one(unsigned int i)
+{
+	must(told[i] ? 0 : -EILSEQ);
+	__atomic_store_n(&heard, i + 1, __ATOMIC_RELAXED);
+}
+
+static void *listen_all(void *arg)
+{
+	struct slabshm_ref cell;
+	int64_t version = 1;
+	int ret;
+
+	do {
+		sched_yield();
+		ret = slabshm_cell_open(s, "told", 0, &cell);
+	} while (ret == -ENOENT);
+	must(ret);
+	heard_one(0);
+	do {
+		version = slabshm_wait(s, &cell, (uint64_t)version, -1);
+		must(version);
+	} while (slabshm_length(s, &cell, NULL) < 0);
+	heard_one(1);
+	ret = (int)slabshm_wait(s, &cell, (uint64_t)version, -1);
+	must(ret == -EIDRM ? 0 : -EILSEQ);
+	heard_one(2);
+	ret = (int)slabshm_wait(s, &ref[0], *(const uint64_t *)arg, -1);
+	must(ret == -ECANCELED ? 0 : -EILSEQ);
+	heard_one(3);
+	return NULL;
+}
+
+static void tell_one(unsigned int i)
+{
+	while (__atomic_load_n(&heard, __ATOMIC_RELAXED) < i)
+		sched_yield();
+	told[i] = 1;
+}
+
+static void tell_all(void)
+{
+	struct slabshm_ref cell;
+	pthread_t thread;
+	uint64_t version;
+	int64_t offset;
+
+	memset(told, 0, sizeof(told));
+	heard = 0;
+	must(slabshm_length(s, &ref[0], &version));
+	pthread_create(&thread, NULL, listen_all, &version);
+	tell_one(0);
+	must(slabshm_cell_open(s, "told", SLABSHM_CELL_CREATE, &cell));
+	offset = slabshm_alloc(s, SIZE);
+	must(offset);
+	tell_one(1);
+	must(slabshm_put(s, &cell, (uint64_t)offset, SIZE));
+	tell_one(2);
+	must(slabshm_cell_remove(s, &cell));
+	tell_one(3);
+	must(slabshm_cancel(s, 1));
+	pthread_join(thread, NULL);
+	must(slabshm_cancel(s, 0));
+}
+
 static void correct(void)
 {
+	static void *(*const threads[])(void *) = {
+		write_all, write_all, read_all, read_all, start_readers,
+	};
 	struct slabshm_event event[4];
 	struct slabshm_block block[4];
 	struct slabshm_cell_entry entry[2];
-	pthread_t thread[3];
+	pthread_t thread[sizeof(threads) / sizeof(*threads)];
 	uint64_t cursor = 0, version;
 	unsigned int i;
 	int n;
 
 	must(slabshm_watch(s, NULL, SLABSHM_WATCH_SINCE, 1));
-	for (i = 0; i < 3; i++)
-		pthread_create(&thread[i], NULL, i ? read_all : write_all, NULL);
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < sizeof(threads) / sizeof(*threads); i++)
+		pthread_create(&thread[i], NULL, threads[i], NULL);
+	for (i = 0; i < sizeof(threads) / sizeof(*threads); i++)
 		pthread_join(thread[i], NULL);
+	tell_all();
 	/* What the kernel fills in is looked at */
 	n = slabshm_events(s, event, 4, 0);
 	must(n);
