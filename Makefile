@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Everything but the module's own rules, which are in Kbuild. `make help` tells
+# Everything but the module's own rules, which are in kmod/Kbuild. `make help` tells
 # what can be made. All that is made lies in build/.
 
 VERSION := $(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf)
@@ -29,9 +29,9 @@ KMOD := build/kmod-$(RELEASE)
 .PHONY: modules
 modules:
 	@mkdir -p $(KMOD)
-	@cp -rsf $(CURDIR)/Kbuild $(CURDIR)/dkms.conf $(CURDIR)/kmod $(CURDIR)/uapi $(KMOD)
+	@cp -rsf $(CURDIR)/dkms.conf $(CURDIR)/kmod $(CURDIR)/uapi $(KMOD)
 	@find $(KMOD) -xtype l -delete
-	+flock $(KMOD) $(MAKE) -C $(KDIR) M=$(CURDIR)/$(KMOD) \
+	+flock $(KMOD) $(MAKE) -C $(KDIR) M=$(CURDIR)/$(KMOD)/kmod \
 		CONFIG_DEBUG_INFO_BTF_MODULES= modules
 
 # ---------------------------------------------------------------- user space
