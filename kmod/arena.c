@@ -685,6 +685,22 @@ static __always_inline void block_free(struct slabshm_arena *arena,
 	}
 }
 
+/* Take a free block of a run, which has one and is in the owner's list. */
+static __always_inline unsigned int run_take(struct slabshm_run *run,
+					     struct slabshm_owner *owner)
+{
+	unsigned int word = 0, index;
+
+	while (!run->free[word])
+		word++;
+	index = word * BITS_PER_LONG + __ffs(run->free[word]);
+	run->free[word] &= run->free[word] - 1;
+	run->nheld++;
+	if (!--run->nfree)
+		list_move(&run->extent.list, &owner->runs.full);
+	return index;
+}
+
 /*
  * A small block: from a run of the owner's, one of nobody's, one that is kept
  * empty, or a new one.
@@ -696,7 +712,7 @@ static __always_inline int small_alloc(struct slabshm_arena *arena,
 				       unsigned long *need, u64 *offset)
 {
 	struct slabshm_run *run = run_partial(&owner->runs, class);
-	unsigned int word = 0, index;
+	unsigned int index;
 
 	if (!run) {
 		run = run_partial(&arena->runs, class) ?: arena->empty[class];
@@ -710,14 +726,7 @@ static __always_inline int small_alloc(struct slabshm_arena *arena,
 
 	if (run == arena->empty[class])
 		arena->empty[class] = NULL;
-	/* There is one, or the run would not be in that list */
-	while (!run->free[word])
-		word++;
-	index = word * BITS_PER_LONG + __ffs(run->free[word]);
-	run->free[word] &= run->free[word] - 1;
-	run->nheld++;
-	if (!--run->nfree)
-		list_move(&run->extent.list, &owner->runs.full);
+	index = run_take(run, owner);
 	*offset = ((u64)run->extent.page << PAGE_SHIFT) +
 		  index * slabshm_class_size[class];
 	return 0;
@@ -1814,4 +1823,173 @@ u64 slabshm_arena_free_published(struct slabshm_arena *arena, u64 offset)
 		return 0;
 	block_free(arena, &ref);
 	return ref.size;
+}
+
+/*
+ * Emptying runs
+ */
+
+/* The run that @desc was made of, if it is still one of that class. */
+static struct slabshm_run *desc_run(const struct slabshm_arena *arena,
+				    const struct slabshm_run_desc *desc)
+{
+	struct slabshm_extent *extent = page_extent(arena, desc->page);
+
+	lockdep_assert_held(&arena->lock);
+
+	if (!extent || extent->state != EXTENT_RUN ||
+	    extent->page != desc->page ||
+	    extent_run(extent)->class != desc->class)
+		return NULL;
+	return extent_run(extent);
+}
+
+/**
+ * slabshm_arena_runs() - runs without an owner that are neither empty nor full
+ * @arena: where
+ * @page: where to begin, any number; moved on
+ * @end: where to end
+ * @desc: room for @n
+ * @n: how many at most
+ *
+ * Context: takes the arena's lock, for %SLABSHM_BATCH_MAX extents.
+ * Return: how many there were, which may be 0 before @page has come to @end.
+ */
+unsigned int slabshm_arena_runs(struct slabshm_arena *arena,
+				unsigned long *page, unsigned long end,
+				struct slabshm_run_desc *desc, unsigned int n)
+{
+	unsigned int i = 0, looked;
+
+	BUILD_BUG_ON(SLABSHM_SIZE_MAX >> PAGE_SHIFT > U32_MAX);
+	BUILD_BUG_ON(SLABSHM_NCLASSES > BIT(5) || RUN_BLOCKS >= BIT(13));
+	spin_lock(&arena->lock);
+	for (looked = 0; looked < SLABSHM_BATCH_MAX && i < n && *page < end;
+	     looked++) {
+		struct slabshm_extent *extent = page_extent(arena, *page);
+		struct slabshm_run *run;
+
+		if (!extent) {
+			/* Where the last call ended there is another by now */
+			++*page;
+			continue;
+		}
+		*page = extent->page + extent->npages;
+		if (extent->state != EXTENT_RUN || extent->owner)
+			continue;
+		run = extent_run(extent);
+		if (!run->nfree || run->nfree == run->nblocks)
+			continue;
+		desc[i].page = extent->page;
+		desc[i].class = run->class;
+		desc[i].used = run->nblocks - run->nfree;
+		desc[i].free = run->nfree;
+		i++;
+	}
+	spin_unlock(&arena->lock);
+	return i;
+}
+
+/**
+ * slabshm_arena_avoid() - a run is being emptied
+ * @arena: where
+ * @desc: the run, which may be gone
+ *
+ * Others get blocks of it only if there are no more in runs of its class.
+ *
+ * Context: takes the arena's lock.
+ */
+void slabshm_arena_avoid(struct slabshm_arena *arena,
+			 const struct slabshm_run_desc *desc)
+{
+	struct slabshm_run *run;
+
+	spin_lock(&arena->lock);
+	run = desc_run(arena, desc);
+	if (run && !run->extent.owner && run->nfree)
+		list_move_tail(&run->extent.list,
+			       &arena->runs.partial[run->class]);
+	spin_unlock(&arena->lock);
+}
+
+/**
+ * slabshm_arena_alloc_in() - allocate and claim a block of a run
+ * @arena: where
+ * @owner: who will own it
+ * @desc: the run
+ * @claim: set to the block
+ *
+ * Context: takes the arena's lock; needs no memory.
+ * Return: 0; -ENOSPC it is full, gone, or another's; -EDQUOT the owner's limit.
+ */
+int slabshm_arena_alloc_in(struct slabshm_arena *arena,
+			   struct slabshm_owner *owner,
+			   const struct slabshm_run_desc *desc,
+			   struct slabshm_claim *claim)
+{
+	const u32 size = slabshm_class_size[desc->class];
+	struct block_ref ref;
+	struct slabshm_run *run;
+	int err = -ENOSPC;
+
+	spin_lock(&arena->lock);
+	run = desc_run(arena, desc);
+	/* Without records no block of it was published yet */
+	if (!run || !run->nfree || !run->records ||
+	    (run->extent.owner && run->extent.owner != owner))
+		goto unlock;
+	err = -EDQUOT;
+	if (owner->bytes + size > owner->limit)
+		goto unlock;
+	err = 0;
+	if (!run->extent.owner) {
+		run->extent.owner = owner;
+		list_move(&run->extent.list, &owner->runs.partial[run->class]);
+	}
+	if (run == arena->empty[run->class])
+		arena->empty[run->class] = NULL;
+	ref = (struct block_ref){
+		.extent = &run->extent,
+		.run = run,
+		.index = run_take(run, owner),
+		.size = size,
+	};
+	claim->offset = ((u64)run->extent.page << PAGE_SHIFT) +
+			ref.index * size;
+	claim_set(claim, &ref);
+	owner->bytes += size;
+	owner->blocks++;
+	arena->bytes += size;
+	arena->blocks++;
+unlock:
+	spin_unlock(&arena->lock);
+	return err;
+}
+
+/**
+ * slabshm_arena_run_records() - some of the published blocks of a run
+ * @arena: where; its lock is held
+ * @desc: the run
+ * @index: which block of it to begin with, moved on
+ * @record: room for @n of what slabshm_arena_publish() was given
+ * @n: how many at most
+ *
+ * Context: does not sleep.
+ * Return: how many there were, 0 at the end; -ENOENT the run is gone, or has an
+ * owner.
+ */
+int slabshm_arena_run_records(struct slabshm_arena *arena,
+			      const struct slabshm_run_desc *desc,
+			      unsigned int *index, void **record,
+			      unsigned int n)
+{
+	struct slabshm_run *run = desc_run(arena, desc);
+	unsigned int i = 0;
+
+	if (!run || run->extent.owner)
+		return -ENOENT;
+	for (; i < n && *index < run->nblocks; ++*index)
+		if (test_bit(*index, run->published))
+			record[i++] = run->records[*index];
+	return i;
 }

@@ -137,6 +137,14 @@ struct slabshm_claim {
 	u64 index:16;
 };
 
+/* A run without an owner in which some blocks are published and some are free. */
+struct slabshm_run_desc {
+	u32 page;	/* where it starts */
+	u32 class:5;
+	u32 used:13;	/* blocks that are published, or retired */
+	u32 free:13;
+};
+
 struct slabshm_block_desc {
 	u64 start;
 	u64 size;
@@ -196,7 +204,21 @@ void slabshm_arena_free_claimed(struct slabshm_arena *arena,
 				const struct slabshm_claim *claim,
 				unsigned int n);
 
+unsigned int slabshm_arena_runs(struct slabshm_arena *arena,
+				unsigned long *page, unsigned long end,
+				struct slabshm_run_desc *desc, unsigned int n);
+void slabshm_arena_avoid(struct slabshm_arena *arena,
+			 const struct slabshm_run_desc *desc);
+int slabshm_arena_alloc_in(struct slabshm_arena *arena,
+			   struct slabshm_owner *owner,
+			   const struct slabshm_run_desc *desc,
+			   struct slabshm_claim *claim);
+
 /* The following need the lock held. */
+int slabshm_arena_run_records(struct slabshm_arena *arena,
+			      const struct slabshm_run_desc *desc,
+			      unsigned int *index, void **record,
+			      unsigned int n);
 void slabshm_arena_publish(struct slabshm_arena *arena,
 			   const struct slabshm_claim *claim, void *record);
 void *slabshm_arena_record(struct slabshm_arena *arena, u64 offset, u64 *size);

@@ -37,6 +37,8 @@
  * @named: the last publish of more cells than one that named it, by its number
  * @generation: how often the place was given to another cell, from 1: with the
  *	index, the handle
+ * @moved: its versions that only moved the object
+ * @movable: constant while in use: COMPACT may move the object
  * @name: NULL while not in use
  * @object: what it holds; NULL while not in use
  * @spare: an empty object; there when @object has parts
@@ -52,6 +54,8 @@ struct cell {
 	u32 hash;
 	u64 named;
 	u64 generation;
+	struct slabshm_moved moved;
+	bool movable;
 	char *name;
 	struct slabshm_object *object;
 	struct slabshm_object *spare;
@@ -204,11 +208,8 @@ static __always_inline void slabshm_cell_write(struct slabshm_cells *cells,
 	WRITE_ONCE(cell_page(cell)->commit, commit);
 }
 
-/*
- * All cells of this commit are written: let it begin.  The caller takes out who
- * watches these cells, and calls commit_tell().
- */
-static void commit_done(struct slabshm_slab *slab)
+/* All cells of this commit are written: let it begin. */
+static __always_inline void commit_clock(struct slabshm_slab *slab)
 {
 	struct slabshm_cells *cells = &slab->cells;
 	u64 commit = cells->commit + 1;
@@ -218,7 +219,16 @@ static void commit_done(struct slabshm_slab *slab)
 	cells->commit = commit;
 	/* Pairs with the reader's load-acquire of S (at struct slabshm_cell) */
 	smp_store_release(&slab->control.header->commit, commit);
-	list_splice_tail_init(&cells->watch_all, &cells->woken);
+}
+
+/*
+ * The same for a commit that changes something.  The caller takes out who watches
+ * these cells, and calls commit_tell().
+ */
+static void commit_done(struct slabshm_slab *slab)
+{
+	commit_clock(slab);
+	list_splice_tail_init(&slab->cells.watch_all, &slab->cells.woken);
 }
 
 /* Tell those who watch of the commit, before the lock is dropped. */
@@ -377,6 +387,7 @@ again:
 	swap(cell->name, name);
 	cell->hash = hash;
 	swap(cell->object, object);
+	cell->movable = arg->flags & SLABSHM_CELL_MOVABLE;
 	rb_link_node(&cell->node, parent, link);
 	rb_insert_color(&cell->node, &cells->names);
 	slabshm_cell_write(cells, cell, 0, 0);
@@ -616,7 +627,8 @@ static noinline int publish_look(struct slabshm_slab *slab,
 				 const struct slabshm_publish_cell *item)
 {
 	if (item->flags & SLABSHM_PUBLISH_EXPECT &&
-	    item->expected != cell_newest(cell)->commit)
+	    !slabshm_moved_known(&cell->moved, cell_newest(cell)->commit,
+				 item->expected))
 		return -EAGAIN;
 	return slabshm_lock_check(slab, cell->queue, client,
 				  item->flags & SLABSHM_PUBLISH_UNLOCK);
@@ -730,7 +742,7 @@ static __always_inline int publish_find_drops(struct publish *p)
 		err = 0;
 		/* A second time it is none */
 		slabshm_record_set(record, slabshm_record_offset(record),
-				   SLABSHM_RECORD_NO_CELL);
+				   SLABSHM_RECORD_NO_PART);
 		p->drop[i] = record;
 	}
 	spin_unlock(&arena->lock);
@@ -761,7 +773,7 @@ static __always_inline void publish_blocks(struct publish *p)
 			reclaim->nspare--;
 			record->born = born;
 			slabshm_record_set(record, p->claim[i].offset,
-					   SLABSHM_RECORD_NO_CELL);
+					   SLABSHM_RECORD_NO_PART);
 			slabshm_arena_publish(arena, &p->claim[i], record);
 			p->record[i] = record;
 		}
@@ -810,6 +822,7 @@ static __always_inline void publish_objects(struct publish *p)
 		}
 		if (item->block) {
 			object->root = p->record[claim];
+			slabshm_record_set_root(object->root, cell->index);
 			object->root_bytes = p->claim[claim].size;
 			claim++;
 		}
@@ -1010,6 +1023,160 @@ int slabshm_cell_publish(struct slabshm_client *client,
 			    publish_one(client, call);
 }
 
+/*
+ * ---------------- Moving ----------------
+ */
+
+/*
+ * May the object that a cell holds be moved?  Whoever holds the cell's lock may
+ * read it without a pin, and who is told that a holder has died looks at what that
+ * one has left.
+ */
+static bool cell_movable(const struct cell *cell)
+{
+	const struct slabshm_queue *queue = cell->queue;
+
+	return cell->movable && !cell->object->nparts &&
+	       (!queue || (!queue->holder && !queue->inconsistent &&
+			   RB_EMPTY_ROOT(&queue->waiters.rb_root)));
+}
+
+/**
+ * slabshm_cell_movable() - may a published block be moved?
+ * @cells: of the slab
+ * @record: of the block, which the arena has had since the commit lock was taken
+ * @move: set to what is to be moved, but for where to
+ *
+ * Context: the commit lock is held.
+ * Return: 0; -EBUSY it must stay; -ESTALE it is retired, and goes by itself.
+ */
+int slabshm_cell_movable(struct slabshm_cells *cells,
+			 const struct slabshm_record *record,
+			 struct slabshm_move *move)
+{
+	u32 index = slabshm_record_cell(record);
+	struct cell *cell;
+
+	lockdep_assert_held(&cells->lock);
+
+	if (!(index & SLABSHM_RECORD_NO_PART))
+		return -EBUSY;
+	/* It says whose it was last; the cell says whether it is */
+	cell = cell_at(cells, index & ~SLABSHM_RECORD_NO_PART);
+	if (!cell->object || cell->object->root != record)
+		return -ESTALE;
+	if (!cell_movable(cell))
+		return -EBUSY;
+	move->from = slabshm_record_offset(record);
+	move->generation = cell->generation;
+	move->version = cell_newest(cell)->commit;
+	move->cell = cell->index;
+	return 0;
+}
+
+/* Is the object still what slabshm_cell_movable() has found, and movable? */
+static struct cell *move_cell(struct slabshm_cells *cells,
+			      const struct slabshm_move *move)
+{
+	struct cell *cell = cell_get(cells, move->cell, move->generation);
+
+	if (IS_ERR(cell) || cell_newest(cell)->commit != move->version ||
+	    !cell_movable(cell))
+		return NULL;
+	return cell;
+}
+
+/* Write the new version of a cell, whose object is in the block @move->to. */
+static void move_write(struct slabshm_slab *slab, struct cell *cell,
+		       const struct slabshm_move *move,
+		       struct slabshm_record *record)
+{
+	struct slabshm_cells *cells = &slab->cells;
+	const struct slabshm_version *newest = cell_newest(cell);
+	struct slabshm_moved moved = {
+		.commit = cells->commit + 1,
+		.changed = slabshm_moved_changed(&cell->moved, newest->commit),
+	};
+
+	record->born = moved.commit;
+	slabshm_record_set(record, move->to.offset, SLABSHM_RECORD_NO_PART);
+	slabshm_record_set_root(record, cell->index);
+	slabshm_arena_publish(&slab->arena, &move->to, record);
+	slabshm_cell_write(cells, cell, move->to.offset, newest->length);
+	cell->moved = moved;
+}
+
+/**
+ * slabshm_cell_move() - let cells lead to the copies of their objects
+ * @client: who moves them; entered
+ * @move: to which blocks of this client, that hold the same bytes.  They are
+ *	published, or freed if the object is not to be moved after all
+ * @n: 1 to %SLABSHM_BATCH_MAX, each cell once
+ * @bytes: the bytes of blocks that were moved are added
+ *
+ * In one step of the clock, of which nobody is told.
+ *
+ * Context: may sleep; takes the commit lock and the arena's.
+ * Return: 0, -ENOMEM or -EDQUOT.
+ */
+int slabshm_cell_move(struct slabshm_client *client, struct slabshm_move *move,
+		      unsigned int n, u64 *bytes)
+{
+	struct slabshm_slab *slab = client->slab;
+	struct slabshm_cells *cells = &slab->cells;
+	struct slabshm_record *record[SLABSHM_BATCH_MAX];
+	struct cell *cell[SLABSHM_BATCH_MAX];
+	unsigned int i, moved = 0;
+	int err = 0;
+
+	spin_lock(&cells->lock);
+	while (slab->reclaim.nspare < n && !err) {
+		/* Memory comes from outside the lock */
+		spin_unlock(&cells->lock);
+		err = slabshm_records_add(slab, n);
+		spin_lock(&cells->lock);
+	}
+	spin_lock(&slab->arena.lock);
+	for (i = 0; i < n; i++) {
+		cell[i] = err ? NULL : move_cell(cells, &move[i]);
+		if (!cell[i])
+			continue;
+		record[i] = slabshm_record_pop(&slab->reclaim.spare);
+		slab->reclaim.nspare--;
+		move_write(slab, cell[i], &move[i], record[i]);
+		moved++;
+	}
+	spin_unlock(&slab->arena.lock);
+	if (moved) {
+		cells->moved.changed = slabshm_moved_changed(&cells->moved,
+							     cells->commit);
+		cells->moved.commit = cells->commit + 1;
+		commit_clock(slab);
+	}
+	for (i = 0; i < n; i++) {
+		struct slabshm_object *object;
+
+		if (!cell[i])
+			continue;
+		object = cell[i]->object;
+		retire_record(slab, object->root, object->root_bytes);
+		object->root = record[i];
+		*bytes += object->root_bytes;
+	}
+	spin_unlock(&cells->lock);
+
+	for (i = 0; i < n; i++)
+		if (!cell[i])
+			slabshm_arena_free_claimed(&slab->arena, &move[i].to, 1);
+	if (moved)
+		slabshm_reclaim_queue(slab);
+	return err;
+}
+
+/*
+ * ---------------- Room of publishes, and lists ----------------
+ */
+
 /**
  * slabshm_publish_room_get() - room for one call
  *
@@ -1081,13 +1248,16 @@ unsigned int slabshm_cell_list(struct slabshm_slab *slab, u64 *cursor,
 				continue;
 			v = cell_newest(cell);
 			entry[i].generation = cell->generation;
-			entry[i].commit = v->commit;
+			entry[i].commit = slabshm_moved_changed(&cell->moved,
+								v->commit);
 			entry[i].offset = v->offset;
 			entry[i].length = v->length;
 			entry[i].bytes = cell->object->root_bytes +
 					 cell->object->part_bytes;
 			entry[i].parts = cell->object->nparts;
 			entry[i].cell = cell->index;
+			entry[i].flags = cell->movable ? SLABSHM_CELL_MOVABLE :
+							 0;
 			strscpy(entry[i].name, cell->name,
 				sizeof(entry[i].name));
 			i++;
@@ -1122,7 +1292,8 @@ static bool cell_changed(struct slabshm_cells *cells,
 	const struct cell *cell = &page->cell[k];
 	u64 version = cell_newest(cell)->commit;
 
-	if (!cell->name || version <= since)
+	if (!cell->name ||
+	    slabshm_moved_changed(&cell->moved, version) <= since)
 		return false;
 	event->cell = cell->index;
 	event->flags = 0;
@@ -1268,16 +1439,22 @@ struct slabshm_queue *slabshm_cell_queue(struct slabshm_cells *cells, u32 index,
  * @cells: of the slab
  * @index: of the handle
  * @generation: of the handle
+ * @moved: set to its versions that only moved the object
  *
  * Context: the commit lock is held.
  * Return: the commit that wrote it, or 0 if the cell was removed.
  */
 u64 slabshm_cell_version(struct slabshm_cells *cells, u32 index,
-			 u64 generation)
+			 u64 generation, struct slabshm_moved *moved)
 {
 	struct cell *cell = cell_get(cells, index, generation);
 
-	return IS_ERR(cell) ? 0 : cell_newest(cell)->commit;
+	if (IS_ERR(cell)) {
+		*moved = (struct slabshm_moved){};
+		return 0;
+	}
+	*moved = cell->moved;
+	return cell_newest(cell)->commit;
 }
 
 /**

@@ -48,6 +48,34 @@ struct slabshm_queue {
 };
 
 /**
+ * struct slabshm_moved - commits that moved an object, and changed nothing
+ * @commit: the last of them
+ * @changed: the last one before that was none of them
+ *
+ * Says something for as long as @commit is the newest, and so costs a publish
+ * nothing.
+ */
+struct slabshm_moved {
+	u64 commit;
+	u64 changed;
+};
+
+/* The last of the commits up to @newest that has changed something. */
+static inline u64 slabshm_moved_changed(const struct slabshm_moved *moved,
+					u64 newest)
+{
+	return moved->commit == newest ? moved->changed : newest;
+}
+
+/* Does one who knows version @known know the last change? */
+static inline bool slabshm_moved_known(const struct slabshm_moved *moved,
+				       u64 newest, u64 known)
+{
+	return known == newest ||
+	       (known < newest && known >= slabshm_moved_changed(moved, newest));
+}
+
+/**
  * struct slabshm_cells - the cells of one slab
  * @lock: the commit lock: protects all that follows but the constants, the
  *	cell table, slabshm_header.commit, every cell, object and record, and
@@ -61,6 +89,7 @@ struct slabshm_queue {
  * @names: cells in use, by the hash of their name, then by name
  * @pages: struct cell_page of so many cells each; they stay
  * @commit: the clock, as slabshm_header.commit shows it
+ * @moved: its commits that moved objects
  * @publishes: number of the last publish of more cells than one, done or refused
  * @lockers: slabshm_locker.node, all who hold locks or wait for them, by id
  * @last_locker: last id given
@@ -82,6 +111,7 @@ struct slabshm_cells {
 	struct rb_root names;
 	struct slabshm_table pages;
 	u64 commit;
+	struct slabshm_moved moved;
 	u64 publishes;
 	struct rb_root lockers;
 	u64 last_locker;
@@ -151,6 +181,22 @@ struct slabshm_publish_call {
 	u64 commit;
 };
 
+/**
+ * struct slabshm_move - one object to move
+ * @to: where to: a claimed block of the same size
+ * @from: its root's offset
+ * @generation: of its cell
+ * @version: of its cell, when @from was looked at
+ * @cell: index of its cell
+ */
+struct slabshm_move {
+	struct slabshm_claim to;
+	u64 from;
+	u64 generation;
+	u64 version;
+	u32 cell;
+};
+
 int slabshm_cell_module_init(void);
 void slabshm_cell_module_exit(void);
 
@@ -166,6 +212,8 @@ int slabshm_cell_remove(struct slabshm_slab *slab, struct slabshm_client *client
 			u32 index, u64 generation);
 int slabshm_cell_publish(struct slabshm_client *client,
 			 struct slabshm_publish_call *call);
+int slabshm_cell_move(struct slabshm_client *client, struct slabshm_move *move,
+		      unsigned int n, u64 *bytes);
 unsigned int slabshm_cell_list(struct slabshm_slab *slab, u64 *cursor,
 			       struct slabshm_cell_entry *entry,
 			       unsigned int n);
@@ -182,7 +230,10 @@ void slabshm_cell_queue_put(struct slabshm_cells *cells, u32 index,
 struct slabshm_queue *slabshm_cell_queue(struct slabshm_cells *cells, u32 index,
 					 u64 generation);
 u64 slabshm_cell_version(struct slabshm_cells *cells, u32 index,
-			 u64 generation);
+			 u64 generation, struct slabshm_moved *moved);
+int slabshm_cell_movable(struct slabshm_cells *cells,
+			 const struct slabshm_record *record,
+			 struct slabshm_move *move);
 const char *slabshm_cell_name(struct slabshm_cells *cells, u32 index,
 			      u64 generation);
 

@@ -453,6 +453,14 @@ int slabshm_data_trim(struct slabshm_slab *slab, u64 limit, u64 *trimmed)
 	return done ? 0 : err;
 }
 
+/* The page that @offset lies in, with its data. */
+static struct page *data_page(struct slabshm_slab *slab, u64 offset)
+{
+	return shmem_read_mapping_page_gfp(slab->data->f_mapping,
+					   offset >> PAGE_SHIFT,
+					   data_gfp(slab));
+}
+
 /**
  * slabshm_data_set() - fill a block with a byte
  * @slab: whose
@@ -466,17 +474,13 @@ int slabshm_data_trim(struct slabshm_slab *slab, u64 limit, u64 *trimmed)
 int slabshm_data_set(struct slabshm_slab *slab, u64 offset, u64 length,
 		     u8 byte)
 {
-	struct address_space *mapping = slab->data->f_mapping;
-	gfp_t gfp = data_gfp(slab);
-
 	while (length) {
 		size_t in_page = offset_in_page(offset);
 		size_t n = min_t(u64, length, PAGE_SIZE - in_page);
 		struct page *page;
 		char *at;
 
-		page = shmem_read_mapping_page_gfp(mapping,
-						   offset >> PAGE_SHIFT, gfp);
+		page = data_page(slab, offset);
 		if (IS_ERR(page))
 			return PTR_ERR(page);
 		at = kmap_local_page(page);
@@ -488,6 +492,48 @@ int slabshm_data_set(struct slabshm_slab *slab, u64 offset, u64 length,
 			return -EINTR;
 		cond_resched();
 		offset += n;
+		length -= n;
+	}
+	return 0;
+}
+
+/**
+ * slabshm_data_copy() - copy a block's bytes to another block
+ * @slab: whose
+ * @to: the block to write
+ * @from: the other one
+ * @length: of both
+ *
+ * Context: may sleep; grow_lock is held, so that TRIM takes no page away.
+ * Return: 0, or -ENOMEM, -EIO if a page cannot be had back from swap; -EINTR.
+ */
+int slabshm_data_copy(struct slabshm_slab *slab, u64 to, u64 from, u64 length)
+{
+	lockdep_assert_held(&slab->grow_lock);
+
+	while (length) {
+		size_t n = min3(length, (u64)PAGE_SIZE - offset_in_page(to),
+				(u64)PAGE_SIZE - offset_in_page(from));
+		struct page *source, *page;
+
+		source = data_page(slab, from);
+		if (IS_ERR(source))
+			return PTR_ERR(source);
+		page = data_page(slab, to);
+		if (IS_ERR(page)) {
+			put_page(source);
+			return PTR_ERR(page);
+		}
+		memcpy_page(page, offset_in_page(to), source,
+			    offset_in_page(from), n);
+		set_page_dirty(page);
+		put_page(page);
+		put_page(source);
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+		to += n;
+		from += n;
 		length -= n;
 	}
 	return 0;

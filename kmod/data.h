@@ -17,6 +17,7 @@ int slabshm_data_make_room(struct slabshm_slab *slab, unsigned long need,
 			   u64 align, unsigned long all, unsigned long room,
 			   bool may_grow);
 int slabshm_data_trim(struct slabshm_slab *slab, u64 limit, u64 *trimmed);
+int slabshm_data_copy(struct slabshm_slab *slab, u64 to, u64 from, u64 length);
 int slabshm_data_set(struct slabshm_slab *slab, u64 offset, u64 length,
 		     u8 byte);
 

@@ -23,6 +23,7 @@
 #include "arena.h"
 #include "cell.h"
 #include "client.h"
+#include "compact.h"
 #include "compat.h"
 #include "data.h"
 #include "ioctl.h"
@@ -608,15 +609,37 @@ static int call_trim(struct call *call, void *arg)
 	return err ?: call_return(call, trim);
 }
 
+static int call_compact(struct call *call, void *arg)
+{
+	struct slabshm_compact *compact = arg;
+	int err;
+
+	if (compact->flags)
+		return -EINVAL;
+	/* As for growth */
+	err = call_return(call, compact);
+	if (err)
+		return err;
+	/* Blocks that clients keep in stock hold their runs back */
+	if (!compact->cursor)
+		alloc_press(call->slab, true);
+	err = slabshm_compact(call->client, compact->bytes, &compact->cursor,
+			      &compact->bytes);
+	if (err)
+		return err;
+	slabshm_reclaim_now(call->slab, 0);
+	return call_return(call, compact);
+}
+
 static int call_cell_open(struct call *call, void *arg)
 {
 	struct slabshm_cell_open *open = arg;
 	bool created, entered = false;
 	int err;
 
-	if (open->flags & ~(SLABSHM_CELL_CREATE | SLABSHM_CELL_EXCL) ||
-	    (open->flags & (SLABSHM_CELL_CREATE | SLABSHM_CELL_EXCL)) ==
-	    SLABSHM_CELL_EXCL || open->pad ||
+	if (open->flags & ~(SLABSHM_CELL_CREATE | SLABSHM_CELL_EXCL |
+			    SLABSHM_CELL_MOVABLE) ||
+	    (open->flags && !(open->flags & SLABSHM_CELL_CREATE)) || open->pad ||
 	    !slabshm_name_valid(open->name, false))
 		return -EINVAL;
 	if (open->flags & SLABSHM_CELL_CREATE && !call->client->rdonly) {
@@ -1150,6 +1173,7 @@ static const struct call_ops calls[] = {
 	CALL(EVENTS, events, events, pad, NEED_SLAB | NEED_LIFE),
 	CALL(EVENTFD, eventfd, eventfd, pad, NEED_SLAB | NEED_LIFE),
 	CALL(CANCEL, cancel, cancel, client, NEED_SLAB | NEED_LIFE),
+	CALL(COMPACT, compact, compact, cursor, NEED_ALL),
 };
 
 union call_arg {
@@ -1177,6 +1201,7 @@ union call_arg {
 	struct slabshm_events events;
 	struct slabshm_eventfd eventfd;
 	struct slabshm_cancel cancel;
+	struct slabshm_compact compact;
 };
 
 #define CMD_SIZE_MASK	((unsigned int)_IOC_SIZEMASK << _IOC_SIZESHIFT)

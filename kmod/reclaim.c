@@ -601,7 +601,7 @@ void slabshm_reclaim_destroy(struct slabshm_slab *slab)
 
 int slabshm_reclaim_module_init(void)
 {
-	BUILD_BUG_ON(ilog2(SLABSHM_CELLS_MAX) >= SLABSHM_RECORD_CELL);
+	BUILD_BUG_ON(SLABSHM_CELLS_MAX > SLABSHM_RECORD_NO_PART);
 	BUILD_BUG_ON(ilog2((SLABSHM_SIZE_MAX - 1) / SLABSHM_GRANULE) >=
 		     64 - SLABSHM_RECORD_CELL);
 

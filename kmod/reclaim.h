@@ -63,7 +63,7 @@ struct slabshm_object {
  * @next: of a retired block, or of none: in a chain, which NULL ends
  * @retired: of a retired block: the commit that retired it (R)
  * @born: commit that published or attached the block (B)
- * @place: where the block is, and of which cell it is a part; see
+ * @place: where the block is, and of which cell it is the root or a part; see
  *	slabshm_record_set()
  *
  * The allocator keeps it by the block's offset.  A full slab has one for each
@@ -87,19 +87,32 @@ struct slabshm_record {
 	u64 place;
 };
 
-/* Bits of slabshm_record.place for the cell: 0, or one more than its index */
+/*
+ * Bits of slabshm_record.place for the cell: its index, and whether the block is
+ * a root, or was one, or is a part that a publish has dropped or is about to
+ */
 #define SLABSHM_RECORD_CELL	28
+#define SLABSHM_RECORD_NO_PART	BIT(SLABSHM_RECORD_CELL - 1)
 
-/* Not a part, or not any more: a publish has dropped it, or is about to */
-#define SLABSHM_RECORD_NO_CELL	U32_MAX
-
-/* Note where the block is, and the index of the cell of a part. */
+/* Note where the block is; of a part, @cell is the index of its cell. */
 static inline void slabshm_record_set(struct slabshm_record *record, u64 offset,
 				      u32 cell)
 {
 	/* Offsets are multiples of the granule; SLABSHM_SIZE_MAX fits */
-	record->place = offset / SLABSHM_GRANULE << SLABSHM_RECORD_CELL |
-			(cell + 1);
+	record->place = offset / SLABSHM_GRANULE << SLABSHM_RECORD_CELL | cell;
+}
+
+/* Of one that was set with SLABSHM_RECORD_NO_PART alone: it is this cell's root. */
+static inline void slabshm_record_set_root(struct slabshm_record *record,
+					   u32 cell)
+{
+	record->place |= cell;
+}
+
+/* Which cell's it is, or was last, with SLABSHM_RECORD_NO_PART or without */
+static inline u32 slabshm_record_cell(const struct slabshm_record *record)
+{
+	return record->place & (BIT_ULL(SLABSHM_RECORD_CELL) - 1);
 }
 
 static inline u64 slabshm_record_offset(const struct slabshm_record *record)
@@ -112,7 +125,7 @@ static inline bool slabshm_record_is_part(const struct slabshm_record *record,
 					  u32 cell,
 					  const struct slabshm_object *object)
 {
-	return (record->place & (BIT_ULL(SLABSHM_RECORD_CELL) - 1)) == cell + 1 &&
+	return slabshm_record_cell(record) == cell &&
 	       record->born >= object->since;
 }
 

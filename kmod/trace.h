@@ -126,6 +126,11 @@ DEFINE_EVENT(slabshm_size, slabshm_trim,
 	TP_ARGS(slab, bytes)
 );
 
+DEFINE_EVENT(slabshm_size, slabshm_compact,
+	TP_PROTO(const struct slabshm_slab *slab, u64 bytes),
+	TP_ARGS(slab, bytes)
+);
+
 DECLARE_EVENT_CLASS(slabshm_cell,
 	TP_PROTO(const struct slabshm_slab *slab, u32 cell, const char *name),
 	TP_ARGS(slab, cell, name),

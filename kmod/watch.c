@@ -58,6 +58,7 @@ static int must_not_sleep(const struct slabshm_client *client,
 static int wait_look(struct slabshm_cells *cells, struct slabshm_wait_cell *cell,
 		     unsigned int n, u32 *failed)
 {
+	struct slabshm_moved moved;
 	unsigned int i;
 	int changed = 0;
 
@@ -65,23 +66,25 @@ static int wait_look(struct slabshm_cells *cells, struct slabshm_wait_cell *cell
 
 	for (i = 0; i < n; i++) {
 		u64 version = slabshm_cell_version(cells, cell[i].cell,
-						   cell[i].generation);
+						   cell[i].generation, &moved);
 
 		if (!version) {
 			*failed = i;
 			return PTR_ERR(slabshm_cell_queue(cells, cell[i].cell,
 							  cell[i].generation));
 		}
-		changed += version != cell[i].version;
+		changed += !slabshm_moved_known(&moved, version,
+						cell[i].version);
 	}
 	if (!changed)
 		return 0;
 	for (i = 0; i < n; i++) {
 		u64 version = slabshm_cell_version(cells, cell[i].cell,
-						   cell[i].generation);
+						   cell[i].generation, &moved);
 
-		cell[i].flags = version != cell[i].version ?
-				SLABSHM_WAIT_CHANGED : 0;
+		cell[i].flags = slabshm_moved_known(&moved, version,
+						    cell[i].version) ?
+				0 : SLABSHM_WAIT_CHANGED;
 		cell[i].version = version;
 	}
 	return changed;
@@ -425,13 +428,22 @@ static struct list_head *watcher_home(struct slabshm_cells *cells,
 	return IS_ERR(queue) ? NULL : &queue->watchers;
 }
 
-/* The version that a watcher would tell now; 0 if its cell is gone. */
+/*
+ * The version that a watcher would tell now, 0 if its cell is gone; and whether
+ * one who knows version @known need not be told.
+ */
 static u64 watcher_version(struct slabshm_cells *cells,
-			   const struct slabshm_watcher *watcher)
+			   const struct slabshm_watcher *watcher, u64 known,
+			   bool *is_known)
 {
-	if (watcher->cell == SLABSHM_ALL_CELLS)
-		return cells->commit;
-	return slabshm_cell_version(cells, watcher->cell, watcher->generation);
+	struct slabshm_moved moved = cells->moved;
+	u64 version = cells->commit;
+
+	if (watcher->cell != SLABSHM_ALL_CELLS)
+		version = slabshm_cell_version(cells, watcher->cell,
+					       watcher->generation, &moved);
+	*is_known = slabshm_moved_known(&moved, version, known);
+	return version;
 }
 
 /**
@@ -450,7 +462,7 @@ int slabshm_watch_add(struct slabshm_client *client, struct slabshm_watch *arg)
 	struct slabshm_watcher *watcher;
 	bool all = arg->flags & SLABSHM_WATCH_ALL;
 	struct list_head *home;
-	bool pending = false;
+	bool pending = false, known;
 	int err, quota;
 	u64 version;
 
@@ -488,9 +500,9 @@ int slabshm_watch_add(struct slabshm_client *client, struct slabshm_watch *arg)
 	err = quota;
 	if (err)
 		goto unlock;
-	version = watcher_version(cells, watcher);
+	version = watcher_version(cells, watcher, arg->version, &known);
 	watcher->told = version;
-	if (arg->flags & SLABSHM_WATCH_SINCE && arg->version != version) {
+	if (arg->flags & SLABSHM_WATCH_SINCE && !known) {
 		watcher->told = arg->version;
 		home = &watches->pending;
 		pending = true;
@@ -625,6 +637,7 @@ static struct slabshm_watcher *events_take(struct slabshm_client *client,
 	struct slabshm_cells *cells = &client->slab->cells;
 	struct slabshm_watches *watches = &client->watches;
 	struct slabshm_watcher *watcher, *all = NULL;
+	bool known;
 
 	spin_lock(&cells->lock);
 	/* What was published before this call shall be among them */
@@ -640,7 +653,7 @@ static struct slabshm_watcher *events_take(struct slabshm_client *client,
 			all = watcher;
 			continue;
 		}
-		watcher->told = watcher_version(cells, watcher);
+		watcher->told = watcher_version(cells, watcher, 0, &known);
 		watcher->removed = !watcher->told;
 		event[*i].cell = watcher->cell;
 		event[*i].flags = watcher->removed ? SLABSHM_EVENT_REMOVED : 0;
@@ -680,7 +693,7 @@ static void events_done(struct slabshm_client *client, bool told)
 	struct slabshm_watches *watches = &client->watches;
 	struct slabshm_watcher *watcher, *next;
 	LIST_HEAD(gone);
-	bool pending;
+	bool pending, known;
 
 	/* At most one for each event, and the watcher of all */
 	spin_lock(&cells->lock);
@@ -698,8 +711,8 @@ static void events_done(struct slabshm_client *client, bool told)
 			list_add(&watcher->link, &gone);
 			continue;
 		}
-		if ((all && watcher->cursor) ||
-		    watcher->told != watcher_version(cells, watcher))
+		watcher_version(cells, watcher, watcher->told, &known);
+		if ((all && watcher->cursor) || !known)
 			list_move_tail(&watcher->link, &watches->pending);
 		else
 			list_move_tail(&watcher->link,

@@ -81,6 +81,8 @@ SIZE(slabshm_events, 32);
 LAYOUT(slabshm_events, deadline, 16);
 SIZE(slabshm_eventfd, 16);
 SIZE(slabshm_cancel, 8);
+SIZE(slabshm_compact, 24);
+LAYOUT(slabshm_compact, cursor, 16);
 SIZE(slabshm_stat, 392);
 LAYOUT(slabshm_stat, cells, 88);
 LAYOUT(slabshm_stat, readers, 116);
@@ -104,8 +106,9 @@ static_assert(SLABSHM_IOC_UNWATCH == 0x4018b514, "UNWATCH");
 static_assert(SLABSHM_IOC_EVENTS == 0xc020b515, "EVENTS");
 static_assert(SLABSHM_IOC_EVENTFD == 0x4010b516, "EVENTFD");
 static_assert(SLABSHM_IOC_CANCEL == 0x4008b517, "CANCEL");
+static_assert(SLABSHM_IOC_COMPACT == 0xc018b518, "COMPACT");
 
-#define NCALLS	24
+#define NCALLS	25
 
 /*
  * ---------------- The calls, each with a valid argument ----------------
@@ -370,6 +373,12 @@ static void fill_cancel(struct heap *h, void *p)
 	*(struct slabshm_cancel *)p = (struct slabshm_cancel){ 0 };
 }
 
+static void fill_compact(struct heap *h, void *p)
+{
+	(void)h;
+	memset(p, 0, sizeof(struct slabshm_compact));
+}
+
 static const struct known_call {
 	const char *name;
 	unsigned int cmd;
@@ -401,6 +410,7 @@ static const struct known_call {
 	{ "EVENTS", SLABSHM_IOC_EVENTS, SLAB | LIFE | OUT, fill_events },
 	{ "EVENTFD", SLABSHM_IOC_EVENTFD, SLAB | LIFE, fill_eventfd },
 	{ "CANCEL", SLABSHM_IOC_CANCEL, SLAB | LIFE, fill_cancel },
+	{ "COMPACT", SLABSHM_IOC_COMPACT, ALL | OUT, fill_compact },
 };
 
 static const struct known_call * const calls_end = known_calls + NCALLS;
@@ -964,7 +974,7 @@ static const struct reserved {
 	RESERVED(BLOCK, block_info, pad, 32, 0),
 	RESERVED(GROW, grow, flags, 32, 0),
 	RESERVED(TRIM, trim, flags, 32, 0),
-	RESERVED(CELL_OPEN, cell_open, flags, 32, 3),
+	RESERVED(CELL_OPEN, cell_open, flags, 32, 7),
 	RESERVED(CELL_OPEN, cell_open, pad, 32, 0),
 	RESERVED(CELL_REMOVE, cell_remove, flags, 32, 0),
 	RESERVED(CELL_REMOVE, cell_remove, pad, 32, 0),
@@ -982,6 +992,7 @@ static const struct reserved {
 	RESERVED(EVENTFD, eventfd, flags, 32, 0),
 	RESERVED(EVENTFD, eventfd, pad, 32, 0),
 	RESERVED(CANCEL, cancel, flags, 32, SLABSHM_CANCEL_ON),
+	RESERVED(COMPACT, compact, flags, 32, 0),
 };
 
 TEST_F(abi, unknown_flags_and_reserved_fields)

@@ -32,6 +32,8 @@ TEST_F(cells, cell_open)
 		{ 0, "", EINVAL },
 		{ SLABSHM_CELL_EXCL, "cell", EINVAL },
 		{ SLABSHM_CELL_EXCL, "new", EINVAL },
+		{ SLABSHM_CELL_MOVABLE, "cell", EINVAL },
+		{ SLABSHM_CELL_MOVABLE | SLABSHM_CELL_EXCL, "new", EINVAL },
 		{ 0, "new", ENOENT },
 		{ 0, "gone", ENOENT },
 		{ SLABSHM_CELL_CREATE | SLABSHM_CELL_EXCL, "cell", EEXIST },
@@ -562,7 +564,7 @@ TEST_F(cells, list_cells)
 	EXPECT_EQ(999, all[0].length);
 	EXPECT_EQ(2 * 1024, all[0].bytes);
 	EXPECT_EQ(1, all[0].parts);
-	EXPECT_EQ(0, all[0].pad);
+	EXPECT_EQ(0, all[0].flags);
 	EXPECT_STREQ("empty", all[1].name);
 	EXPECT_EQ(0, all[1].offset | all[1].length | all[1].bytes |
 		  all[1].parts);

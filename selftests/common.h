@@ -420,6 +420,16 @@ static inline int trim(const struct client *c, __u64 bytes, __u64 *done)
 	return err;
 }
 
+static inline int compact(const struct client *c, __u64 bytes, __u64 *moved)
+{
+	struct slabshm_compact arg = { .bytes = bytes };
+	int err = client_call(c, SLABSHM_IOC_COMPACT, &arg);
+
+	if (moved)
+		*moved = arg.bytes;
+	return err;
+}
+
 /* @handle gets the cell's index and generation. */
 static inline int cell_open(const struct client *c, const char *name,
 			    unsigned int flags,

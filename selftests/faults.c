@@ -291,6 +291,43 @@ static int run_trim(struct heap *h)
 	return trim(&extra, 0, NULL);
 }
 
+/* Three pages of four objects each, of which one stays in each */
+static int prepare_compact(struct heap *h)
+{
+	struct slabshm_cell_open cell[12];
+	unsigned int i;
+	char name[4];
+	int err;
+
+	(void)h;
+	err = client_open(&extra, NULL, SLABSHM_ATTACH_CREATE, MIB, MIB);
+	for (i = 0; i < ARRAY_LEN(cell) && !err; i++) {
+		snprintf(name, sizeof(name), "%u", i);
+		err = cell_open(&extra, name, SLABSHM_CELL_CREATE |
+				SLABSHM_CELL_MOVABLE, &cell[i]);
+		sizes(1, 1000);
+		if (!err)
+			err = alloc_blocks(&extra, blocks, 1, 0, 0);
+		if (!err)
+			err = publish_one(&extra, &cell[i], blocks[0].offset,
+					  1000);
+	}
+	for (i = 0; i < ARRAY_LEN(cell) && !err; i++)
+		if (i % 4)
+			err = publish_one(&extra, &cell[i], 0, 0);
+	return err;
+}
+
+/* A call that fails has moved nothing, unless it could not say so. */
+static int run_compact(struct heap *h)
+{
+	__u64 moved;
+	int err = compact(&extra, 0, &moved);
+
+	(void)h;
+	return !err && moved != 2048 ? 1 : err;
+}
+
 static int run_block(struct heap *h)
 {
 	struct slabshm_block_info info;
@@ -595,6 +632,8 @@ static const struct injected injected[] = {
 	{ "GROW", MEMORY | COPY | STEPS, prepare_grow, run_grow, end_extra,
 	  end_extra },
 	{ "TRIM", MEMORY | COPY | STEPS, prepare_trim, run_trim, end_extra,
+	  end_extra },
+	{ "COMPACT", MEMORY | COPY, prepare_compact, run_compact, end_extra,
 	  end_extra },
 	{ "CELL_OPEN: first", MEMORY | COPY | CLOCK, prepare_grow,
 	  run_first_cell, end_extra, no_cell },

@@ -232,6 +232,7 @@ static int read_only(void *arg)
 	CHECK(cell_open(&c, "y", SLABSHM_CELL_CREATE, &cell) == -EACCES);
 	CHECK(grow(&c, 2 * MIB, NULL) == -EACCES);
 	CHECK(trim(&c, 0, NULL) == -EACCES);
+	CHECK(compact(&c, 0, NULL) == -EACCES);
 	CHECK(set_mode(&c, 0666) == -EPERM);
 
 	CHECK(!slabshm_open(&s, name, RDONLY, NULL));

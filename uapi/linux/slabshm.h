@@ -497,12 +497,49 @@ struct slabshm_trim {
 	__aligned_u64 bytes;
 };
 
+/**
+ * struct slabshm_compact - move objects out of sparsely used pages
+ * @flags: 0
+ * @client: the client's number
+ * @bytes: in: stop when this many have been moved, 0 for no limit; out: moved
+ * @cursor: in: 0 to start; out: what to give next time, 0 at the end
+ *
+ * Pages are divided into blocks of one size.  Where few of them are in use the rest
+ * is of no use to other sizes; this call moves objects from such pages to fuller
+ * ones, so that whole pages become free.  It moves the objects of cells made with
+ * MOVABLE that consist of one block, while nobody holds the cell's lock and it is
+ * consistent; pages that hold anything else as well are left alone.
+ *
+ * A moved object is the same bytes in another block, with a new version of its
+ * cell, which does not count as a change: WAIT, WATCH and the list of cells do not
+ * show it, and EXPECT and WAIT take the version before for the present one.  As of a
+ * commit before the last change, the cell has moved on.  Readers keep the old block
+ * as they keep what a publish replaces.
+ *
+ * Blocks that programs keep in stock are called for first
+ * (slabshm_header.pressure), and those of up to 4,096 runs of pages are looked at in
+ * one call.
+ *
+ * Errors, if nothing was moved: EBUSY readers hold back half of the slab's held
+ * limit; EINTR a signal; EDQUOT the client's limit of bytes, or what its user may
+ * have of the kernel's memory; ENOMEM, EACCES, ENXIO, ENOTCONN, EIO.
+ */
+struct slabshm_compact {
+	__u32 flags;
+	__u32 client;
+	__aligned_u64 bytes;
+	__aligned_u64 cursor;
+};
+
 /*
  * Cells
  */
 
 #define SLABSHM_CELL_CREATE	(1U << 0)  /* make the cell if there is none */
 #define SLABSHM_CELL_EXCL	(1U << 1)  /* with CREATE: -EEXIST if there is one */
+#define SLABSHM_CELL_MOVABLE	(1U << 2)  /* with CREATE: a new one's object may
+					    * be moved by COMPACT
+					    */
 
 /**
  * struct slabshm_cell_open - find or make a cell
@@ -513,7 +550,8 @@ struct slabshm_trim {
  * @pad: 0
  * @name: NUL-terminated, not empty, without control characters
  *
- * A new cell is empty.
+ * A new cell is empty.  With MOVABLE, whoever reads its objects does so in a pin
+ * or under the cell's lock, and nothing in them depends on where they are.
  *
  * Errors: EINVAL, ENOENT, EEXIST, ENOSPC all cells are in use; EACCES to
  * create without the write right; ENXIO to create; EDQUOT, ENOMEM, ENOTCONN,
@@ -566,7 +604,8 @@ struct slabshm_cell_remove {
  *	with KEEP
  * @length: the object's length, at most the size of the block; 0 if @block is
  *	0 and KEEP is not given; with KEEP the new length of the same root
- * @expected: EXPECT: the version that the cell must have; otherwise 0
+ * @expected: EXPECT: the version that the cell must have, or had before COMPACT
+ *	moved the object; otherwise 0
  *
  * KEEP leaves the root as it is (it may be none), so that a tree too large for
  * one call is built or taken apart by several: parts first, then the root.
@@ -1058,13 +1097,13 @@ enum slabshm_list_what {
 /**
  * struct slabshm_cell_entry - one cell in a list
  * @generation: its generation
- * @commit: its version
+ * @commit: its version when it was changed last
  * @offset: its object's root, 0 if it is empty
  * @length: its object's length
  * @bytes: bytes of its object's blocks, root and parts
  * @parts: how many parts its object has
  * @cell: its index
- * @pad: 0
+ * @flags: %SLABSHM_CELL_MOVABLE or 0
  * @name: its name
  */
 struct slabshm_cell_entry {
@@ -1075,7 +1114,7 @@ struct slabshm_cell_entry {
 	__aligned_u64 bytes;
 	__aligned_u64 parts;
 	__u32 cell;
-	__u32 pad;
+	__u32 flags;
 	char name[SLABSHM_NAME_MAX];
 };
 
@@ -1213,5 +1252,6 @@ struct slabshm_list {
 #define SLABSHM_IOC_EVENTS	_IOWR(SLABSHM_IOC_TYPE, 21, struct slabshm_events)
 #define SLABSHM_IOC_EVENTFD	_IOW(SLABSHM_IOC_TYPE, 22, struct slabshm_eventfd)
 #define SLABSHM_IOC_CANCEL	_IOW(SLABSHM_IOC_TYPE, 23, struct slabshm_cancel)
+#define SLABSHM_IOC_COMPACT	_IOWR(SLABSHM_IOC_TYPE, 24, struct slabshm_compact)
 
 #endif /* _UAPI_LINUX_SLABSHM_H */

@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Emptying sparse runs.  See compact.h.
+ */
+#include <linux/math64.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/sort.h>
+
+#include "arena.h"
+#include "cell.h"
+#include "client.h"
+#include "compact.h"
+#include "data.h"
+#include "reclaim.h"
+#include "slab.h"
+#include "table.h"
+#include "trace.h"
+
+/* Runs that one call looks at */
+#define COMPACT_RUNS	4096
+
+/**
+ * struct compact - one call
+ * @client: whose
+ * @slab: the client's
+ * @limit: bytes that are enough
+ * @moved: bytes that were moved
+ * @record: of the blocks in @move
+ * @move: objects to move
+ * @run: the runs, %COMPACT_RUNS at most, in the order of run_cmp()
+ */
+struct compact {
+	struct slabshm_client *client;
+	struct slabshm_slab *slab;
+	u64 limit;
+	u64 moved;
+	void *record[SLABSHM_BATCH_MAX];
+	struct slabshm_move move[SLABSHM_BATCH_MAX];
+	struct slabshm_run_desc *run;
+};
+
+/* The others are nearly full: to empty them moves much, and gains little. */
+static bool run_is_sparse(const struct slabshm_run_desc *run)
+{
+	return run->used <= 3 * run->free;
+}
+
+/*
+ * By class; then those that get objects before those that are emptied; equal ones by
+ * their addresses, so that what becomes free is in one piece.
+ */
+static int run_cmp(const void *a, const void *b)
+{
+	const struct slabshm_run_desc *x = a, *y = b;
+
+	if (x->class != y->class)
+		return x->class < y->class ? -1 : 1;
+	if (run_is_sparse(x) != run_is_sparse(y))
+		return run_is_sparse(y) ? -1 : 1;
+	return x->page < y->page ? -1 : 1;
+}
+
+/*
+ * The objects in some blocks of a run, from block @index on, which is moved on.
+ * Returns how many, 0 at the end, or an error: the run cannot be emptied.
+ */
+static int run_objects(struct compact *c, const struct slabshm_run_desc *run,
+		       unsigned int *index)
+{
+	struct slabshm_cells *cells = &c->slab->cells;
+	int i, n, found = 0, err;
+
+	do {
+		spin_lock(&cells->lock);
+		spin_lock(&c->slab->arena.lock);
+		n = slabshm_arena_run_records(&c->slab->arena, run, index,
+					      c->record, SLABSHM_BATCH_MAX);
+		spin_unlock(&c->slab->arena.lock);
+		/* None is freed before the commit lock is dropped */
+		for (i = 0; i < n; i++) {
+			err = slabshm_cell_movable(cells, c->record[i],
+						   &c->move[found]);
+			if (!err)
+				found++;
+			else if (err != -ESTALE)
+				break;
+		}
+		spin_unlock(&cells->lock);
+		if (n < 0 || i < n)
+			return -EBUSY;
+		/* If all were retired, there may be others behind them */
+	} while (n && !found);
+	return found;
+}
+
+static void moves_drop(struct compact *c, unsigned int first, unsigned int n)
+{
+	for (; first < n; first++)
+		slabshm_arena_free_claimed(&c->slab->arena, &c->move[first].to,
+					   1);
+}
+
+/* Copy @n objects to their new blocks, and move them. */
+static int moves_do(struct compact *c, unsigned int n)
+{
+	struct slabshm_slab *slab = c->slab;
+	unsigned int i;
+	int err;
+
+	/*
+	 * An object may have been retired, reclaimed and trimmed by now: looking
+	 * at it must not fill the hole, which nobody would account for.
+	 */
+	if (mutex_lock_killable(&slab->grow_lock)) {
+		moves_drop(c, 0, n);
+		return -EINTR;
+	}
+	for (i = 0; i < n; i++) {
+		err = slabshm_data_copy(slab, c->move[i].to.offset,
+					c->move[i].from, c->move[i].to.size);
+		if (err)
+			break;
+	}
+	mutex_unlock(&slab->grow_lock);
+	moves_drop(c, i, n);
+	if (i)
+		err = slabshm_cell_move(c->client, c->move, i, &c->moved) ?:
+		      err;
+	return err;
+}
+
+/*
+ * Empty @from, if all that it holds can be moved: to the runs from @to on, which is
+ * moved on when one is full.
+ */
+static int run_empty(struct compact *c, const struct slabshm_run_desc **to,
+		     const struct slabshm_run_desc *from)
+{
+	struct slabshm_arena *arena = &c->slab->arena;
+	unsigned int index = 0;
+	int i, n, err = 0;
+
+	do {
+		n = run_objects(c, from, &index);
+		if (n < 0)
+			return 0;
+	} while (n);
+
+	slabshm_arena_avoid(arena, from);
+	index = 0;
+	while (!err && *to < from) {
+		n = run_objects(c, from, &index);
+		if (n <= 0)
+			break;
+		for (i = 0; i < n && *to < from; ) {
+			err = slabshm_arena_alloc_in(arena, &c->client->owner,
+						     *to, &c->move[i].to);
+			if (!err)
+				i++;
+			else if (err == -ENOSPC)
+				++*to;
+			else
+				break;
+		}
+		if (err == -ENOSPC)
+			err = 0;
+		if (i)
+			err = moves_do(c, i) ?: err;
+		cond_resched();
+	}
+	return err;
+}
+
+/*
+ * What is moved is retired, and readers may hold it back; those that hold too much
+ * are evicted.  Half of that is left for what publishes retire.
+ */
+static bool may_retire(struct slabshm_slab *slab)
+{
+	unsigned int tries;
+	u64 bytes;
+
+	for (tries = 0; ; tries++) {
+		spin_lock(&slab->cells.lock);
+		bytes = slab->reclaim.bytes;
+		spin_unlock(&slab->cells.lock);
+		if (bytes <= slab->reclaim.limit / 2)
+			return true;
+		if (tries)
+			return false;
+		slabshm_reclaim_now(slab, 0);
+	}
+}
+
+/* Empty some of @n runs of one class, while the others have room for it all. */
+static int class_compact(struct compact *c, const struct slabshm_run_desc *run,
+			 unsigned int n)
+{
+	const struct slabshm_run_desc *to = run, *from;
+	u64 room = 0, before;
+	int err = 0;
+
+	for (from = run; from < run + n; from++)
+		room += from->free;
+	while (--from > to && !err) {
+		room -= from->free;
+		if (from->used > room || c->moved >= c->limit)
+			break;
+		if (signal_pending(current))
+			return -EINTR;
+		if (!may_retire(c->slab))
+			return -EBUSY;
+		before = c->moved;
+		err = run_empty(c, &to, from);
+		room -= min(room, div_u64(c->moved - before,
+					  slabshm_class_size[from->class]));
+	}
+	return err;
+}
+
+/**
+ * slabshm_compact() - move objects out of sparse runs
+ * @client: who does it; entered
+ * @limit: bytes to move, 0 for as many as there are
+ * @cursor: page to begin with, 0 to start; moved on, back to 0 at the end
+ * @moved: set to the bytes that were moved
+ *
+ * Looks at up to 4096 runs.  Their pages are free when what was moved is reclaimed.
+ *
+ * Context: may sleep; takes grow_lock, the commit lock and the arena's.
+ * Return: 0; if nothing was moved, also -EBUSY readers hold back too much, -EDQUOT
+ * the client's limit or the user's, -EINTR a signal, -ENOMEM, -EIO.
+ */
+int slabshm_compact(struct slabshm_client *client, u64 limit, u64 *cursor,
+		    u64 *moved)
+{
+	struct slabshm_slab *slab = client->slab;
+	unsigned long end = READ_ONCE(slab->size) >> PAGE_SHIFT;
+	unsigned long page = min_t(u64, *cursor, end);
+	unsigned int i, first, n = 0;
+	struct compact *c;
+	int err = 0;
+
+	/* No kvmalloc(): see table.h */
+	BUILD_BUG_ON(COMPACT_RUNS * sizeof(*c->run) >
+		     PAGE_SIZE << PAGE_ALLOC_COSTLY_ORDER);
+	c = kmalloc(sizeof(*c), SLABSHM_GFP);
+	if (!c)
+		return -ENOMEM;
+	c->run = kmalloc_array(COMPACT_RUNS, sizeof(*c->run), SLABSHM_GFP);
+	if (!c->run) {
+		kfree(c);
+		return -ENOMEM;
+	}
+	c->client = client;
+	c->slab = slab;
+	c->limit = limit ?: U64_MAX;
+	c->moved = 0;
+	while (page < end && n < COMPACT_RUNS) {
+		n += slabshm_arena_runs(&slab->arena, &page, end, &c->run[n],
+					COMPACT_RUNS - n);
+		cond_resched();
+	}
+	sort(c->run, n, sizeof(*c->run), run_cmp, NULL);
+	for (first = 0; first < n && !err; first = i) {
+		for (i = first + 1; i < n &&
+		     c->run[i].class == c->run[first].class; i++)
+			;
+		err = class_compact(c, &c->run[first], i - first);
+	}
+	if (!err && c->moved < c->limit)
+		*cursor = page < end ? page : 0;
+	*moved = c->moved;
+	trace_slabshm_compact(slab, c->moved);
+	kfree(c->run);
+	kfree(c);
+	return *moved ? 0 : err;
+}
