@@ -362,6 +362,24 @@ int64_t slabshm_trim(struct slabshm *s, uint64_t bytes)
 	return ret ? ret : (int64_t)arg.bytes;
 }
 
+int64_t slabshm_compact(struct slabshm *s, uint64_t bytes)
+{
+	struct slabshm_compact arg = { 0 };
+	uint64_t moved = 0;
+	int ret;
+
+	/* What this thread keeps; the kernel asks the others for theirs */
+	slabshm_caches_relieve(s, -ENOSPC);
+	do {
+		arg.bytes = bytes ? bytes - moved : 0;
+		ret = call(s, SLABSHM_IOC_COMPACT, &arg);
+		if (ret)
+			break;
+		moved += arg.bytes;
+	} while (arg.cursor && (!bytes || moved < bytes));
+	return ret && !moved ? ret : (int64_t)moved;
+}
+
 int slabshm_stat(struct slabshm *s, struct slabshm_stat *st)
 {
 	memset(st, 0, sizeof(*st));

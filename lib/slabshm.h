@@ -240,6 +240,20 @@ int slabshm_grow(struct slabshm *s, uint64_t size);
 int64_t slabshm_trim(struct slabshm *s, uint64_t bytes);
 
 /**
+ * slabshm_compact() - move objects out of sparsely used pages
+ * @s: the handle
+ * @bytes: stop when this many have been moved, 0 for no limit
+ *
+ * Makes whole pages of what small objects have left between them, for blocks of
+ * other sizes and for slabshm_trim().  Moves objects of one block, of cells made
+ * with SLABSHM_CELL_MOVABLE whose lock nobody holds; see slabshm_stat(3).
+ *
+ * Return: bytes moved; if none were, also -EBUSY readers hold back too much,
+ * -EINTR, -EDQUOT, -ENOMEM.
+ */
+int64_t slabshm_compact(struct slabshm *s, uint64_t bytes);
+
+/**
  * slabshm_stat() - the slab in figures
  * @s: the handle
  * @st: filled
@@ -838,7 +852,8 @@ int slabshm_list_locks(struct slabshm *s, struct slabshm_lock_entry *entries,
  * @version: the version that is known, as slabshm_read() told it
  * @timeout: milliseconds to wait at most; -1: as long as it takes
  *
- * Makes no system call if the cell has another version already.
+ * Makes no system call if the cell has another version already, be it that of an
+ * object that slabshm_compact() has moved.
  *
  * Return: the newest version; -ETIMEDOUT; -EINTR a signal handler ran, without
  * SA_RESTART; -EIDRM the cell was removed; -EINVAL, -ENOMEM.

@@ -160,6 +160,11 @@ static int do_trim(struct lost *l)
 	return (int)slabshm_trim(l->s, 0);
 }
 
+static int do_compact(struct lost *l)
+{
+	return (int)slabshm_compact(l->s, 0);
+}
+
 static int do_chmod(struct lost *l)
 {
 	return slabshm_chmod(l->s, 0666);
@@ -201,8 +206,9 @@ static const struct {
 	CALL(cell_open), CALL(cell_create), CALL(cell_remove),
 	CALL(cell_remove_name), CALL(lock), CALL(unlock), CALL(wait),
 	CALL(watch), CALL(unwatch), CALL(events), CALL(eventfd), CALL(grow),
-	CALL(trim), CALL(chmod), CALL(chown), CALL(stat), CALL(list_cells),
-	CALL(list_clients), CALL(list_readers), CALL(list_locks),
+	CALL(trim), CALL(compact), CALL(chmod), CALL(chown), CALL(stat),
+	CALL(list_cells), CALL(list_clients), CALL(list_readers),
+	CALL(list_locks),
 };
 
 /* Every call of the library fails with @error; the status of a child. */

@@ -97,6 +97,7 @@ static void inherited(struct slabshm *s, const struct slabshm_ref *ref,
 	must(slabshm_free_batch(s, &block, 1) == -EIO);
 	must(slabshm_grow(s, 2 * MIB) == -EIO);
 	must(slabshm_trim(s, 0) == -EIO);
+	must(slabshm_compact(s, 0) == -EIO);
 	must(slabshm_stat(s, &st) == -EIO);
 	must(slabshm_chmod(s, 0600) == -EIO);
 	must(slabshm_chown(s, getuid(), getgid()) == -EIO);
@@ -888,6 +889,7 @@ TEST_F(name, tracepoints)
 	EXPECT_EQ(0, slabshm_free(s, (uint64_t)block));
 	EXPECT_EQ(0, slabshm_grow(s, 128 * KIB));
 	EXPECT_EQ(4096, slabshm_trim(s, 4096));
+	EXPECT_EQ(0, slabshm_compact(s, 0));
 	EXPECT_EQ(0, slabshm_cell_open(s, "traced cell", SLABSHM_CELL_CREATE,
 				       &ref));
 	EXPECT_GT(slabshm_assign(s, &ref, "1", 1), 0);
@@ -917,6 +919,9 @@ TEST_F(name, tracepoints)
 	snprintf(words, sizeof(words), "slab=%llu bytes=4096",
 		 (unsigned long long)st.id);
 	EXPECT_TRUE(traced("slabshm_trim", words));
+	snprintf(words, sizeof(words), "slab=%llu bytes=0",
+		 (unsigned long long)st.id);
+	EXPECT_TRUE(traced("slabshm_compact", words));
 	snprintf(words, sizeof(words), "slab=%llu cell=%u name=traced cell",
 		 (unsigned long long)st.id, ref.cell);
 	EXPECT_TRUE(traced("slabshm_cell_create", words));
