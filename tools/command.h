@@ -23,6 +23,7 @@ enum subject { DEVICE, SLAB, CELL };
  * @create: how to make a slab
  * @create_flags: SLABSHM_ATTACH_*
  * @has_create: an option of create was given
+ * @movable: the cell that put makes is movable
  * @lock: SLAB/CELL to lock, or NULL
  * @nonblock: do not wait for it
  * @timeout: milliseconds to wait, -1 for ever
@@ -36,6 +37,7 @@ struct args {
 	struct slabshm_options create;
 	unsigned int create_flags;
 	bool has_create;
+	bool movable;
 	char *lock;
 	bool nonblock;
 	int timeout;
@@ -51,8 +53,8 @@ int usage_error(const char *what);
 char *split(char *path, char **cell);
 void show(const struct args *args, struct table *table);
 void add_command(struct table *table, uint32_t pid);
-int open_cell(const char *slab, const char *cell, struct slabshm **s,
-	      struct slabshm_ref *ref);
+int open_cell(const char *slab, const char *cell, unsigned int flags,
+	      struct slabshm **s, struct slabshm_ref *ref);
 
 int cmd_locks(const struct args *args);
 int cmd_exec(const struct args *args);

@@ -45,6 +45,8 @@ static const struct hint hints[] = {
 	  "free some, or take a smaller --size or --max-size" },
 	{ SLAB, EDQUOT, "too many slabs or clients",
 	  "end some, or raise the limits of the module" },
+	{ SLAB, EBUSY, "readers hold back too much",
+	  "try again later, 'slabshm readers' shows which" },
 	{ CELL, ENOENT, "no such cell", "'slabshm cells' shows those there are" },
 	{ CELL, ENODATA, "the cell is empty", "fill it with 'slabshm put'" },
 	{ CELL, ENAMETOOLONG, "the name is too long", "255 bytes are the limit" },
@@ -114,6 +116,8 @@ static const char usage[] =
 "  put SLAB/CELL [FILE]    make the file, or standard input, the cell's object;\n"
 "                          makes the slab and the cell if there are none\n"
 "  get SLAB/CELL           write the cell's object to standard output\n"
+"  compact SLAB            move objects out of sparsely used pages, so that blocks\n"
+"                          of other sizes fit there\n"
 "  rm SLAB[/CELL]          remove the cell, or the slab's name; the slab itself\n"
 "                          goes when nobody has it open\n"
 "  watch SLAB[/CELL]...    tell each change of the cells: name, version, length,\n"
@@ -130,6 +134,7 @@ static const char usage[] =
 "  -p, --mode MODE         with create: permission bits, less the umask (0600)\n"
 "  -f, --fixed             with create: do not grow on allocation\n"
 "  -M, --mandatory         with create: a locked cell is its holder's to change\n"
+"  -o, --movable           with put: compact may move the objects of a new cell\n"
 "  -l, --lock SLAB/CELL    with exec: what to lock\n"
 "  -n, --nonblock          with exec: fail rather than wait\n"
 "  -w, --timeout SECONDS   with exec and watch: wait no longer than this\n"
@@ -207,6 +212,7 @@ static int parse(int argc, char **argv, struct args *args)
 		{ "mode", required_argument, NULL, 'p' },
 		{ "fixed", no_argument, NULL, 'f' },
 		{ "mandatory", no_argument, NULL, 'M' },
+		{ "movable", no_argument, NULL, 'o' },
 		{ "lock", required_argument, NULL, 'l' },
 		{ "nonblock", no_argument, NULL, 'n' },
 		{ "timeout", required_argument, NULL, 'w' },
@@ -217,7 +223,7 @@ static int parse(int argc, char **argv, struct args *args)
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "Js:m:c:p:fMl:nw:N:hV", options,
+	while ((c = getopt_long(argc, argv, "Js:m:c:p:fMol:nw:N:hV", options,
 				NULL)) != -1) {
 		args->has_create |= !!strchr("smcpfM", c);
 		args->has_wait |= !!strchr("lnwN", c);
@@ -247,6 +253,9 @@ static int parse(int argc, char **argv, struct args *args)
 			break;
 		case 'M':
 			args->create_flags |= SLABSHM_ATTACH_MANDATORY;
+			break;
+		case 'o':
+			args->movable = true;
 			break;
 		case 'l':
 			args->lock = optarg;
@@ -431,6 +440,7 @@ static const struct column cell_columns[] = {
 	{ "bytes", NUMBER },
 	{ "parts", NUMBER },
 	{ "empty", BOOL | DETAIL },
+	{ "movable", BOOL | DETAIL },
 	{ "offset", NUMBER | DETAIL },
 	{ "cell", NUMBER | DETAIL },
 	{ "generation", NUMBER | DETAIL },
@@ -457,6 +467,7 @@ static int cmd_cells(const struct args *args)
 			add_number(&table, cells[i].bytes);
 			add_number(&table, cells[i].parts);
 			add_bool(&table, !cells[i].offset);
+			add_bool(&table, cells[i].flags & SLABSHM_CELL_MOVABLE);
 			add_number(&table, cells[i].offset);
 			add_number(&table, cells[i].cell);
 			add_number(&table, cells[i].generation);
@@ -628,8 +639,8 @@ static char *read_all(int fd, size_t *length)
 }
 
 /* Open a cell, and make it and its slab if there are none; an exit status. */
-int open_cell(const char *slab, const char *cell, struct slabshm **s,
-	      struct slabshm_ref *ref)
+int open_cell(const char *slab, const char *cell, unsigned int flags,
+	      struct slabshm **s, struct slabshm_ref *ref)
 {
 	int ret;
 
@@ -637,26 +648,27 @@ int open_cell(const char *slab, const char *cell, struct slabshm **s,
 			   SLABSHM_ATTACH_PERSIST, NULL);
 	if (ret)
 		return fail(SLAB, slab, ret);
-	ret = slabshm_cell_open(*s, cell, SLABSHM_CELL_CREATE, ref);
+	ret = slabshm_cell_open(*s, cell, SLABSHM_CELL_CREATE | flags, ref);
 	if (!ret)
 		return EXIT_SUCCESS;
 	slabshm_close(*s);
 	return fail(CELL, cell, ret);
 }
 
-static int put(const char *slab, const char *cell, const char *data,
-	       size_t length)
+static int put(const char *slab, const char *cell, unsigned int flags,
+	       const char *data, size_t length)
 {
 	struct slabshm_ref ref;
 	struct slabshm *s;
-	int64_t ret = open_cell(slab, cell, &s, &ref);
+	int64_t ret = open_cell(slab, cell, flags, &s, &ref);
 
 	if (ret)
 		return (int)ret;
 	ret = slabshm_assign(s, &ref, data, length);
 	/* Somebody may remove the cell in between: make it again. */
 	while (ret == -EIDRM) {
-		ret = slabshm_cell_open(s, cell, SLABSHM_CELL_CREATE, &ref);
+		ret = slabshm_cell_open(s, cell, SLABSHM_CELL_CREATE | flags,
+					&ref);
 		if (!ret)
 			ret = slabshm_assign(s, &ref, data, length);
 	}
@@ -683,7 +695,8 @@ static int cmd_put(const struct args *args)
 		complain(file, strerror(errno), NULL);
 		return EXIT_FAILURE;
 	}
-	ret = put(slab, cell, data, length);
+	ret = put(slab, cell, args->movable ? SLABSHM_CELL_MOVABLE : 0, data,
+		  length);
 	free(data);
 	return ret;
 }
@@ -769,6 +782,23 @@ static int cmd_rm(const struct args *args)
 	return ret ? fail(CELL, cell, ret) : EXIT_SUCCESS;
 }
 
+static int cmd_compact(const struct args *args)
+{
+	const char *name = args->rest[0];
+	struct slabshm *s;
+	int64_t ret;
+
+	ret = slabshm_open(&s, name, 0, NULL);
+	if (ret)
+		return fail(SLAB, name, (int)ret);
+	ret = slabshm_compact(s, 0);
+	slabshm_close(s);
+	if (ret < 0)
+		return fail(SLAB, name, (int)ret);
+	printf("%lld bytes moved\n", (long long)ret);
+	return EXIT_SUCCESS;
+}
+
 /* ---------------- the whole ---------------- */
 
 struct command {
@@ -788,6 +818,7 @@ static const struct command commands[] = {
 	{ "create", cmd_create, 1, 1, false },
 	{ "put", cmd_put, 1, 2, false },
 	{ "get", cmd_get, 1, 1, false },
+	{ "compact", cmd_compact, 1, 1, false },
 	{ "rm", cmd_rm, 1, 1, false },
 	{ "watch", cmd_watch, 1, INT_MAX, true },
 	{ "exec", cmd_exec, 1, INT_MAX, false },
@@ -816,6 +847,8 @@ static int run(struct args *args)
 		return usage_error("--json goes with ls, stat, lists and watch");
 	if (args->has_create && c->run != cmd_create)
 		return usage_error("this option goes with create");
+	if (args->movable && c->run != cmd_put)
+		return usage_error("this option goes with put");
 	if (args->has_wait && c->run != cmd_exec && c->run != cmd_watch)
 		return usage_error("this option goes with exec or watch");
 	if (c->run == cmd_watch ? args->lock || args->nonblock : args->count)

@@ -129,7 +129,7 @@ int cmd_exec(const struct args *args)
 	slab = split(args->lock, &cell);
 	if (!*slab || !cell || !*cell)
 		return usage_error("--lock: which cell? Say SLAB/CELL");
-	ret = open_cell(slab, cell, &s, &ref);
+	ret = open_cell(slab, cell, 0, &s, &ref);
 	if (ret)
 		return ret;
 	ret = slabshm_lock(s, &ref, args->nonblock ? 0 : args->timeout);
