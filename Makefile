@@ -151,7 +151,7 @@ endif
 # ---------------------------------------------------------------- figures and proof
 
 BENCHES := $(addprefix build/bench/,slabshm boost lmdb iceoryx bare malloc read kernel \
-	wait lock record.so)
+	compact wait lock record.so)
 ICEORYX := $(lastword $(wildcard /usr/include/iceoryx/*))
 
 .PRECIOUS: build/bench/%.o
