@@ -282,6 +282,17 @@ static void queue_reap(struct slabshm_slab *slab, struct slabshm_queue *queue)
 }
 
 /*
+ * Why a waiter gives up, whoever has the lock.  What calls it away, and whether it
+ * runs meanwhile, needs no lock: so this may be so before it knows.
+ */
+static int locker_leaves(const struct slabshm_locker *locker)
+{
+	int err = slabshm_client_waits(locker->client, locker->cancels);
+
+	return err ?: signal_pending(locker->task) ? -ERESTARTSYS : 0;
+}
+
+/*
  * Does the holder of @queue's lock wait, by way of others, for the thread @pid?
  * With @timed waits that have a deadline count too.  @steps is what the search may
  * still cost.
@@ -302,8 +313,8 @@ static bool chain_leads_to(struct slabshm_cells *cells,
 		if (holder->pid == pid)
 			return true;
 		waiter = thread_find(cells, holder->pid);
-		if (!waiter || !waiter->queue ||
-		    READ_ONCE(waiter->client->ended) ||
+		/* One that comes back looks for a cycle itself */
+		if (!waiter || !waiter->queue || locker_leaves(waiter) ||
 		    (!timed && waiter->deadline != SLABSHM_DEADLINE_NEVER))
 			return false;
 		queue = waiter->queue;
@@ -356,8 +367,7 @@ static bool locker_spin(struct slabshm_cells *cells,
 }
 
 /* Sleep until @locker, which waits, has the lock. */
-static int locker_wait(struct slabshm_slab *slab, struct slabshm_locker *locker,
-		       unsigned int cancels)
+static int locker_wait(struct slabshm_slab *slab, struct slabshm_locker *locker)
 	__releases(&slab->cells.lock)
 	__acquires(&slab->cells.lock)
 {
@@ -388,11 +398,9 @@ static int locker_wait(struct slabshm_slab *slab, struct slabshm_locker *locker,
 			queue_settle(queue);
 			return 0;
 		}
-		err = slabshm_client_waits(client, cancels);
+		err = locker_leaves(locker);
 		if (err)
 			return err;
-		if (signal_pending(current))
-			return -ERESTARTSYS;
 		if (now >= locker->deadline)
 			return -ETIMEDOUT;
 
@@ -414,7 +422,7 @@ static int locker_wait(struct slabshm_slab *slab, struct slabshm_locker *locker,
 						       CHECK_BEHIND),
 					locker->deadline));
 		/* The client's end or CANCEL, which do not need it, wake who is queued */
-		if (!slabshm_client_waits(client, cancels))
+		if (!slabshm_client_waits(client, locker->cancels))
 			schedule_hrtimeout_range(&check, current->timer_slack_ns,
 						 HRTIMER_MODE_ABS);
 		finish_wait(&client->watches.ended, &wait);
@@ -430,7 +438,7 @@ static int locker_wait(struct slabshm_slab *slab, struct slabshm_locker *locker,
  * ticket.
  */
 static int lock_wait(struct slabshm_slab *slab, struct slabshm_queue *queue,
-		     struct slabshm_locker *locker, unsigned int cancels)
+		     struct slabshm_locker *locker)
 	__releases(&slab->cells.lock)
 	__acquires(&slab->cells.lock)
 {
@@ -439,7 +447,7 @@ static int lock_wait(struct slabshm_slab *slab, struct slabshm_queue *queue,
 
 	wait_begin(cells, queue, locker);
 	rb_add(&locker->node, &cells->lockers, node_less);
-	err = locker_wait(slab, locker, cancels);
+	err = locker_wait(slab, locker);
 	if (!err) {
 		locker->since = ktime_get_ns();
 		return 0;
@@ -502,6 +510,7 @@ static int lock_one(struct slabshm_client *client,
 	locker->cell = cell->cell;
 	locker->generation = cell->generation;
 	locker->deadline = deadline;
+	locker->cancels = cancels;
 	queue = lock_queue(cells, cell, &got);
 	err = PTR_ERR_OR_ZERO(queue);
 	if (err)
@@ -531,7 +540,7 @@ static int lock_one(struct slabshm_client *client,
 	if (err)
 		goto put;
 	if (!free)
-		err = lock_wait(slab, queue, locker, cancels);
+		err = lock_wait(slab, queue, locker);
 	if (err)
 		goto unlock;
 	locker->task = NULL;

@@ -55,6 +55,7 @@ struct task_struct;
  * @passed_since: when a younger one first took the lock while this was the oldest
  * @passed: how often that happened
  * @cell: constant, index of the cell
+ * @cancels: constant, slabshm_client.cancels when its call began
  * @generation: constant, of the cell
  * @woken: to take the lock, and has not run yet
  * @named: named by the UNLOCK in progress
@@ -80,6 +81,7 @@ struct slabshm_locker {
 	u64 generation;
 	u32 passed;
 	u32 cell;
+	unsigned int cancels;
 	bool woken;
 	bool named;
 };

@@ -902,6 +902,89 @@ TEST_F_TIMEOUT(lock, a_deadlock_with_a_deadline, 60)
 	}
 }
 
+/* How a waiter is called away before it can have the lock */
+enum call_away {
+	CANCELLED,
+	SIGNALLED,
+	KILLED,
+	WAYS_TO_CALL_AWAY,
+};
+
+static void handle_nothing(int sig)
+{
+	(void)sig;
+}
+
+static int hold_and_want_for_ever(void *arg)
+{
+	struct link *l = arg;
+	struct client c = client_of_child(l->b);
+
+	if (lock_one(&c, l->held, 0))
+		return 1;
+	come(l->b);
+	lock_one(&c, l->wanted, -1);
+	return 1;	/* it is killed before */
+}
+
+/*
+ * A waiter that is called away gives up, whatever the others do: so it is no part of
+ * a deadlock, even if it could not run since.
+ */
+TEST_F_TIMEOUT(lock, no_deadlock_with_who_gives_up, 60)
+{
+	struct sched_param param = { .sched_priority = 1 };
+	struct sigaction action = { .sa_handler = handle_nothing };
+	struct board *b = self->b;
+	struct slabshm_cancel cancel = { .flags = SLABSHM_CANCEL_ON };
+	struct link l = { .b = b, .held = &b->b, .wanted = &b->a, .ms = -1 };
+	pid_t pid = 0;
+	cpu_set_t cpus;
+	int way;
+
+	/* One processor, which is the test's until it sleeps */
+	CPU_ZERO(&cpus);
+	CPU_SET(0, &cpus);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpus), &cpus));
+	ASSERT_EQ(0, sigaction(SIGUSR1, &action, NULL));
+	for (way = 0; way < WAYS_TO_CALL_AWAY; way++) {
+		ASSERT_EQ(0, lock_one(&b->c, &b->a, 0));
+		b->ready = 0;
+		set(&b->go, 1);
+		if (way == KILLED)
+			pid = start_child(hold_and_want_for_ever, &l);
+		else
+			ASSERT_EQ(0, pthread_create(&l.thread, NULL,
+						    hold_and_want, &l));
+		ASSERT_TRUE(lockers_are(b, 3));
+		param.sched_priority = 1;
+		ASSERT_EQ(0, sched_setscheduler(0, SCHED_FIFO, &param));
+		if (way == CANCELLED) {
+			EXPECT_EQ(0, client_call(&b->other, SLABSHM_IOC_CANCEL,
+						 &cancel));
+		} else if (way == SIGNALLED) {
+			EXPECT_EQ(0, pthread_kill(l.thread, SIGUSR1));
+		} else {
+			EXPECT_EQ(0, kill(pid, SIGKILL));
+		}
+		EXPECT_EQ(way == KILLED ? -EOWNERDEAD : 0,
+			  lock_one(&b->c, &b->b, -1));
+		param.sched_priority = 0;
+		ASSERT_EQ(0, sched_setscheduler(0, SCHED_OTHER, &param));
+		unlock_one(&b->c, &b->b, CONSISTENT);
+		EXPECT_EQ(0, unlock_one(&b->c, &b->a, 0));
+		if (way == KILLED) {
+			EXPECT_EQ(-SIGKILL, end_child(pid));
+			continue;
+		}
+		ASSERT_EQ(0, pthread_join(l.thread, NULL));
+		EXPECT_EQ(way == CANCELLED ? -ECANCELED : -EINTR, l.result);
+		cancel.flags = 0;
+		EXPECT_EQ(0, client_call(&b->other, SLABSHM_IOC_CANCEL,
+					 &cancel));
+	}
+}
+
 /* A chain that is longer than a search follows it is not found, and not marked. */
 TEST_F_TIMEOUT(lock, a_long_chain, 120)
 {
