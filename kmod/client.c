@@ -170,7 +170,7 @@ static void client_free(struct kref *ref)
 	if (slab)
 		client_leave_slab(client, slab);
 	kfree(client->spare_locker);
-	mutex_destroy(&client->watches.lock);
+	slabshm_watches_destroy(&client->watches);
 	mutex_destroy(&client->release_lock);
 	mutex_destroy(&client->attach_lock);
 	kfree(client);

@@ -606,8 +606,23 @@ void slabshm_watches_end(struct slabshm_client *client)
 		}
 		cond_resched();
 	} while (n);
+}
 
-	client_set_eventfd(client, NULL);
+/**
+ * slabshm_watches_destroy() - the end of slabshm_watches_init()
+ * @watches: the client's, which has no reference any more: nobody is about to
+ *	signal its eventfd, so there is no grace period to wait for
+ *
+ * Context: may sleep.
+ */
+void slabshm_watches_destroy(struct slabshm_watches *watches)
+{
+	struct eventfd_ctx *eventfd;
+
+	eventfd = rcu_dereference_protected(watches->eventfd, true);
+	if (eventfd)
+		eventfd_ctx_put(eventfd);
+	mutex_destroy(&watches->lock);
 }
 
 /*

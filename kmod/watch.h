@@ -86,8 +86,8 @@ struct slabshm_watcher {
  * @wake: wakes those, and signals @eventfd; holds the client while it is queued
  * @ended: who sleeps in WAIT or LOCK, to be woken when the client ends, or its
  *	waits are cancelled
- * @eventfd: to be signalled, too; or NULL. Replaced under @lock, used under RCU;
- *	whether there is one is looked at without
+ * @eventfd: to be signalled, too; or NULL. Replaced under @lock, used under RCU by
+ *	those who hold the client; whether there is one is looked at without
  *
  * From @watchers to @taken protected by slabshm_cells.lock.
  */
@@ -106,6 +106,7 @@ struct slabshm_watches {
 void slabshm_watch_init(struct slabshm_cells *cells);
 void slabshm_watches_init(struct slabshm_watches *watches);
 void slabshm_watches_end(struct slabshm_client *client);
+void slabshm_watches_destroy(struct slabshm_watches *watches);
 
 int slabshm_watch_wait(struct slabshm_client *client,
 		       struct slabshm_wait_cell *cell,

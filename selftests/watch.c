@@ -3,6 +3,8 @@
  * WATCH and EVENTS: each change is told at least once, with the newest version
  * at the end; what cannot be told now is told later; and nothing else is.
  */
+#include <sys/eventfd.h>
+
 #include "object.h"
 #include "watches.h"
 
@@ -835,6 +837,60 @@ static int five_watches(void *arg)
 		client_close(&d);
 	}
 	return 0;
+}
+
+#define MANY_CLIENTS	400
+
+static int end_with_eventfds(void *arg)
+{
+	static struct client c[MANY_CLIENTS];
+	struct client *own = arg;
+	struct slabshm_attach ask;
+	int i, efd = eventfd(0, EFD_CLOEXEC);
+
+	CHECK(efd >= 0);
+	ask_attach(&ask, NULL, SLABSHM_ATTACH_FD, 0, 0);
+	ask.fd = own->fd;
+	for (i = 0; i < MANY_CLIENTS; i++) {
+		CHECK(!client_attach(&c[i], &ask));
+		CHECK(!client_map_reader(&c[i]));
+		CHECK(!set_eventfd(&c[i], efd));
+	}
+	return 0;
+}
+
+static unsigned int clients(const struct client *c)
+{
+	struct slabshm_stat st;
+
+	return get_stat(c, &st) ? 0 : st.clients;
+}
+
+/*
+ * The end of a client does not wait for a grace period because of its eventfd: those
+ * who end with it or after it would wait for all of these.
+ */
+TEST_F_TIMEOUT(watch, many_with_eventfds_end, 120)
+{
+	struct client *c = &self->c;
+	int i, efd = eventfd(0, EFD_CLOEXEC);
+	long long start, replace;
+
+	ASSERT_LE(0, efd);
+	ASSERT_EQ(0, set_eventfd(c, efd));
+	/* To replace one takes a grace period */
+	start = now_ms();
+	for (i = 0; i < 20; i++)
+		ASSERT_EQ(0, set_eventfd(c, efd));
+	replace = (now_ms() - start) / 20;
+	ASSERT_EQ(0, in_child(end_with_eventfds, c));
+	start = now_ms();
+	EXPECT_TRUE(wait_until(clients(c) == 2,
+			       1000 + replace * MANY_CLIENTS / 4))
+		TH_LOG("%u left; a grace period takes %lld ms", clients(c),
+		       replace);
+	TH_LOG("%lld ms", now_ms() - start);
+	close(efd);
 }
 
 TEST_F(watch, share_of_a_user)
