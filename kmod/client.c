@@ -8,6 +8,7 @@
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/pid.h>
+#include <linux/rbtree.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -97,7 +98,7 @@ static void clients_leave(struct work_struct *work)
 void slabshm_clients_init(struct slabshm_slab *slab)
 {
 	mutex_init(&slab->clients_lock);
-	INIT_LIST_HEAD(&slab->clients);
+	slab->clients = RB_ROOT;
 	INIT_LIST_HEAD(&slab->shares);
 	init_llist_head(&slab->ended);
 	init_llist_head(&slab->leaving);
@@ -120,7 +121,6 @@ struct slabshm_client *slabshm_client_create(void)
 		return NULL;
 	kref_init(&client->ref);
 	mutex_init(&client->attach_lock);
-	INIT_LIST_HEAD(&client->link);
 	xa_init_flags(&client->readers, XA_FLAGS_ALLOC);
 	INIT_LIST_HEAD(&client->locks);
 	mutex_init(&client->release_lock);
@@ -135,7 +135,7 @@ static void client_leave_slab(struct slabshm_client *client,
 	struct slabshm_share *share = client->share;
 
 	mutex_lock(&slab->clients_lock);
-	list_del_init(&client->link);
+	rb_erase(&client->node, &slab->clients);
 	slab->nclients--;
 	if (--share->clients)
 		share = NULL;
@@ -243,7 +243,13 @@ static struct slabshm_share *share_find(struct slabshm_slab *slab,
 	return new;
 }
 
-/* Enter the client in the slab's list; it holds the slab then. */
+static bool client_less(struct rb_node *a, const struct rb_node *b)
+{
+	return rb_entry(a, struct slabshm_client, node)->seq <
+	       rb_entry(b, struct slabshm_client, node)->seq;
+}
+
+/* Enter the client in the slab's table; it holds the slab then. */
 static int client_join(struct slabshm_client *client,
 		       struct slabshm_slab *slab)
 {
@@ -288,7 +294,7 @@ static int client_join(struct slabshm_client *client,
 	slabshm_owner_init(&client->owner,
 			   !mbytes || mbytes > U64_MAX >> 20 ? U64_MAX :
 			   (u64)mbytes << 20);
-	list_add_tail(&client->link, &slab->clients);
+	rb_add(&client->node, &slab->clients, client_less);
 	slabshm_slab_get(slab);
 	mutex_unlock(&slab->clients_lock);
 	if (share != new)
@@ -543,6 +549,28 @@ bool slabshm_thread_dead(const struct slabshm_client *client, struct pid *pid)
 	return dead;
 }
 
+/* The first one that came after @seq. */
+static struct slabshm_client *client_after(struct slabshm_slab *slab, u64 seq)
+{
+	struct rb_node *node = slab->clients.rb_node;
+	struct slabshm_client *after = NULL;
+
+	lockdep_assert_held(&slab->clients_lock);
+
+	while (node) {
+		struct slabshm_client *client;
+
+		client = rb_entry(node, struct slabshm_client, node);
+		if (client->seq > seq) {
+			after = client;
+			node = node->rb_left;
+		} else {
+			node = node->rb_right;
+		}
+	}
+	return after;
+}
+
 /**
  * slabshm_client_list() - some of a slab's clients
  * @slab: whose
@@ -561,11 +589,9 @@ unsigned int slabshm_client_list(struct slabshm_slab *slab, u64 *cursor,
 	unsigned int i = 0;
 
 	mutex_lock(&slab->clients_lock);
-	list_for_each_entry(client, &slab->clients, link) {
-		if (client->seq <= *cursor)
-			continue;
-		if (i == n)
-			break;
+	for (client = client_after(slab, *cursor); client && i < n;
+	     client = rb_entry_safe(rb_next(&client->node),
+				    struct slabshm_client, node)) {
 		entry[i].client = client->id;
 		entry[i].pid = pid_vnr(client->pid);
 		entry[i].uid = from_kuid_munged(current_user_ns(), client->uid);

@@ -27,6 +27,7 @@
 #include <linux/list.h>
 #include <linux/llist.h>
 #include <linux/mutex.h>
+#include <linux/rbtree.h>
 #include <linux/refcount.h>
 #include <linux/sched.h>
 #include <linux/slabshm.h>
@@ -64,7 +65,7 @@ struct slabshm_share {
  * @ref: see above
  * @attach_lock: makes ATTACH happen once, and CANCEL one at a time
  * @slab: NULL until attached, then constant. Written under @attach_lock with
- *	release, read with acquire: what follows up to @link is constant then
+ *	release, read with acquire: what follows up to @node is constant then
  * @mm: the address space that attached (mmgrab)
  * @pid: the process that attached
  * @uid: the user that attached
@@ -74,7 +75,7 @@ struct slabshm_share {
  *	@slab
  * @seq: its place in the order in which clients came to the slab
  * @rdonly: has the read right alone
- * @link: in slabshm_slab.clients, protected by slabshm_slab.clients_lock
+ * @node: in slabshm_slab.clients, protected by slabshm_slab.clients_lock
  * @mappings: VMAs of the reader region
  * @ended: @mappings came back to zero; set once
  * @cancels: how often CANCEL was switched on or off; odd: waits are cancelled.
@@ -105,7 +106,7 @@ struct slabshm_client {
 	u32 id;
 	u64 seq;
 	bool rdonly;
-	struct list_head link;
+	struct rb_node node;
 	atomic_t mappings;
 	bool ended;
 	unsigned int cancels;

@@ -5,6 +5,7 @@
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/pid.h>
+#include <linux/rbtree.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -42,7 +43,7 @@ static u64 header_commit(struct slabshm_slab *slab)
 void slabshm_readers_init(struct slabshm_slab *slab)
 {
 	mutex_init(&slab->readers.lock);
-	INIT_LIST_HEAD(&slab->readers.list);
+	slab->readers.tree = RB_ROOT;
 }
 
 /**
@@ -75,13 +76,48 @@ static void reader_free(struct slabshm_reader *reader)
 	kfree_rcu(reader, rcu);
 }
 
+static bool reader_less(struct rb_node *a, const struct rb_node *b)
+{
+	return rb_entry(a, struct slabshm_reader, node)->id <
+	       rb_entry(b, struct slabshm_reader, node)->id;
+}
+
+static struct slabshm_reader *reader_next(const struct slabshm_reader *reader)
+{
+	return rb_entry_safe(rb_next(&reader->node), struct slabshm_reader,
+			     node);
+}
+
+/* The first one with a larger id. */
+static struct slabshm_reader *reader_after(struct slabshm_readers *readers,
+					   u64 id)
+{
+	struct rb_node *node = readers->tree.rb_node;
+	struct slabshm_reader *after = NULL;
+
+	lockdep_assert_held(&readers->lock);
+
+	while (node) {
+		struct slabshm_reader *reader;
+
+		reader = rb_entry(node, struct slabshm_reader, node);
+		if (reader->id > id) {
+			after = reader;
+			node = node->rb_left;
+		} else {
+			node = node->rb_right;
+		}
+	}
+	return after;
+}
+
 static void reader_remove(struct slabshm_readers *readers,
 			  struct slabshm_reader *reader)
 {
 	lockdep_assert_held(&readers->lock);
 
 	xa_erase(&reader->client->readers, reader->index);
-	list_del(&reader->link);
+	rb_erase(&reader->node, &readers->tree);
 	WRITE_ONCE(readers->count, readers->count - 1);
 	reader->client->share->readers--;
 	reader_free(reader);
@@ -164,7 +200,7 @@ static int reader_add(struct slabshm_client *client,
 	/* Whatever a former user of the slot left there counts for nothing */
 	reader->floor = header_commit(slab);
 	reader->id = ++readers->last_id;
-	list_add_tail(&reader->link, &readers->list);
+	rb_add(&reader->node, &readers->tree, reader_less);
 	WRITE_ONCE(readers->count, readers->count + 1);
 	client->share->readers++;
 	/* The entry is reserved, so this takes no memory */
@@ -342,7 +378,8 @@ void slabshm_readers_scan(struct slabshm_slab *slab)
 
 	lockdep_assert_held(&readers->lock);
 
-	list_for_each_entry(reader, &readers->list, link) {
+	for (reader = reader_after(readers, 0); reader;
+	     reader = reader_next(reader)) {
 		/*
 		 * Pairs with unpin's store-release of 0: what the reader loaded
 		 * in the pin, it loaded before the space is free.
@@ -599,13 +636,10 @@ int slabshm_reader_list(struct slabshm_slab *slab, u64 *cursor,
 
 	if (mutex_lock_killable(&readers->lock))
 		return -EINTR;
-	list_for_each_entry(reader, &readers->list, link) {
+	for (reader = reader_after(readers, *cursor); reader && i < n;
+	     reader = reader_next(reader)) {
 		u64 lo = READ_ONCE(reader->slot->lo);
 
-		if (reader->id <= *cursor)
-			continue;
-		if (i == n)
-			break;
 		entry[i].client = reader->client->id;
 		entry[i].slot = reader->index;
 		entry[i].tid = pid_vnr(reader->pid);

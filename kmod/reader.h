@@ -11,8 +11,8 @@
 #ifndef _SLABSHM_READER_H
 #define _SLABSHM_READER_H
 
-#include <linux/list.h>
 #include <linux/mutex.h>
+#include <linux/rbtree.h>
 #include <linux/rcupdate.h>
 #include <linux/slabshm.h>
 #include <linux/types.h>
@@ -24,8 +24,8 @@ struct slabshm_slab;
 
 /**
  * struct slabshm_reader - a registered slot
- * @link: in slabshm_readers.list
- * @id: constant, rises along that list
+ * @node: in slabshm_readers.tree
+ * @id: constant, its place there
  * @slot: constant, the kernel's address of the slot
  * @client: constant, whose
  * @index: constant, in the client's reader region
@@ -41,7 +41,7 @@ struct slabshm_slab;
  * Protected by slabshm_readers.lock.
  */
 struct slabshm_reader {
-	struct list_head link;
+	struct rb_node node;
 	u64 id;
 	const struct slabshm_slot *slot;
 	struct slabshm_client *client;
@@ -58,7 +58,7 @@ struct slabshm_reader {
  * struct slabshm_readers - the readers of one slab
  * @lock: protects all of this, and the held blocks of struct slabshm_reclaim.
  *	Held while reclaim looks through these; no publisher takes it
- * @list: slabshm_reader.link
+ * @tree: slabshm_reader.node, by id: a list goes on where it was
  * @last_id: of the reader that registered last
  * @count: how many
  * @cover: room for @capacity, which is at least @count: set aside at REGISTER,
@@ -77,7 +77,7 @@ struct slabshm_reader {
  */
 struct slabshm_readers {
 	struct mutex lock;	/* readers, and blocks that they hold */
-	struct list_head list;
+	struct rb_root tree;
 	u64 last_id;
 	unsigned int count;
 	struct slabshm_cover {

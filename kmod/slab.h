@@ -22,7 +22,7 @@
  *	slabshm_watches.lock		EVENTS, UNWATCH and EVENTFD of a client
  *	slabshm_client.release_lock	locks of a thread that ends
  *	slabshm_names_lock		names, persistence; all slabs
- *	slabshm_slab.clients_lock	list of clients
+ *	slabshm_slab.clients_lock	the clients
  *	slabshm_reclaim.turn		an ALLOC that found no space
  *	slabshm_slab.grow_lock		size and memory of the data
  *	slabshm_readers.lock		readers, and retired blocks that they hold
@@ -41,6 +41,7 @@
 #include <linux/list.h>
 #include <linux/llist.h>
 #include <linux/mutex.h>
+#include <linux/rbtree.h>
 #include <linux/refcount.h>
 #include <linux/slabshm.h>
 #include <linux/types.h>
@@ -78,7 +79,7 @@ struct net;
  * @readers: who may be looking at what; has a lock of its own
  * @reclaim: retired blocks; see there
  * @clients_lock: protects the next four
- * @clients: slabshm_client.link, by their numbers
+ * @clients: slabshm_client.node, by seq: a list goes on where it was
  * @shares: slabshm_share.link, of each user that has a client
  * @nclients: how many
  * @last_client: slabshm_client.seq of the one that came last
@@ -116,7 +117,7 @@ struct slabshm_slab {
 	struct slabshm_reclaim reclaim;
 
 	struct mutex clients_lock;	/* the next four */
-	struct list_head clients;
+	struct rb_root clients;
 	struct list_head shares;
 	unsigned int nclients;
 	u64 last_client;

@@ -562,6 +562,57 @@ TEST_F_TIMEOUT(readers, list_of_holders, 120)
 	slabshm_close(s);
 }
 
+/* The same for one reader, the next after @after. */
+static long long list_after_us(const struct client *c, __u64 after)
+{
+	struct slabshm_reader_entry entry;
+	struct timespec a, b;
+	long long us, best = 1LL << 60;
+	unsigned int i;
+	__u64 cursor;
+
+	for (i = 0; i < 10; i++) {
+		cursor = after;
+		clock_gettime(CLOCK_MONOTONIC, &a);
+		must(list(c, SLABSHM_LIST_READERS, &entry, sizeof(entry), 1,
+			  &cursor) == 1);
+		clock_gettime(CLOCK_MONOTONIC, &b);
+		us = (b.tv_sec - a.tv_sec) * 1000000LL +
+		     (b.tv_nsec - a.tv_nsec) / 1000;
+		best = us < best ? us : best;
+	}
+	return best;
+}
+
+#define LISTED_CLIENTS	8
+
+/* A list goes on where it was, and does not begin anew to find that. */
+TEST_F_TIMEOUT(readers, list_of_many, 120)
+{
+	struct slabshm_reader_entry entry;
+	struct client c[LISTED_CLIENTS];
+	unsigned int i, k, n = 0;
+	long long first, last;
+	__u64 cursor = 0, id;
+	__u32 slot;
+
+	for (i = 0; i < LISTED_CLIENTS; i++) {
+		ASSERT_EQ(0, client_open_fd(&c[i], self->c.fd, 0));
+		for (k = 0; k < SLOTS; k++, n++)
+			ASSERT_EQ(0, reg(&c[i], &slot));
+	}
+	ASSERT_EQ(1, list(&self->ro, SLABSHM_LIST_READERS, &entry,
+			  sizeof(entry), 1, &cursor));
+	id = cursor + n - 2;
+	first = list_after_us(&self->ro, 0);
+	last = list_after_us(&self->ro, id);
+	TH_LOG("the first: %lld us, the last of %u: %lld us", first, n, last);
+	/* A walk would take more than 1 ns for each reader that it passes */
+	EXPECT_GT(2 * first + n / 1000, last);
+	for (i = 0; i < LISTED_CLIENTS; i++)
+		client_close(&c[i]);
+}
+
 TEST_F(readers, readers_of_a_slab)
 {
 	struct client *c = &self->c;
