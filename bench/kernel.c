@@ -58,7 +58,7 @@ static uint64_t clock_now(clockid_t clock)
 /* The calls, as plain as they can be. */
 static void alloc(struct slabshm_block *block, unsigned int n, uint64_t size)
 {
-	struct slabshm_alloc arg = {
+	struct slabshm_alloc_args arg = {
 		.client = client,
 		.blocks = (uintptr_t)block,
 		.count = n,
@@ -72,7 +72,7 @@ static void alloc(struct slabshm_block *block, unsigned int n, uint64_t size)
 
 static void free_blocks(const uint64_t *offset, unsigned int n)
 {
-	struct slabshm_free arg = {
+	struct slabshm_free_args arg = {
 		.client = client,
 		.offsets = (uintptr_t)offset,
 		.count = n,
@@ -86,12 +86,12 @@ static void alloc_free(unsigned int n, uint64_t size, unsigned int times)
 {
 	struct slabshm_block block[MANY];
 	uint64_t offset[MANY];
-	struct slabshm_alloc alloc_arg = {
+	struct slabshm_alloc_args alloc_arg = {
 		.client = client,
 		.blocks = (uintptr_t)block,
 		.count = n,
 	};
-	struct slabshm_free free_arg = {
+	struct slabshm_free_args free_arg = {
 		.client = client,
 		.offsets = (uintptr_t)offset,
 		.count = n,
@@ -189,7 +189,7 @@ static struct slabshm_publish_cell item[MANY];
 
 static void publish(const uint64_t *block, unsigned int n)
 {
-	struct slabshm_publish arg = {
+	struct slabshm_publish_args arg = {
 		.client = client,
 		.cells = (uintptr_t)item,
 		.ncells = n,
@@ -249,7 +249,7 @@ static struct cost measure_update(void)
 {
 	struct cost best = { .call = 1e18, .all = 1e18 };
 	struct slabshm_block block, fresh;
-	struct slabshm_publish arg = {
+	struct slabshm_publish_args arg = {
 		.client = client,
 		.cells = (uintptr_t)item,
 		.ncells = 1,
@@ -420,7 +420,7 @@ static void measure_memory(const char *name, uint64_t size, unsigned int n)
 		.generation = item[0].generation,
 		.flags = SLABSHM_PUBLISH_KEEP,
 	};
-	struct slabshm_publish arg = {
+	struct slabshm_publish_args arg = {
 		.client = client,
 		.cells = (uintptr_t)&keep,
 		.ncells = 1,

@@ -315,10 +315,10 @@ static struct cell *name_find(struct slabshm_cells *cells, const char *name, u32
  * @created: set to whether it was made
  *
  * Context: may sleep; takes the commit lock.
- * Return: as struct slabshm_cell_open says.
+ * Return: as struct slabshm_cell_open_args says.
  */
 int slabshm_cell_open(struct slabshm_slab *slab, bool may_create,
-		      struct slabshm_cell_open *arg, bool *created)
+		      struct slabshm_cell_open_args *arg, bool *created)
 {
 	struct slabshm_cells *cells = &slab->cells;
 	u32 hash = full_name_hash(cells, arg->name, strlen(arg->name));
@@ -1013,7 +1013,7 @@ static __always_inline int publish_one(struct slabshm_client *client,
  * @call: what
  *
  * Context: may sleep; takes the commit lock and the arena's.
- * Return: as struct slabshm_publish says.
+ * Return: as struct slabshm_publish_args says.
  */
 int slabshm_cell_publish(struct slabshm_client *client,
 			 struct slabshm_publish_call *call)

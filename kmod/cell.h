@@ -163,7 +163,7 @@ struct slabshm_publish_room {
  *	Without @wait it neither makes room nor asks others for it
  * @nfresh: set by @fresh: how many
  * @fresh_claim: set by @fresh: the claims, good until the call is over
- * @failed: out: which item was refused, as in struct slabshm_publish
+ * @failed: out: which item was refused, as in struct slabshm_publish_args
  * @commit: out: the version
  */
 struct slabshm_publish_call {
@@ -207,7 +207,7 @@ int slabshm_cells_init(struct slabshm_slab *slab, u32 max);
 void slabshm_cells_destroy(struct slabshm_slab *slab);
 
 int slabshm_cell_open(struct slabshm_slab *slab, bool may_create,
-		      struct slabshm_cell_open *arg, bool *created);
+		      struct slabshm_cell_open_args *arg, bool *created);
 int slabshm_cell_remove(struct slabshm_slab *slab, struct slabshm_client *client,
 			u32 index, u64 generation);
 int slabshm_cell_publish(struct slabshm_client *client,

@@ -203,7 +203,7 @@ void slabshm_client_release(struct slabshm_client *client)
 }
 
 /* The slab of another client's descriptor, taken into use. */
-static struct slabshm_slab *client_slab_of_fd(const struct slabshm_attach *arg)
+static struct slabshm_slab *client_slab_of_fd(const struct slabshm_attach_args *arg)
 {
 	struct slabshm_slab *slab = ERR_PTR(-EBADF);
 	struct slabshm_client *other;
@@ -315,7 +315,7 @@ put_user:
 
 static void client_report(struct slabshm_client *client,
 			  struct slabshm_slab *slab, bool created,
-			  struct slabshm_attach *arg)
+			  struct slabshm_attach_args *arg)
 {
 	arg->max_size = slab->max_size;
 	arg->size = READ_ONCE(slab->size);
@@ -338,7 +338,7 @@ static void client_report(struct slabshm_client *client,
 #define ATTACH_FLAGS	(ATTACH_MAKE | SLABSHM_ATTACH_RDONLY | \
 			 SLABSHM_ATTACH_OWNER | SLABSHM_ATTACH_FD)
 
-static int client_check(const struct slabshm_attach *arg)
+static int client_check(const struct slabshm_attach_args *arg)
 {
 	bool create = arg->flags & SLABSHM_ATTACH_CREATE;
 	bool named = arg->name[0];
@@ -366,11 +366,11 @@ static int client_check(const struct slabshm_attach *arg)
  * @ctx: for @report
  *
  * Context: may sleep; takes attach_lock, and calls @report under it.
- * Return: as struct slabshm_attach says.
+ * Return: as struct slabshm_attach_args says.
  */
 int slabshm_client_attach(struct slabshm_client *client,
-			  struct slabshm_attach *arg,
-			  int (*report)(void *ctx, struct slabshm_attach *arg),
+			  struct slabshm_attach_args *arg,
+			  int (*report)(void *ctx, struct slabshm_attach_args *arg),
 			  void *ctx)
 {
 	struct slabshm_slab *slab;

@@ -126,8 +126,8 @@ struct slabshm_client *slabshm_client_create(void);
 void slabshm_client_put(struct slabshm_client *client);
 void slabshm_client_release(struct slabshm_client *client);
 int slabshm_client_attach(struct slabshm_client *client,
-			  struct slabshm_attach *arg,
-			  int (*report)(void *ctx, struct slabshm_attach *arg),
+			  struct slabshm_attach_args *arg,
+			  int (*report)(void *ctx, struct slabshm_attach_args *arg),
 			  void *ctx);
 void slabshm_client_end(struct slabshm_client *client);
 

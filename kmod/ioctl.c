@@ -134,7 +134,7 @@ static u64 call_deadline(u64 deadline)
 	return min(deadline, SLABSHM_DEADLINE_NEVER + ahead) - ahead;
 }
 
-static int attach_report(void *ctx, struct slabshm_attach *arg)
+static int attach_report(void *ctx, struct slabshm_attach_args *arg)
 {
 	return call_return(ctx, arg);
 }
@@ -146,7 +146,7 @@ static int call_attach(struct call *call, void *arg)
 
 static int call_unlink(struct call *call, void *arg)
 {
-	struct slabshm_unlink *unlink = arg;
+	struct slabshm_unlink_args *unlink = arg;
 
 	if (unlink->flags || !slabshm_name_valid(unlink->name, true))
 		return -EINVAL;
@@ -196,7 +196,7 @@ static int list_some(struct call *call, u32 what, u64 *cursor, void *entries,
 
 static int call_list(struct call *call, void *arg)
 {
-	struct slabshm_list *list = arg;
+	struct slabshm_list_args *list = arg;
 	void __user *to = u64_to_user_ptr(list->entries);
 	u32 done = 0, count = list->count, most;
 	size_t size, copied;
@@ -317,7 +317,7 @@ static bool alloc_reclaim(struct slabshm_slab *slab, struct alloc_wait *wait,
 }
 
 /* More space for an allocation that found none: 0 to try again, or an error. */
-static int alloc_make_room(struct call *call, const struct slabshm_alloc *alloc,
+static int alloc_make_room(struct call *call, const struct slabshm_alloc_args *alloc,
 			   struct alloc_wait *wait, unsigned long need)
 {
 	struct slabshm_slab *slab = call->slab;
@@ -361,7 +361,7 @@ static int alloc_make_room(struct call *call, const struct slabshm_alloc *alloc,
 	return 0;
 }
 
-static int alloc_rounds(struct call *call, const struct slabshm_alloc *alloc,
+static int alloc_rounds(struct call *call, const struct slabshm_alloc_args *alloc,
 			struct slabshm_request *req,
 			struct slabshm_claim *claim)
 {
@@ -398,7 +398,7 @@ static int alloc_rounds(struct call *call, const struct slabshm_alloc *alloc,
 
 /* There is no space at once. */
 static noinline int alloc_wait(struct call *call,
-			       const struct slabshm_alloc *alloc,
+			       const struct slabshm_alloc_args *alloc,
 			       struct slabshm_request *req,
 			       struct slabshm_claim *claim)
 {
@@ -421,7 +421,7 @@ static noinline int alloc_wait(struct call *call,
 
 /* @claim: NULL; or claims to fill in, as for slabshm_arena_alloc() */
 static __always_inline int alloc_blocks(struct call *call,
-					const struct slabshm_alloc *alloc,
+					const struct slabshm_alloc_args *alloc,
 					struct slabshm_request *req,
 					unsigned int n,
 					struct slabshm_claim *claim)
@@ -455,7 +455,7 @@ static noinline void alloc_undo(struct call *call,
 }
 
 static __always_inline int alloc_call(struct call *call,
-				      const struct slabshm_alloc *alloc,
+				      const struct slabshm_alloc_args *alloc,
 				      struct slabshm_request *req,
 				      unsigned int n)
 {
@@ -489,7 +489,7 @@ static __always_inline int alloc_call(struct call *call,
  * the room of 64.
  */
 static noinline int alloc_many(struct call *call,
-			       const struct slabshm_alloc *alloc)
+			       const struct slabshm_alloc_args *alloc)
 {
 	struct slabshm_request req[SLABSHM_BATCH_MAX];
 
@@ -497,7 +497,7 @@ static noinline int alloc_many(struct call *call,
 }
 
 static noinline int alloc_one(struct call *call,
-			      const struct slabshm_alloc *alloc)
+			      const struct slabshm_alloc_args *alloc)
 {
 	struct slabshm_request req;
 
@@ -506,7 +506,7 @@ static noinline int alloc_one(struct call *call,
 
 static int call_alloc(struct call *call, void *arg)
 {
-	const struct slabshm_alloc *alloc = arg;
+	const struct slabshm_alloc_args *alloc = arg;
 
 	if (alloc->flags & ~(SLABSHM_ALLOC_ZERO | SLABSHM_ALLOC_NOGROW |
 			     SLABSHM_ALLOC_STOCK) ||
@@ -518,7 +518,7 @@ static int call_alloc(struct call *call, void *arg)
 }
 
 static __always_inline int free_call(struct call *call,
-				     struct slabshm_free *free,
+				     struct slabshm_free_args *free,
 				     struct slabshm_claim *claim,
 				     unsigned int n)
 {
@@ -535,14 +535,14 @@ static __always_inline int free_call(struct call *call,
 	return 0;
 }
 
-static noinline int free_many(struct call *call, struct slabshm_free *free)
+static noinline int free_many(struct call *call, struct slabshm_free_args *free)
 {
 	struct slabshm_claim claim[SLABSHM_BATCH_MAX];
 
 	return free_call(call, free, claim, free->count);
 }
 
-static noinline int free_one(struct call *call, struct slabshm_free *free)
+static noinline int free_one(struct call *call, struct slabshm_free_args *free)
 {
 	struct slabshm_claim claim;
 
@@ -551,7 +551,7 @@ static noinline int free_one(struct call *call, struct slabshm_free *free)
 
 static int call_free(struct call *call, void *arg)
 {
-	struct slabshm_free *free = arg;
+	struct slabshm_free_args *free = arg;
 
 	if (free->flags || !free->count || free->count > SLABSHM_BATCH_MAX)
 		return -EINVAL;
@@ -560,7 +560,7 @@ static int call_free(struct call *call, void *arg)
 
 static int call_block(struct call *call, void *arg)
 {
-	struct slabshm_block_info *info = arg;
+	struct slabshm_block_args *info = arg;
 	struct slabshm_block_desc desc;
 	int err;
 
@@ -579,7 +579,7 @@ static int call_block(struct call *call, void *arg)
 
 static int call_grow(struct call *call, void *arg)
 {
-	struct slabshm_grow *grow = arg;
+	struct slabshm_grow_args *grow = arg;
 	int err;
 
 	if (grow->flags)
@@ -595,7 +595,7 @@ static int call_grow(struct call *call, void *arg)
 
 static int call_trim(struct call *call, void *arg)
 {
-	struct slabshm_trim *trim = arg;
+	struct slabshm_trim_args *trim = arg;
 	int err;
 
 	if (trim->flags)
@@ -611,7 +611,7 @@ static int call_trim(struct call *call, void *arg)
 
 static int call_compact(struct call *call, void *arg)
 {
-	struct slabshm_compact *compact = arg;
+	struct slabshm_compact_args *compact = arg;
 	int err;
 
 	if (compact->flags)
@@ -633,7 +633,7 @@ static int call_compact(struct call *call, void *arg)
 
 static int call_cell_open(struct call *call, void *arg)
 {
-	struct slabshm_cell_open *open = arg;
+	struct slabshm_cell_open_args *open = arg;
 	bool created, entered = false;
 	int err;
 
@@ -668,7 +668,7 @@ leave:
 
 static int call_cell_remove(struct call *call, void *arg)
 {
-	struct slabshm_cell_remove *remove = arg;
+	struct slabshm_cell_remove_args *remove = arg;
 
 	if (remove->flags || remove->pad)
 		return -EINVAL;
@@ -699,7 +699,7 @@ static int publish_fresh(struct slabshm_publish_call *p,
 			 bool wait)
 {
 	struct publish_fresh *fresh = container_of(p, struct publish_fresh, p);
-	struct slabshm_alloc alloc = { .count = nroots };
+	struct slabshm_alloc_args alloc = { .count = nroots };
 	struct slabshm_slab *slab = fresh->call->slab;
 	const struct slabshm_request none = {};
 	unsigned int i, n = 0;
@@ -730,7 +730,7 @@ static int publish_fresh(struct slabshm_publish_call *p,
 }
 
 static __always_inline int publish_one(struct call *call,
-				       struct slabshm_publish *publish)
+				       struct slabshm_publish_args *publish)
 {
 	struct slabshm_publish_cell cell;
 	struct slabshm_publish_call p = {
@@ -750,7 +750,7 @@ static __always_inline int publish_one(struct call *call,
 }
 
 static noinline int publish_one_fresh(struct call *call,
-				      struct slabshm_publish *publish)
+				      struct slabshm_publish_args *publish)
 {
 	struct slabshm_publish_cell cell;
 	struct slabshm_request req;
@@ -779,7 +779,7 @@ static noinline int publish_one_fresh(struct call *call,
 }
 
 static noinline int publish_many(struct call *call,
-				 struct slabshm_publish *publish)
+				 struct slabshm_publish_args *publish)
 {
 	struct slabshm_publish_room *room = slabshm_publish_room_get();
 	struct publish_fresh fresh;
@@ -819,7 +819,7 @@ static noinline int publish_many(struct call *call,
 
 static int call_publish(struct call *call, void *arg)
 {
-	struct slabshm_publish *publish = arg;
+	struct slabshm_publish_args *publish = arg;
 	bool fresh = publish->flags & SLABSHM_PUBLISH_FRESH;
 	int err = -EINVAL;
 
@@ -840,16 +840,16 @@ out:
 	if (err)
 		call_return(call, publish);
 	else
-		words_out(call->user + offsetof(struct slabshm_publish, ncells),
+		words_out(call->user + offsetof(struct slabshm_publish_args, ncells),
 			  &publish->ncells,
-			  offsetofend(struct slabshm_publish, commit) -
-			  offsetof(struct slabshm_publish, ncells));
+			  offsetofend(struct slabshm_publish_args, commit) -
+			  offsetof(struct slabshm_publish_args, ncells));
 	return err;
 }
 
 static int call_register(struct call *call, void *arg)
 {
-	struct slabshm_register *reg = arg;
+	struct slabshm_register_args *reg = arg;
 	int err;
 
 	if (reg->flags || reg->pad)
@@ -865,7 +865,7 @@ static int call_register(struct call *call, void *arg)
 
 static int call_unregister(struct call *call, void *arg)
 {
-	struct slabshm_unregister *unreg = arg;
+	struct slabshm_unregister_args *unreg = arg;
 
 	if (unreg->flags || unreg->pad)
 		return -EINVAL;
@@ -874,7 +874,7 @@ static int call_unregister(struct call *call, void *arg)
 
 static int call_reader_check(struct call *call, void *arg)
 {
-	struct slabshm_reader_check *check = arg;
+	struct slabshm_reader_check_args *check = arg;
 
 	if (check->flags || check->pad)
 		return -EINVAL;
@@ -885,7 +885,7 @@ static int call_reader_check(struct call *call, void *arg)
 #define LOCK_CELL_FLAGS	(SLABSHM_LOCKED_OWNERDEAD | SLABSHM_UNLOCK_CONSISTENT)
 
 static __always_inline int lock_call(struct call *call,
-				     struct slabshm_lock *lock,
+				     struct slabshm_lock_args *lock,
 				     struct slabshm_lock_cell *cells,
 				     unsigned int n)
 {
@@ -926,14 +926,14 @@ static __always_inline int lock_call(struct call *call,
 }
 
 /* As with ALLOC, a call for one need not clear the stack of 64 */
-static noinline int lock_many(struct call *call, struct slabshm_lock *lock)
+static noinline int lock_many(struct call *call, struct slabshm_lock_args *lock)
 {
 	struct slabshm_lock_cell cells[SLABSHM_BATCH_MAX];
 
 	return lock_call(call, lock, cells, lock->count);
 }
 
-static noinline int lock_single(struct call *call, struct slabshm_lock *lock)
+static noinline int lock_single(struct call *call, struct slabshm_lock_args *lock)
 {
 	struct slabshm_lock_cell cell;
 
@@ -942,7 +942,7 @@ static noinline int lock_single(struct call *call, struct slabshm_lock *lock)
 
 static int call_lock(struct call *call, void *arg)
 {
-	struct slabshm_lock *lock = arg;
+	struct slabshm_lock_args *lock = arg;
 
 	if (lock->flags & ~SLABSHM_LOCK_TRY || !lock->count ||
 	    lock->count > SLABSHM_BATCH_MAX ||
@@ -953,7 +953,7 @@ static int call_lock(struct call *call, void *arg)
 }
 
 static __always_inline int unlock_call(struct call *call,
-				       struct slabshm_unlock *unlock,
+				       struct slabshm_unlock_args *unlock,
 				       struct slabshm_lock_cell *cells,
 				       unsigned int n)
 {
@@ -976,7 +976,7 @@ static __always_inline int unlock_call(struct call *call,
 	return err;
 }
 
-static noinline int unlock_many(struct call *call, struct slabshm_unlock *unlock)
+static noinline int unlock_many(struct call *call, struct slabshm_unlock_args *unlock)
 {
 	struct slabshm_lock_cell cells[SLABSHM_BATCH_MAX];
 
@@ -984,7 +984,7 @@ static noinline int unlock_many(struct call *call, struct slabshm_unlock *unlock
 }
 
 static noinline int unlock_single(struct call *call,
-				  struct slabshm_unlock *unlock)
+				  struct slabshm_unlock_args *unlock)
 {
 	struct slabshm_lock_cell cell;
 
@@ -993,7 +993,7 @@ static noinline int unlock_single(struct call *call,
 
 static int call_unlock(struct call *call, void *arg)
 {
-	struct slabshm_unlock *unlock = arg;
+	struct slabshm_unlock_args *unlock = arg;
 
 	if (unlock->flags & ~SLABSHM_UNLOCK_THREAD ||
 	    unlock->count > SLABSHM_BATCH_MAX ||
@@ -1010,7 +1010,7 @@ static int call_unlock(struct call *call, void *arg)
 static int call_wait(struct call *call, void *arg)
 {
 	struct slabshm_wait_cell cells[SLABSHM_BATCH_MAX];
-	struct slabshm_wait *wait = arg;
+	struct slabshm_wait_args *wait = arg;
 	void __user *user = u64_to_user_ptr(wait->cells);
 	size_t size = wait->count * sizeof(*cells);
 	unsigned int i;
@@ -1039,7 +1039,7 @@ static int call_wait(struct call *call, void *arg)
 
 static int call_watch(struct call *call, void *arg)
 {
-	struct slabshm_watch *watch = arg;
+	struct slabshm_watch_args *watch = arg;
 	bool all = watch->flags & SLABSHM_WATCH_ALL;
 	int err;
 
@@ -1058,7 +1058,7 @@ static int call_watch(struct call *call, void *arg)
 
 static int call_unwatch(struct call *call, void *arg)
 {
-	struct slabshm_unwatch *unwatch = arg;
+	struct slabshm_unwatch_args *unwatch = arg;
 	bool all = unwatch->flags & SLABSHM_WATCH_ALL;
 
 	if (unwatch->flags & ~SLABSHM_WATCH_ALL || unwatch->pad ||
@@ -1071,7 +1071,7 @@ static int call_unwatch(struct call *call, void *arg)
 				    unwatch->generation);
 }
 
-static int events_report(void *ctx, struct slabshm_events *arg,
+static int events_report(void *ctx, struct slabshm_events_args *arg,
 			 const struct slabshm_event *event)
 {
 	if (copy_to_user(u64_to_user_ptr(arg->events), event,
@@ -1082,7 +1082,7 @@ static int events_report(void *ctx, struct slabshm_events *arg,
 
 static int call_events(struct call *call, void *arg)
 {
-	struct slabshm_events *events = arg;
+	struct slabshm_events_args *events = arg;
 
 	if (events->flags || events->pad)
 		return -EINVAL;
@@ -1093,7 +1093,7 @@ static int call_events(struct call *call, void *arg)
 
 static int call_eventfd(struct call *call, void *arg)
 {
-	struct slabshm_eventfd *eventfd = arg;
+	struct slabshm_eventfd_args *eventfd = arg;
 
 	if (eventfd->flags || eventfd->pad || eventfd->fd < -1)
 		return -EINVAL;
@@ -1102,7 +1102,7 @@ static int call_eventfd(struct call *call, void *arg)
 
 static int call_cancel(struct call *call, void *arg)
 {
-	struct slabshm_cancel *cancel = arg;
+	struct slabshm_cancel_args *cancel = arg;
 
 	if (cancel->flags & ~SLABSHM_CANCEL_ON)
 		return -EINVAL;
@@ -1148,60 +1148,60 @@ struct call_head {
 	}
 
 static const struct call_ops calls[] = {
-	CALL(ATTACH, attach, attach, name, 0),
-	CALL(UNLINK, unlink, unlink, name, 0),
-	CALL(SETATTR, setattr, setattr, pad, NEED_SLAB),
+	CALL(ATTACH, attach, attach_args, name, 0),
+	CALL(UNLINK, unlink, unlink_args, name, 0),
+	CALL(SETATTR, setattr, setattr_args, pad, NEED_SLAB),
 	CALL(STAT, stat, stat, name, NEED_SLAB),
-	CALL(LIST, list, list, pad, 0),
-	CALL(ALLOC, alloc, alloc, pad, NEED_ALL),
-	CALL(FREE, free, free, failed, NEED_ALL),
-	CALL(BLOCK, block, block_info, pad, NEED_SLAB),
-	CALL(GROW, grow, grow, size, NEED_ALL),
-	CALL(TRIM, trim, trim, bytes, NEED_ALL),
-	CALL(CELL_OPEN, cell_open, cell_open, name, NEED_SLAB),
-	CALL(CELL_REMOVE, cell_remove, cell_remove, pad, NEED_ALL),
-	CALL(PUBLISH, publish, publish, fresh, NEED_ALL),
-	CALL(REGISTER, register, register, pad, NEED_SLAB | NEED_LIFE),
-	CALL(UNREGISTER, unregister, unregister, pad, NEED_SLAB | NEED_LIFE),
-	CALL(READER_CHECK, reader_check, reader_check, pad,
+	CALL(LIST, list, list_args, pad, 0),
+	CALL(ALLOC, alloc, alloc_args, pad, NEED_ALL),
+	CALL(FREE, free, free_args, failed, NEED_ALL),
+	CALL(BLOCK, block, block_args, pad, NEED_SLAB),
+	CALL(GROW, grow, grow_args, size, NEED_ALL),
+	CALL(TRIM, trim, trim_args, bytes, NEED_ALL),
+	CALL(CELL_OPEN, cell_open, cell_open_args, name, NEED_SLAB),
+	CALL(CELL_REMOVE, cell_remove, cell_remove_args, pad, NEED_ALL),
+	CALL(PUBLISH, publish, publish_args, fresh, NEED_ALL),
+	CALL(REGISTER, register, register_args, pad, NEED_SLAB | NEED_LIFE),
+	CALL(UNREGISTER, unregister, unregister_args, pad, NEED_SLAB | NEED_LIFE),
+	CALL(READER_CHECK, reader_check, reader_check_args, pad,
 	     NEED_SLAB | NEED_LIFE),
-	CALL(LOCK, lock, lock, failed, NEED_ALL),
-	CALL(UNLOCK, unlock, unlock, failed, NEED_ALL),
-	CALL(WAIT, wait, wait, failed, NEED_SLAB | NEED_LIFE),
-	CALL(WATCH, watch, watch, pad, NEED_SLAB | NEED_LIFE),
-	CALL(UNWATCH, unwatch, unwatch, pad, NEED_SLAB | NEED_LIFE),
-	CALL(EVENTS, events, events, pad, NEED_SLAB | NEED_LIFE),
-	CALL(EVENTFD, eventfd, eventfd, pad, NEED_SLAB | NEED_LIFE),
-	CALL(CANCEL, cancel, cancel, client, NEED_SLAB | NEED_LIFE),
-	CALL(COMPACT, compact, compact, cursor, NEED_ALL),
+	CALL(LOCK, lock, lock_args, failed, NEED_ALL),
+	CALL(UNLOCK, unlock, unlock_args, failed, NEED_ALL),
+	CALL(WAIT, wait, wait_args, failed, NEED_SLAB | NEED_LIFE),
+	CALL(WATCH, watch, watch_args, pad, NEED_SLAB | NEED_LIFE),
+	CALL(UNWATCH, unwatch, unwatch_args, pad, NEED_SLAB | NEED_LIFE),
+	CALL(EVENTS, events, events_args, pad, NEED_SLAB | NEED_LIFE),
+	CALL(EVENTFD, eventfd, eventfd_args, pad, NEED_SLAB | NEED_LIFE),
+	CALL(CANCEL, cancel, cancel_args, client, NEED_SLAB | NEED_LIFE),
+	CALL(COMPACT, compact, compact_args, cursor, NEED_ALL),
 };
 
 union call_arg {
-	struct slabshm_attach attach;
-	struct slabshm_unlink unlink;
-	struct slabshm_setattr setattr;
+	struct slabshm_attach_args attach;
+	struct slabshm_unlink_args unlink;
+	struct slabshm_setattr_args setattr;
 	struct slabshm_stat stat;
-	struct slabshm_list list;
-	struct slabshm_alloc alloc;
-	struct slabshm_free free;
-	struct slabshm_block_info block;
-	struct slabshm_grow grow;
-	struct slabshm_trim trim;
-	struct slabshm_cell_open cell_open;
-	struct slabshm_cell_remove cell_remove;
-	struct slabshm_publish publish;
-	struct slabshm_register reg;
-	struct slabshm_unregister unreg;
-	struct slabshm_reader_check check;
-	struct slabshm_lock lock;
-	struct slabshm_unlock unlock;
-	struct slabshm_wait wait;
-	struct slabshm_watch watch;
-	struct slabshm_unwatch unwatch;
-	struct slabshm_events events;
-	struct slabshm_eventfd eventfd;
-	struct slabshm_cancel cancel;
-	struct slabshm_compact compact;
+	struct slabshm_list_args list;
+	struct slabshm_alloc_args alloc;
+	struct slabshm_free_args free;
+	struct slabshm_block_args block;
+	struct slabshm_grow_args grow;
+	struct slabshm_trim_args trim;
+	struct slabshm_cell_open_args cell_open;
+	struct slabshm_cell_remove_args cell_remove;
+	struct slabshm_publish_args publish;
+	struct slabshm_register_args reg;
+	struct slabshm_unregister_args unreg;
+	struct slabshm_reader_check_args check;
+	struct slabshm_lock_args lock;
+	struct slabshm_unlock_args unlock;
+	struct slabshm_wait_args wait;
+	struct slabshm_watch_args watch;
+	struct slabshm_unwatch_args unwatch;
+	struct slabshm_events_args events;
+	struct slabshm_eventfd_args eventfd;
+	struct slabshm_cancel_args cancel;
+	struct slabshm_compact_args compact;
 };
 
 #define CMD_SIZE_MASK	((unsigned int)_IOC_SIZEMASK << _IOC_SIZESHIFT)

@@ -640,7 +640,7 @@ static noinline int lock_many(struct slabshm_client *client,
  * Context: may sleep, for as long as somebody else likes; holds nothing then but
  * the locks that come before in the order.  Takes the commit lock.
  * Return: 0, -EOWNERDEAD if that is in the flags of one of them; -ERESTARTSYS for
- * a signal, else as struct slabshm_lock says.
+ * a signal, else as struct slabshm_lock_args says.
  */
 int slabshm_lock_cells(struct slabshm_client *client,
 		       struct slabshm_lock_cell *cell, unsigned int n, bool try,
@@ -718,7 +718,7 @@ static noinline int unlock_many(struct slabshm_client *client,
  * @failed: on error set to the index of the cell that was refused
  *
  * Context: takes the commit lock.
- * Return: as struct slabshm_unlock says.
+ * Return: as struct slabshm_unlock_args says.
  */
 int slabshm_unlock_cells(struct slabshm_client *client,
 			 const struct slabshm_lock_cell *cell, unsigned int n,

@@ -242,7 +242,7 @@ static void header_init(struct slabshm_slab *slab)
 }
 
 /* A new slab that nobody can find yet. */
-static struct slabshm_slab *slab_create(const struct slabshm_attach *arg)
+static struct slabshm_slab *slab_create(const struct slabshm_attach_args *arg)
 {
 	u64 limit = min_t(u64, SLABSHM_SIZE_MAX,
 			  (u64)READ_ONCE(max_slab_mbytes) << 20);
@@ -382,9 +382,9 @@ static int slab_permission(struct slabshm_slab *slab, bool rdonly)
  * @created: set to whether it was made
  *
  * Context: may sleep; takes slabshm_names_lock.
- * Return: the slab, in use, or an ERR_PTR as struct slabshm_attach says.
+ * Return: the slab, in use, or an ERR_PTR as struct slabshm_attach_args says.
  */
-struct slabshm_slab *slabshm_slab_open(const struct slabshm_attach *arg,
+struct slabshm_slab *slabshm_slab_open(const struct slabshm_attach_args *arg,
 				       bool *created)
 {
 	struct slab_making making = { .name = arg->name };
@@ -516,7 +516,7 @@ int slabshm_slab_unlink(const char *name)
  * Return: 0, -EINVAL, -EPERM, or what a security module says.
  */
 int slabshm_slab_setattr(struct slabshm_slab *slab,
-			 const struct slabshm_setattr *arg)
+			 const struct slabshm_setattr_args *arg)
 {
 	struct inode *inode = file_inode(slab->data);
 	struct iattr attr = { .ia_valid = ATTR_CTIME };

@@ -140,7 +140,7 @@ extern struct workqueue_struct *slabshm_end_wq;
 extern struct workqueue_struct *slabshm_leave_wq;
 extern struct workqueue_struct *slabshm_wake_wq;
 
-struct slabshm_slab *slabshm_slab_open(const struct slabshm_attach *arg,
+struct slabshm_slab *slabshm_slab_open(const struct slabshm_attach_args *arg,
 				       bool *created);
 void slabshm_slab_get(struct slabshm_slab *slab);
 void slabshm_slab_put(struct slabshm_slab *slab);
@@ -149,7 +149,7 @@ void slabshm_slab_unuse(struct slabshm_slab *slab);
 void slabshm_slab_persist(struct slabshm_slab *slab);
 int slabshm_slab_unlink(const char *name);
 int slabshm_slab_setattr(struct slabshm_slab *slab,
-			 const struct slabshm_setattr *arg);
+			 const struct slabshm_setattr_args *arg);
 bool slabshm_slab_may_take(struct slabshm_slab *slab, unsigned int limit,
 			   unsigned int used, unsigned int own);
 bool slabshm_slab_owned_by(struct slabshm_slab *slab, u32 uid);

@@ -166,7 +166,7 @@ static int wait_sleep(struct slabshm_client *client,
  * @failed: on error set to the index of the cell that was refused
  *
  * Context: may sleep, for as long as nobody publishes; takes the commit lock.
- * Return: 0; -ERESTARTSYS for a signal, else as struct slabshm_wait says.
+ * Return: 0; -ERESTARTSYS for a signal, else as struct slabshm_wait_args says.
  */
 int slabshm_watch_wait(struct slabshm_client *client,
 		       struct slabshm_wait_cell *cell,
@@ -452,9 +452,9 @@ static u64 watcher_version(struct slabshm_cells *cells,
  * @arg: what is asked for, flags checked; and the version
  *
  * Context: may sleep; takes the commit lock.
- * Return: as struct slabshm_watch says.
+ * Return: as struct slabshm_watch_args says.
  */
-int slabshm_watch_add(struct slabshm_client *client, struct slabshm_watch *arg)
+int slabshm_watch_add(struct slabshm_client *client, struct slabshm_watch_args *arg)
 {
 	struct slabshm_cells *cells = &client->slab->cells;
 	struct slabshm_watches *watches = &client->watches;
@@ -745,8 +745,8 @@ static void events_done(struct slabshm_client *client, bool told)
 
 /* Events for one call, up to @n; 0 if there is none. */
 static int events_some(struct slabshm_client *client,
-		       struct slabshm_events *arg, unsigned int n,
-		       int (*report)(void *ctx, struct slabshm_events *arg,
+		       struct slabshm_events_args *arg, unsigned int n,
+		       int (*report)(void *ctx, struct slabshm_events_args *arg,
 				     const struct slabshm_event *event),
 		       void *ctx)
 {
@@ -786,8 +786,8 @@ static int events_some(struct slabshm_client *client,
  * @report says.
  */
 int slabshm_watch_events(struct slabshm_client *client,
-			 struct slabshm_events *arg, u64 deadline,
-			 int (*report)(void *ctx, struct slabshm_events *arg,
+			 struct slabshm_events_args *arg, u64 deadline,
+			 int (*report)(void *ctx, struct slabshm_events_args *arg,
 				       const struct slabshm_event *event),
 			 void *ctx)
 {

@@ -111,12 +111,12 @@ void slabshm_watches_destroy(struct slabshm_watches *watches);
 int slabshm_watch_wait(struct slabshm_client *client,
 		       struct slabshm_wait_cell *cell,
 		       unsigned int n, u64 deadline, u32 *failed);
-int slabshm_watch_add(struct slabshm_client *client, struct slabshm_watch *arg);
+int slabshm_watch_add(struct slabshm_client *client, struct slabshm_watch_args *arg);
 int slabshm_watch_remove(struct slabshm_client *client, u32 cell,
 			 u64 generation);
 int slabshm_watch_events(struct slabshm_client *client,
-			 struct slabshm_events *arg, u64 deadline,
-			 int (*report)(void *ctx, struct slabshm_events *arg,
+			 struct slabshm_events_args *arg, u64 deadline,
+			 int (*report)(void *ctx, struct slabshm_events_args *arg,
 				       const struct slabshm_event *event),
 			 void *ctx);
 int slabshm_watch_eventfd(struct slabshm_client *client, int fd);

@@ -30,7 +30,7 @@ struct sleeper {
 static void lock_undo(void *ctx)
 {
 	const struct sleeper *sleeper = ctx;
-	struct slabshm_unlock arg = {
+	struct slabshm_unlock_args arg = {
 		.cells = (uintptr_t)sleeper->cells,
 		.count = sleeper->n,
 	};
@@ -39,7 +39,7 @@ static void lock_undo(void *ctx)
 		call(sleeper->s, SLABSHM_IOC_UNLOCK, &arg);
 }
 
-static int lock_sleeping(struct sleeper *sleeper, struct slabshm_lock *arg)
+static int lock_sleeping(struct sleeper *sleeper, struct slabshm_lock_args *arg)
 {
 	uint32_t flags = sleeper->cells->flags;
 	int ret;
@@ -56,7 +56,7 @@ static int lock_sleeping(struct sleeper *sleeper, struct slabshm_lock *arg)
 int slabshm_lock_batch(struct slabshm *s, struct slabshm_lock_cell *cells,
 		       unsigned int n, int timeout, unsigned int *failed)
 {
-	struct slabshm_lock arg = {
+	struct slabshm_lock_args arg = {
 		.cells = (uintptr_t)cells,
 		.count = n,
 		.flags = SLABSHM_LOCK_TRY,
@@ -91,7 +91,7 @@ int slabshm_unlock_batch(struct slabshm *s,
 			 const struct slabshm_lock_cell *cells, unsigned int n,
 			 unsigned int *failed)
 {
-	struct slabshm_unlock arg = {
+	struct slabshm_unlock_args arg = {
 		.cells = (uintptr_t)cells,
 		.count = n,
 		.failed = UINT_MAX,

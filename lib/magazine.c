@@ -106,7 +106,7 @@ static const struct slabshm *cache_handle(const struct cache *c)
 static int alloc_call(struct slabshm *s, struct slabshm_block *blocks,
 		      unsigned int n, size_t align, unsigned int flags)
 {
-	struct slabshm_alloc arg = {
+	struct slabshm_alloc_args arg = {
 		.blocks = (uintptr_t)blocks,
 		.count = n,
 		.flags = flags,
@@ -134,7 +134,7 @@ static bool lacks_space(int ret)
 /* Free blocks out of a cache, in any order. */
 static void give_back(struct handle *h, uint64_t *offsets, unsigned int n)
 {
-	struct slabshm_free arg = { .offsets = (uintptr_t)offsets };
+	struct slabshm_free_args arg = { .offsets = (uintptr_t)offsets };
 
 	tools_release_space(&h->s);
 	while (n) {
@@ -577,7 +577,7 @@ int64_t slabshm_alloc_zeroed(struct slabshm *s, size_t size)
 int slabshm_free_batch(struct slabshm *s, const uint64_t *offsets,
 		       unsigned int n)
 {
-	struct slabshm_free arg = {
+	struct slabshm_free_args arg = {
 		.offsets = (uintptr_t)offsets,
 		.count = n,
 	};

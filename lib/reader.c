@@ -116,8 +116,8 @@ void slabshm_readers_thread_exit(void)
 
 	__slabshm_reader = &no_reader;
 	while ((t = mine)) {
-		struct slabshm_unregister arg = { 0 };
-		struct slabshm_unlock locks = {
+		struct slabshm_unregister_args arg = { 0 };
+		struct slabshm_unlock_args locks = {
 			.flags = SLABSHM_UNLOCK_THREAD,
 		};
 		struct handle *h;
@@ -204,7 +204,7 @@ static void set_depth(struct slabshm_reader *r, unsigned int depth,
 /* Was a pin of this @lo withdrawn?  -ESTALE, or 0. */
 static int check_lo(const struct slabshm_reader *r, uint64_t lo)
 {
-	struct slabshm_reader_check arg = {
+	struct slabshm_reader_check_args arg = {
 		.slot = r->index,
 		.lo = lo,
 	};
@@ -232,7 +232,7 @@ static uint32_t cells_ready(struct slabshm_reader *r)
 
 static int reader_register(struct handle *h, struct slabshm_reader *r)
 {
-	struct slabshm_register arg = { 0 };
+	struct slabshm_register_args arg = { 0 };
 	int ret = call(&h->s, SLABSHM_IOC_REGISTER, &arg);
 
 	if (ret)

@@ -38,7 +38,7 @@ typeof(slabshm_get) slabshm_get;
 #define DEFAULT_MAX	(1024 * DEFAULT_SIZE)
 
 /* As call() takes it to be */
-static_assert(offsetof(struct slabshm_publish, client) == 4, "client");
+static_assert(offsetof(struct slabshm_publish_args, client) == 4, "client");
 
 static int set_name(char *to, const char *name)
 {
@@ -143,7 +143,7 @@ static int map_alive(struct handle *h)
 	return 0;
 }
 
-static int map_regions(struct handle *h, const struct slabshm_attach *arg)
+static int map_regions(struct handle *h, const struct slabshm_attach_args *arg)
 {
 	bool rdonly = arg->flags & SLABSHM_ATTACH_RDONLY;
 	const struct slabshm_header *header;
@@ -204,7 +204,7 @@ static void destroy(struct handle *h)
 	free(h);
 }
 
-static int attach(struct slabshm **out, struct slabshm_attach *arg)
+static int attach(struct slabshm **out, struct slabshm_attach_args *arg)
 {
 	struct handle *h = calloc(1, sizeof(*h));
 	int ret;
@@ -246,7 +246,7 @@ int slabshm_open(struct slabshm **out, const char *name, unsigned int flags,
 		 const struct slabshm_options *opt)
 {
 	static const struct slabshm_options defaults;
-	struct slabshm_attach arg = { .flags = flags };
+	struct slabshm_attach_args arg = { .flags = flags };
 	size_t i;
 	int ret;
 
@@ -282,7 +282,7 @@ int slabshm_open(struct slabshm **out, const char *name, unsigned int flags,
 
 int slabshm_open_fd(struct slabshm **out, int fd, unsigned int flags)
 {
-	struct slabshm_attach arg = {
+	struct slabshm_attach_args arg = {
 		.flags = flags | SLABSHM_ATTACH_FD,
 		.fd = fd,
 	};
@@ -308,7 +308,7 @@ uint32_t slabshm_client(const struct slabshm *s)
 
 int slabshm_unlink(const char *name)
 {
-	struct slabshm_unlink arg = { 0 };
+	struct slabshm_unlink_args arg = { 0 };
 	int fd, ret;
 
 	ret = set_name(arg.name, name);
@@ -324,7 +324,7 @@ int slabshm_unlink(const char *name)
 
 int slabshm_chmod(struct slabshm *s, mode_t mode)
 {
-	struct slabshm_setattr arg = {
+	struct slabshm_setattr_args arg = {
 		.flags = SLABSHM_SETATTR_MODE,
 		.mode = mode,
 	};
@@ -334,7 +334,7 @@ int slabshm_chmod(struct slabshm *s, mode_t mode)
 
 int slabshm_chown(struct slabshm *s, uid_t uid, gid_t gid)
 {
-	struct slabshm_setattr arg = { 0 };
+	struct slabshm_setattr_args arg = { 0 };
 
 	if (uid != (uid_t)-1) {
 		arg.flags |= SLABSHM_SETATTR_UID;
@@ -349,14 +349,14 @@ int slabshm_chown(struct slabshm *s, uid_t uid, gid_t gid)
 
 int slabshm_grow(struct slabshm *s, uint64_t size)
 {
-	struct slabshm_grow arg = { .size = size };
+	struct slabshm_grow_args arg = { .size = size };
 
 	return call(s, SLABSHM_IOC_GROW, &arg);
 }
 
 int64_t slabshm_trim(struct slabshm *s, uint64_t bytes)
 {
-	struct slabshm_trim arg = { .bytes = bytes };
+	struct slabshm_trim_args arg = { .bytes = bytes };
 	int ret = call(s, SLABSHM_IOC_TRIM, &arg);
 
 	return ret ? ret : (int64_t)arg.bytes;
@@ -364,7 +364,7 @@ int64_t slabshm_trim(struct slabshm *s, uint64_t bytes)
 
 int64_t slabshm_compact(struct slabshm *s, uint64_t bytes)
 {
-	struct slabshm_compact arg = { 0 };
+	struct slabshm_compact_args arg = { 0 };
 	uint64_t moved = 0;
 	int ret;
 
@@ -387,7 +387,7 @@ int slabshm_stat(struct slabshm *s, struct slabshm_stat *st)
 }
 
 /* @s: NULL for a list that needs no client, by @fd then */
-static int list(const struct slabshm *s, int fd, struct slabshm_list *arg,
+static int list(const struct slabshm *s, int fd, struct slabshm_list_args *arg,
 		void *entries, unsigned int count, uint64_t *cursor)
 {
 	int ret;
@@ -408,7 +408,7 @@ static int list(const struct slabshm *s, int fd, struct slabshm_list *arg,
 int slabshm_list_slabs(struct slabshm_stat *entries, unsigned int count,
 		       uint64_t *cursor)
 {
-	struct slabshm_list arg = {
+	struct slabshm_list_args arg = {
 		.what = SLABSHM_LIST_SLABS,
 		.entry_size = sizeof(*entries),
 	};
@@ -425,7 +425,7 @@ int slabshm_list_slabs(struct slabshm_stat *entries, unsigned int count,
 int slabshm_list_cells(struct slabshm *s, struct slabshm_cell_entry *entries,
 		       unsigned int count, uint64_t *cursor)
 {
-	struct slabshm_list arg = {
+	struct slabshm_list_args arg = {
 		.what = SLABSHM_LIST_CELLS,
 		.entry_size = sizeof(*entries),
 	};
@@ -437,7 +437,7 @@ int slabshm_list_clients(struct slabshm *s,
 			 struct slabshm_client_entry *entries,
 			 unsigned int count, uint64_t *cursor)
 {
-	struct slabshm_list arg = {
+	struct slabshm_list_args arg = {
 		.what = SLABSHM_LIST_CLIENTS,
 		.entry_size = sizeof(*entries),
 	};
@@ -449,7 +449,7 @@ int slabshm_list_readers(struct slabshm *s,
 			 struct slabshm_reader_entry *entries,
 			 unsigned int count, uint64_t *cursor)
 {
-	struct slabshm_list arg = {
+	struct slabshm_list_args arg = {
 		.what = SLABSHM_LIST_READERS,
 		.entry_size = sizeof(*entries),
 	};
@@ -460,7 +460,7 @@ int slabshm_list_readers(struct slabshm *s,
 int slabshm_list_locks(struct slabshm *s, struct slabshm_lock_entry *entries,
 		       unsigned int count, uint64_t *cursor)
 {
-	struct slabshm_list arg = {
+	struct slabshm_list_args arg = {
 		.what = SLABSHM_LIST_LOCKS,
 		.entry_size = sizeof(*entries),
 	};
@@ -476,7 +476,7 @@ int64_t slabshm_usable_size(struct slabshm *s, uint64_t offset)
 {
 	const struct handle *h = (const struct handle *)s;
 	const struct slabshm_header *header = s->header;
-	struct slabshm_block_info info = { .offset = offset };
+	struct slabshm_block_args info = { .offset = offset };
 	uint8_t page;
 	int ret;
 
@@ -504,7 +504,7 @@ int64_t slabshm_usable_size(struct slabshm *s, uint64_t offset)
 int slabshm_cell_open(struct slabshm *s, const char *name, unsigned int flags,
 		      struct slabshm_ref *ref)
 {
-	struct slabshm_cell_open arg = { .flags = flags };
+	struct slabshm_cell_open_args arg = { .flags = flags };
 	int ret;
 
 	tools_release_slab(s);
@@ -523,7 +523,7 @@ int slabshm_cell_open(struct slabshm *s, const char *name, unsigned int flags,
 
 int slabshm_cell_remove(struct slabshm *s, const struct slabshm_ref *ref)
 {
-	struct slabshm_cell_remove arg = {
+	struct slabshm_cell_remove_args arg = {
 		.cell = ref->cell,
 		.generation = ref->generation,
 	};
@@ -554,7 +554,7 @@ int64_t slabshm_publish(struct slabshm *s,
 			const struct slabshm_publish_part *parts,
 			unsigned int nparts, unsigned int *failed)
 {
-	struct slabshm_publish arg = {
+	struct slabshm_publish_args arg = {
 		.cells = (uintptr_t)cells,
 		.parts = (uintptr_t)parts,
 		.ncells = (uint16_t)ncells,
@@ -623,7 +623,7 @@ int64_t slabshm_update(struct slabshm *s, const struct slabshm_ref *ref,
 		.length = length,
 	};
 	struct slabshm_block fresh = { 0 };
-	struct slabshm_publish arg = {
+	struct slabshm_publish_args arg = {
 		.cells = (uintptr_t)&cell,
 		.ncells = 1,
 		.flags = SLABSHM_PUBLISH_FRESH,

@@ -43,7 +43,7 @@ int slabshm_call_sleeping(const struct slabshm *s, unsigned long request,
 int slabshm_wait_any(struct slabshm *s, struct slabshm_wait_cell *cells,
 		     unsigned int n, int timeout, unsigned int *failed)
 {
-	struct slabshm_wait arg = {
+	struct slabshm_wait_args arg = {
 		.cells = (uintptr_t)cells,
 		.count = n,
 		.deadline = slabshm_deadline(timeout),
@@ -87,7 +87,7 @@ int64_t slabshm_wait(struct slabshm *s, const struct slabshm_ref *ref,
 int64_t slabshm_watch(struct slabshm *s, const struct slabshm_ref *ref,
 		      unsigned int flags, uint64_t version)
 {
-	struct slabshm_watch arg = {
+	struct slabshm_watch_args arg = {
 		.flags = flags,
 		.version = version,
 	};
@@ -107,7 +107,7 @@ int64_t slabshm_watch(struct slabshm *s, const struct slabshm_ref *ref,
 
 int slabshm_unwatch(struct slabshm *s, const struct slabshm_ref *ref)
 {
-	struct slabshm_unwatch arg = { 0 };
+	struct slabshm_unwatch_args arg = { 0 };
 
 	if (ref) {
 		arg.cell = ref->cell;
@@ -121,7 +121,7 @@ int slabshm_unwatch(struct slabshm *s, const struct slabshm_ref *ref)
 static int events_take(struct slabshm *s, struct slabshm_event *events,
 		       unsigned int n)
 {
-	struct slabshm_events arg = {
+	struct slabshm_events_args arg = {
 		.events = (uintptr_t)events,
 		.count = n < SLABSHM_BATCH_MAX ? n : SLABSHM_BATCH_MAX,
 	};
@@ -142,7 +142,7 @@ static int events_take(struct slabshm *s, struct slabshm_event *events,
 int slabshm_events(struct slabshm *s, struct slabshm_event *events,
 		   unsigned int n, int timeout)
 {
-	struct slabshm_events wait = { .deadline = slabshm_deadline(timeout) };
+	struct slabshm_events_args wait = { .deadline = slabshm_deadline(timeout) };
 	int ret;
 
 	if (!n)
@@ -159,7 +159,7 @@ int slabshm_events(struct slabshm *s, struct slabshm_event *events,
 
 int slabshm_cancel(struct slabshm *s, int on)
 {
-	struct slabshm_cancel arg = { .flags = on ? SLABSHM_CANCEL_ON : 0 };
+	struct slabshm_cancel_args arg = { .flags = on ? SLABSHM_CANCEL_ON : 0 };
 
 	tools_release_slab(s);
 	return call(s, SLABSHM_IOC_CANCEL, &arg);
@@ -167,7 +167,7 @@ int slabshm_cancel(struct slabshm *s, int on)
 
 int slabshm_eventfd(struct slabshm *s, int fd)
 {
-	struct slabshm_eventfd arg = { .fd = fd };
+	struct slabshm_eventfd_args arg = { .fd = fd };
 
 	return call(s, SLABSHM_IOC_EVENTFD, &arg);
 }

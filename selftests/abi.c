@@ -32,57 +32,57 @@ LAYOUT(slabshm_header, classes, 256);
 LAYOUT(slabshm_header, cells_ready, 208);
 LAYOUT(slabshm_header, pressure, 212);
 SIZE(slabshm_slot, 64);
-SIZE(slabshm_attach, 376);
-LAYOUT(slabshm_attach, max_size, 16);
-LAYOUT(slabshm_attach, max_cells, 36);
-LAYOUT(slabshm_attach, held_limit, 56);
-LAYOUT(slabshm_attach, features, 64);
-LAYOUT(slabshm_attach, reader_size, 112);
-LAYOUT(slabshm_attach, name, 120);
-SIZE(slabshm_unlink, 264);
-LAYOUT(slabshm_unlink, name, 8);
-SIZE(slabshm_setattr, 24);
+SIZE(slabshm_attach_args, 376);
+LAYOUT(slabshm_attach_args, max_size, 16);
+LAYOUT(slabshm_attach_args, max_cells, 36);
+LAYOUT(slabshm_attach_args, held_limit, 56);
+LAYOUT(slabshm_attach_args, features, 64);
+LAYOUT(slabshm_attach_args, reader_size, 112);
+LAYOUT(slabshm_attach_args, name, 120);
+SIZE(slabshm_unlink_args, 264);
+LAYOUT(slabshm_unlink_args, name, 8);
+SIZE(slabshm_setattr_args, 24);
 SIZE(slabshm_block, 16);
-SIZE(slabshm_alloc, 32);
-LAYOUT(slabshm_alloc, align, 16);
-LAYOUT(slabshm_alloc, count, 24);
-SIZE(slabshm_free, 24);
-SIZE(slabshm_block_info, 40);
-SIZE(slabshm_grow, 16);
-SIZE(slabshm_trim, 16);
-SIZE(slabshm_cell_open, 280);
-LAYOUT(slabshm_cell_open, name, 24);
-SIZE(slabshm_cell_remove, 24);
+SIZE(slabshm_alloc_args, 32);
+LAYOUT(slabshm_alloc_args, align, 16);
+LAYOUT(slabshm_alloc_args, count, 24);
+SIZE(slabshm_free_args, 24);
+SIZE(slabshm_block_args, 40);
+SIZE(slabshm_grow_args, 16);
+SIZE(slabshm_trim_args, 16);
+SIZE(slabshm_cell_open_args, 280);
+LAYOUT(slabshm_cell_open_args, name, 24);
+SIZE(slabshm_cell_remove_args, 24);
 SIZE(slabshm_publish_cell, 40);
 SIZE(slabshm_publish_part, 16);
-SIZE(slabshm_publish, 48);
-LAYOUT(slabshm_publish, commit, 32);
-LAYOUT(slabshm_publish, fresh, 40);
-LAYOUT(slabshm_publish, ncells, 24);
-LAYOUT(slabshm_publish, failed, 28);
-SIZE(slabshm_register, 16);
-SIZE(slabshm_unregister, 16);
-SIZE(slabshm_reader_check, 24);
+SIZE(slabshm_publish_args, 48);
+LAYOUT(slabshm_publish_args, commit, 32);
+LAYOUT(slabshm_publish_args, fresh, 40);
+LAYOUT(slabshm_publish_args, ncells, 24);
+LAYOUT(slabshm_publish_args, failed, 28);
+SIZE(slabshm_register_args, 16);
+SIZE(slabshm_unregister_args, 16);
+SIZE(slabshm_reader_check_args, 24);
 SIZE(slabshm_lock_cell, 16);
 LAYOUT(slabshm_lock_cell, generation, 8);
-SIZE(slabshm_lock, 32);
-LAYOUT(slabshm_lock, failed, 28);
-SIZE(slabshm_unlock, 24);
-LAYOUT(slabshm_unlock, failed, 20);
+SIZE(slabshm_lock_args, 32);
+LAYOUT(slabshm_lock_args, failed, 28);
+SIZE(slabshm_unlock_args, 24);
+LAYOUT(slabshm_unlock_args, failed, 20);
 SIZE(slabshm_wait_cell, 24);
 LAYOUT(slabshm_wait_cell, version, 16);
-SIZE(slabshm_wait, 32);
-LAYOUT(slabshm_wait, failed, 28);
-SIZE(slabshm_watch, 32);
-SIZE(slabshm_unwatch, 24);
+SIZE(slabshm_wait_args, 32);
+LAYOUT(slabshm_wait_args, failed, 28);
+SIZE(slabshm_watch_args, 32);
+SIZE(slabshm_unwatch_args, 24);
 SIZE(slabshm_event, 24);
 LAYOUT(slabshm_event, version, 16);
-SIZE(slabshm_events, 32);
-LAYOUT(slabshm_events, deadline, 16);
-SIZE(slabshm_eventfd, 16);
-SIZE(slabshm_cancel, 8);
-SIZE(slabshm_compact, 24);
-LAYOUT(slabshm_compact, cursor, 16);
+SIZE(slabshm_events_args, 32);
+LAYOUT(slabshm_events_args, deadline, 16);
+SIZE(slabshm_eventfd_args, 16);
+SIZE(slabshm_cancel_args, 8);
+SIZE(slabshm_compact_args, 24);
+LAYOUT(slabshm_compact_args, cursor, 16);
 SIZE(slabshm_stat, 392);
 LAYOUT(slabshm_stat, cells, 88);
 LAYOUT(slabshm_stat, readers, 116);
@@ -93,7 +93,7 @@ SIZE(slabshm_reader_entry, 48);
 SIZE(slabshm_lock_entry, 288);
 LAYOUT(slabshm_lock_entry, ms, 24);
 LAYOUT(slabshm_lock_entry, name, 32);
-SIZE(slabshm_list, 40);
+SIZE(slabshm_list_args, 40);
 
 static_assert(SLABSHM_IOC_ATTACH == 0xc178b500, "ATTACH");
 static_assert(SLABSHM_IOC_STAT == 0xc188b503, "STAT");
@@ -128,7 +128,7 @@ static void fill_attach(struct heap *h, void *p)
 
 static void fill_unlink(struct heap *h, void *p)
 {
-	struct slabshm_unlink *arg = p;
+	struct slabshm_unlink_args *arg = p;
 	struct slabshm_stat st;
 	struct client c;
 
@@ -145,7 +145,7 @@ static void fill_unlink(struct heap *h, void *p)
 
 static void fill_setattr(struct heap *h, void *p)
 {
-	struct slabshm_setattr *arg = p;
+	struct slabshm_setattr_args *arg = p;
 
 	(void)h;
 	poison(arg, sizeof(*arg));
@@ -165,7 +165,7 @@ static void fill_stat(struct heap *h, void *p)
 
 static void fill_list(struct heap *h, void *p)
 {
-	*(struct slabshm_list *)p = (struct slabshm_list){
+	*(struct slabshm_list_args *)p = (struct slabshm_list_args){
 		.what = SLABSHM_LIST_CLIENTS,
 		.entry_size = sizeof(struct slabshm_client_entry),
 		.entries = (uintptr_t)h->entries,
@@ -177,7 +177,7 @@ static void fill_alloc(struct heap *h, void *p)
 {
 	h->block.size = 64;
 	h->block.offset = POISON64;
-	*(struct slabshm_alloc *)p = (struct slabshm_alloc){
+	*(struct slabshm_alloc_args *)p = (struct slabshm_alloc_args){
 		.blocks = (uintptr_t)&h->block,
 		.count = 1,
 	};
@@ -186,7 +186,7 @@ static void fill_alloc(struct heap *h, void *p)
 static void fill_free(struct heap *h, void *p)
 {
 	h->block.offset = (__u64)alloc_block(&h->c, 64);
-	*(struct slabshm_free *)p = (struct slabshm_free){
+	*(struct slabshm_free_args *)p = (struct slabshm_free_args){
 		.offsets = (uintptr_t)&h->block.offset,
 		.count = 1,
 		.failed = POISON32,
@@ -195,7 +195,7 @@ static void fill_free(struct heap *h, void *p)
 
 static void fill_block(struct heap *h, void *p)
 {
-	struct slabshm_block_info *arg = p;
+	struct slabshm_block_args *arg = p;
 
 	poison(arg, sizeof(*arg));
 	arg->flags = 0;
@@ -205,7 +205,7 @@ static void fill_block(struct heap *h, void *p)
 
 static void fill_grow(struct heap *h, void *p)
 {
-	struct slabshm_grow *arg = p;
+	struct slabshm_grow_args *arg = p;
 	struct slabshm_stat st;
 
 	get_stat(&h->c, &st);
@@ -215,7 +215,7 @@ static void fill_grow(struct heap *h, void *p)
 
 static void fill_trim(struct heap *h, void *p)
 {
-	struct slabshm_trim *arg = p;
+	struct slabshm_trim_args *arg = p;
 
 	(void)h;
 	memset(arg, 0, sizeof(*arg));
@@ -224,7 +224,7 @@ static void fill_trim(struct heap *h, void *p)
 
 static void fill_cell_open(struct heap *h, void *p)
 {
-	struct slabshm_cell_open *arg = p;
+	struct slabshm_cell_open_args *arg = p;
 
 	(void)h;
 	poison(arg, sizeof(*arg));
@@ -235,10 +235,10 @@ static void fill_cell_open(struct heap *h, void *p)
 
 static void fill_cell_remove(struct heap *h, void *p)
 {
-	struct slabshm_cell_open cell;
+	struct slabshm_cell_open_args cell;
 
 	cell_open(&h->c, unique_name(), SLABSHM_CELL_CREATE, &cell);
-	*(struct slabshm_cell_remove *)p = (struct slabshm_cell_remove){
+	*(struct slabshm_cell_remove_args *)p = (struct slabshm_cell_remove_args){
 		.cell = cell.cell,
 		.generation = cell.generation,
 	};
@@ -250,7 +250,7 @@ static void fill_publish(struct heap *h, void *p)
 		.cell = h->empty.cell,
 		.generation = h->empty.generation,
 	};
-	*(struct slabshm_publish *)p = (struct slabshm_publish){
+	*(struct slabshm_publish_args *)p = (struct slabshm_publish_args){
 		.cells = (uintptr_t)&h->item,
 		.ncells = 1,
 		.failed = POISON32,
@@ -260,7 +260,7 @@ static void fill_publish(struct heap *h, void *p)
 
 static void fill_register(struct heap *h, void *p)
 {
-	struct slabshm_register *arg = p;
+	struct slabshm_register_args *arg = p;
 
 	(void)h;
 	poison(arg, sizeof(*arg));
@@ -270,21 +270,21 @@ static void fill_register(struct heap *h, void *p)
 
 static __u32 some_slot(struct heap *h)
 {
-	struct slabshm_register slot = { 0 };
+	struct slabshm_register_args slot = { 0 };
 
 	return client_call(&h->c, SLABSHM_IOC_REGISTER, &slot) ? POISON32 : slot.slot;
 }
 
 static void fill_unregister(struct heap *h, void *p)
 {
-	*(struct slabshm_unregister *)p = (struct slabshm_unregister){
+	*(struct slabshm_unregister_args *)p = (struct slabshm_unregister_args){
 		.slot = some_slot(h),
 	};
 }
 
 static void fill_reader_check(struct heap *h, void *p)
 {
-	*(struct slabshm_reader_check *)p = (struct slabshm_reader_check){
+	*(struct slabshm_reader_check_args *)p = (struct slabshm_reader_check_args){
 		.slot = some_slot(h),
 		.lo = ~0ULL,
 	};
@@ -297,7 +297,7 @@ static void fill_lock(struct heap *h, void *p)
 		.cell = h->empty.cell,
 		.generation = h->empty.generation,
 	};
-	*(struct slabshm_lock *)p = (struct slabshm_lock){
+	*(struct slabshm_lock_args *)p = (struct slabshm_lock_args){
 		.cells = (uintptr_t)&h->lock,
 		.deadline = SLABSHM_DEADLINE_NEVER,
 		.count = 1,
@@ -312,7 +312,7 @@ static void fill_unlock(struct heap *h, void *p)
 		.cell = h->empty.cell,
 		.generation = h->empty.generation,
 	};
-	*(struct slabshm_unlock *)p = (struct slabshm_unlock){
+	*(struct slabshm_unlock_args *)p = (struct slabshm_unlock_args){
 		.cells = (uintptr_t)&h->lock,
 		.count = 1,
 		.failed = POISON32,
@@ -322,7 +322,7 @@ static void fill_unlock(struct heap *h, void *p)
 static void fill_wait(struct heap *h, void *p)
 {
 	h->wait = wait_cell(&h->empty, 0);
-	*(struct slabshm_wait *)p = (struct slabshm_wait){
+	*(struct slabshm_wait_args *)p = (struct slabshm_wait_args){
 		.cells = (uintptr_t)&h->wait,
 		.count = 1,
 		.failed = POISON32,
@@ -332,7 +332,7 @@ static void fill_wait(struct heap *h, void *p)
 static void fill_watch(struct heap *h, void *p)
 {
 	unwatch(&h->c, &h->empty);
-	*(struct slabshm_watch *)p = (struct slabshm_watch){
+	*(struct slabshm_watch_args *)p = (struct slabshm_watch_args){
 		.cell = h->empty.cell,
 		.generation = h->empty.generation,
 	};
@@ -341,7 +341,7 @@ static void fill_watch(struct heap *h, void *p)
 static void fill_unwatch(struct heap *h, void *p)
 {
 	watch(&h->c, &h->empty, 0, NULL);
-	*(struct slabshm_unwatch *)p = (struct slabshm_unwatch){
+	*(struct slabshm_unwatch_args *)p = (struct slabshm_unwatch_args){
 		.cell = h->empty.cell,
 		.generation = h->empty.generation,
 	};
@@ -355,7 +355,7 @@ static void fill_events(struct heap *h, void *p)
 	unwatch(&h->ro, NULL);
 	watch(&h->ro, NULL, SLABSHM_WATCH_SINCE, NULL);
 	poison(&h->event, sizeof(h->event));
-	*(struct slabshm_events *)p = (struct slabshm_events){
+	*(struct slabshm_events_args *)p = (struct slabshm_events_args){
 		.events = (uintptr_t)&h->event,
 		.count = 1,
 	};
@@ -364,19 +364,19 @@ static void fill_events(struct heap *h, void *p)
 static void fill_eventfd(struct heap *h, void *p)
 {
 	(void)h;
-	*(struct slabshm_eventfd *)p = (struct slabshm_eventfd){ .fd = -1 };
+	*(struct slabshm_eventfd_args *)p = (struct slabshm_eventfd_args){ .fd = -1 };
 }
 
 static void fill_cancel(struct heap *h, void *p)
 {
 	(void)h;
-	*(struct slabshm_cancel *)p = (struct slabshm_cancel){ 0 };
+	*(struct slabshm_cancel_args *)p = (struct slabshm_cancel_args){ 0 };
 }
 
 static void fill_compact(struct heap *h, void *p)
 {
 	(void)h;
-	memset(p, 0, sizeof(struct slabshm_compact));
+	memset(p, 0, sizeof(struct slabshm_compact_args));
 }
 
 static const struct known_call {
@@ -795,10 +795,10 @@ TEST_F(abi, no_number)
 			TH_LOG("%s", k->name);
 	}
 	fill_list(h, arg);
-	((struct slabshm_list *)arg)->what = SLABSHM_LIST_SLABS;
-	((struct slabshm_list *)arg)->entry_size = sizeof(struct slabshm_stat);
+	((struct slabshm_list_args *)arg)->what = SLABSHM_LIST_SLABS;
+	((struct slabshm_list_args *)arg)->entry_size = sizeof(struct slabshm_stat);
 	EXPECT_EQ(0, call(h->c.fd, SLABSHM_IOC_LIST, arg));
-	EXPECT_EQ(1, ((struct slabshm_list *)arg)->count);
+	EXPECT_EQ(1, ((struct slabshm_list_args *)arg)->count);
 }
 
 /* Before the first mapping of the reader region, and after the last. */
@@ -806,8 +806,8 @@ TEST_F(abi, not_alive)
 {
 	struct heap *h = &self->heap;
 	const struct known_call *k;
-	struct slabshm_attach ask;
-	struct slabshm_cell_open handle;
+	struct slabshm_attach_args ask;
+	struct slabshm_cell_open_args handle;
 	struct client c;
 	char arg[512];
 	int ended;
@@ -871,7 +871,7 @@ TEST_F(abi, other_address_space)
 static int without_a_client(void *arg)
 {
 	struct heap *h = arg;
-	struct slabshm_unlink unlink = { 0 };
+	struct slabshm_unlink_args unlink = { 0 };
 	static struct slabshm_stat slabs[64];
 	struct client none = { .fd = h->c.fd };
 	const struct client *c[] = { &none, &h->c };
@@ -951,48 +951,48 @@ static const struct reserved {
 #define RESERVED(NAME, type, field, bits, known)			\
 	{ #type "." #field, SLABSHM_IOC_##NAME,				\
 	  offsetof(struct slabshm_##type, field), bits, known }
-	RESERVED(ATTACH, attach, flags, 32, 0xff),
-	RESERVED(ATTACH, attach, mode, 32, 0777),
-	RESERVED(ATTACH, attach, pad, 32, 0),
-	RESERVED(REGISTER, register, flags, 32, 0),
-	RESERVED(REGISTER, register, pad, 32, 0),
-	RESERVED(UNREGISTER, unregister, flags, 32, 0),
-	RESERVED(UNREGISTER, unregister, pad, 32, 0),
-	RESERVED(READER_CHECK, reader_check, flags, 32, 0),
-	RESERVED(READER_CHECK, reader_check, pad, 32, 0),
-	RESERVED(UNLINK, unlink, flags, 32, 0),
-	RESERVED(SETATTR, setattr, flags, 32, 7),
-	RESERVED(SETATTR, setattr, pad, 32, 0),
-	RESERVED(SETATTR, setattr, mode, 32, 0777),
-	RESERVED(LIST, list, flags, 32, 0),
-	RESERVED(LIST, list, pad, 32, 0),
+	RESERVED(ATTACH, attach_args, flags, 32, 0xff),
+	RESERVED(ATTACH, attach_args, mode, 32, 0777),
+	RESERVED(ATTACH, attach_args, pad, 32, 0),
+	RESERVED(REGISTER, register_args, flags, 32, 0),
+	RESERVED(REGISTER, register_args, pad, 32, 0),
+	RESERVED(UNREGISTER, unregister_args, flags, 32, 0),
+	RESERVED(UNREGISTER, unregister_args, pad, 32, 0),
+	RESERVED(READER_CHECK, reader_check_args, flags, 32, 0),
+	RESERVED(READER_CHECK, reader_check_args, pad, 32, 0),
+	RESERVED(UNLINK, unlink_args, flags, 32, 0),
+	RESERVED(SETATTR, setattr_args, flags, 32, 7),
+	RESERVED(SETATTR, setattr_args, pad, 32, 0),
+	RESERVED(SETATTR, setattr_args, mode, 32, 0777),
+	RESERVED(LIST, list_args, flags, 32, 0),
+	RESERVED(LIST, list_args, pad, 32, 0),
 	RESERVED(STAT, stat, flags, 32, 0),
-	RESERVED(ALLOC, alloc, flags, 32, 7),
-	RESERVED(ALLOC, alloc, pad, 32, 0),
-	RESERVED(FREE, free, flags, 32, 0),
-	RESERVED(BLOCK, block_info, flags, 32, 0),
-	RESERVED(BLOCK, block_info, pad, 32, 0),
-	RESERVED(GROW, grow, flags, 32, 0),
-	RESERVED(TRIM, trim, flags, 32, 0),
-	RESERVED(CELL_OPEN, cell_open, flags, 32, 7),
-	RESERVED(CELL_OPEN, cell_open, pad, 32, 0),
-	RESERVED(CELL_REMOVE, cell_remove, flags, 32, 0),
-	RESERVED(CELL_REMOVE, cell_remove, pad, 32, 0),
-	RESERVED(PUBLISH, publish, flags, 32, SLABSHM_PUBLISH_FRESH),
-	RESERVED(PUBLISH, publish, fresh, 64, 0),
-	RESERVED(LOCK, lock, flags, 32, 0),	/* TRY has no deadline */
-	RESERVED(UNLOCK, unlock, flags, 32, 0),	/* THREAD has no cells */
-	RESERVED(WAIT, wait, flags, 32, 0),
-	RESERVED(WATCH, watch, flags, 32, 2),	/* ALL has no cell */
-	RESERVED(WATCH, watch, pad, 32, 0),
-	RESERVED(UNWATCH, unwatch, flags, 32, 0),
-	RESERVED(UNWATCH, unwatch, pad, 32, 0),
-	RESERVED(EVENTS, events, flags, 32, 0),
-	RESERVED(EVENTS, events, pad, 32, 0),
-	RESERVED(EVENTFD, eventfd, flags, 32, 0),
-	RESERVED(EVENTFD, eventfd, pad, 32, 0),
-	RESERVED(CANCEL, cancel, flags, 32, SLABSHM_CANCEL_ON),
-	RESERVED(COMPACT, compact, flags, 32, 0),
+	RESERVED(ALLOC, alloc_args, flags, 32, 7),
+	RESERVED(ALLOC, alloc_args, pad, 32, 0),
+	RESERVED(FREE, free_args, flags, 32, 0),
+	RESERVED(BLOCK, block_args, flags, 32, 0),
+	RESERVED(BLOCK, block_args, pad, 32, 0),
+	RESERVED(GROW, grow_args, flags, 32, 0),
+	RESERVED(TRIM, trim_args, flags, 32, 0),
+	RESERVED(CELL_OPEN, cell_open_args, flags, 32, 7),
+	RESERVED(CELL_OPEN, cell_open_args, pad, 32, 0),
+	RESERVED(CELL_REMOVE, cell_remove_args, flags, 32, 0),
+	RESERVED(CELL_REMOVE, cell_remove_args, pad, 32, 0),
+	RESERVED(PUBLISH, publish_args, flags, 32, SLABSHM_PUBLISH_FRESH),
+	RESERVED(PUBLISH, publish_args, fresh, 64, 0),
+	RESERVED(LOCK, lock_args, flags, 32, 0),	/* TRY has no deadline */
+	RESERVED(UNLOCK, unlock_args, flags, 32, 0),	/* THREAD has no cells */
+	RESERVED(WAIT, wait_args, flags, 32, 0),
+	RESERVED(WATCH, watch_args, flags, 32, 2),	/* ALL has no cell */
+	RESERVED(WATCH, watch_args, pad, 32, 0),
+	RESERVED(UNWATCH, unwatch_args, flags, 32, 0),
+	RESERVED(UNWATCH, unwatch_args, pad, 32, 0),
+	RESERVED(EVENTS, events_args, flags, 32, 0),
+	RESERVED(EVENTS, events_args, pad, 32, 0),
+	RESERVED(EVENTFD, eventfd_args, flags, 32, 0),
+	RESERVED(EVENTFD, eventfd_args, pad, 32, 0),
+	RESERVED(CANCEL, cancel_args, flags, 32, SLABSHM_CANCEL_ON),
+	RESERVED(COMPACT, compact_args, flags, 32, 0),
 };
 
 TEST_F(abi, unknown_flags_and_reserved_fields)

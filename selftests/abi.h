@@ -41,9 +41,9 @@ struct heap {
 	struct client c;
 	struct client other;
 	struct client ro;
-	struct slabshm_cell_open cell;
-	struct slabshm_cell_open empty;
-	struct slabshm_cell_open gone;
+	struct slabshm_cell_open_args cell;
+	struct slabshm_cell_open_args empty;
+	struct slabshm_cell_open_args gone;
 	__u64 root;
 	__u64 part;
 	__u64 own;

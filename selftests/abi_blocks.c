@@ -95,7 +95,7 @@ TEST_F(blocks, alloc)
 static int alloc_raw(const struct heap *h, __u64 blocks, __u32 count,
 		     __u64 align)
 {
-	struct slabshm_alloc arg = {
+	struct slabshm_alloc_args arg = {
 		.blocks = blocks,
 		.count = count,
 		.align = align,
@@ -185,7 +185,7 @@ TEST_F(blocks, alloc_grows_in_vain)
 {
 	struct heap *h = &self->heap;
 	struct slabshm_block *b = (void *)h->page;
-	struct slabshm_alloc arg = { .blocks = (uintptr_t)b, .count = 2 };
+	struct slabshm_alloc_args arg = { .blocks = (uintptr_t)b, .count = 2 };
 	struct slabshm_stat st0, st;
 
 	ASSERT_EQ(0, get_stat(&h->c, &st0));
@@ -358,7 +358,7 @@ TEST_F(blocks, free_refusals)
 		{ h->root, EBUSY }, { h->part, EBUSY },
 	};
 	__u64 o[SLABSHM_BATCH_MAX];
-	struct slabshm_free arg = { .offsets = (uintptr_t)o };
+	struct slabshm_free_args arg = { .offsets = (uintptr_t)o };
 	__u32 failed;
 	unsigned int i;
 	__s64 freed;
@@ -439,7 +439,7 @@ TEST_F(blocks, block)
 		HEAP_MAX, SLABSHM_SIZE_MAX, 1ULL << 63, ~0ULL,
 		h->own | 1ULL << 44, h->large + PAGE,
 	};
-	struct slabshm_block_info info;
+	struct slabshm_block_args info;
 	unsigned int i;
 	__u64 at;
 
@@ -547,7 +547,7 @@ TEST_F(blocks, trim)
 /* Figures that hold at any moment, also while blocks are reclaimed. */
 struct churn {
 	struct client c;
-	struct slabshm_cell_open cell;
+	struct slabshm_cell_open_args cell;
 };
 
 static int churn(void *arg)

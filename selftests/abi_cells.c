@@ -39,7 +39,7 @@ TEST_F(cells, cell_open)
 		{ SLABSHM_CELL_CREATE | SLABSHM_CELL_EXCL, "cell", EEXIST },
 	};
 	struct heap *h = &self->heap;
-	struct slabshm_cell_open cell, again;
+	struct slabshm_cell_open_args cell, again;
 	struct slabshm_stat st0, st;
 	unsigned int i;
 
@@ -87,8 +87,8 @@ TEST_F(cells, cell_open)
 TEST_F(cells, all_cells_in_use)
 {
 	struct heap *h = &self->heap;
-	struct slabshm_cell_open cell[65], again;
-	struct slabshm_attach ask;
+	struct slabshm_cell_open_args cell[65], again;
+	struct slabshm_attach_args ask;
 	struct client c;
 	unsigned int i;
 	char name[16];
@@ -120,7 +120,7 @@ TEST_F(cells, all_cells_in_use)
 TEST_F(cells, cell_remove)
 {
 	struct heap *h = &self->heap;
-	struct slabshm_cell_open bad = h->cell;
+	struct slabshm_cell_open_args bad = h->cell;
 	struct slabshm_stat st0, st;
 
 	bad.generation++;
@@ -167,7 +167,7 @@ struct publish_case {
 static void set_handles(const struct heap *h, struct slabshm_publish_cell *item,
 			unsigned int n)
 {
-	const struct slabshm_cell_open *handles[] = {
+	const struct slabshm_cell_open_args *handles[] = {
 		&h->cell, &h->empty, &h->gone
 	};
 
@@ -300,7 +300,7 @@ TEST_F(cells, publish_refusals)
 				     { .cell = SLABSHM_CELLS_DEFAULT } } },
 	};
 	struct publish_case *p;
-	struct slabshm_block_info info;
+	struct slabshm_block_args info;
 	__u64 commit;
 	__u32 failed;
 
@@ -324,7 +324,7 @@ TEST_F(cells, publish_refusals)
 static int publish_raw(const struct heap *h, __u64 cells, __u16 ncells,
 		       __u64 parts, __u16 nparts, __u32 *failed)
 {
-	struct slabshm_publish arg = {
+	struct slabshm_publish_args arg = {
 		.cells = cells,
 		.parts = parts,
 		.ncells = ncells,
@@ -454,7 +454,7 @@ TEST_F(cells, publish)
 TEST_F(cells, publish_stands)
 {
 	struct heap *h = &self->heap;
-	struct slabshm_publish *arg = (void *)h->page;
+	struct slabshm_publish_args *arg = (void *)h->page;
 	struct slabshm_publish_cell item = ITEM(EMPTY, .block = h->own);
 	struct slabshm_stat st0, st;
 
@@ -479,7 +479,7 @@ TEST_F(cells, publish_stands)
 TEST_F(cells, list_refusals)
 {
 	struct heap *h = &self->heap;
-	const struct slabshm_list good = {
+	const struct slabshm_list_args good = {
 		.what = SLABSHM_LIST_CELLS,
 		.entry_size = sizeof(struct slabshm_cell_entry),
 		.entries = (uintptr_t)h->entries,
@@ -489,7 +489,7 @@ TEST_F(cells, list_refusals)
 	static const __u32 sizes[] = { 0, PAGE + 1, ~0U };
 	const __u64 bad[] = { 0, KERNEL_ADDRESS, (uintptr_t)h->page + PAGE - 1,
 			      (uintptr_t)h->page + PAGE, ~0ULL };
-	struct slabshm_list arg;
+	struct slabshm_list_args arg;
 	unsigned int i;
 	int fd;
 
@@ -596,7 +596,7 @@ TEST_F(cells, list_many)
 {
 	struct heap *h = &self->heap;
 	static struct slabshm_cell_entry all[300];
-	struct slabshm_cell_open cell;
+	struct slabshm_cell_open_args cell;
 	unsigned int i, n = 0;
 	__u64 cursor = 0;
 	char name[16];
@@ -622,7 +622,7 @@ TEST_F(cells, list_clients)
 {
 	struct heap *h = &self->heap;
 	struct slabshm_client_entry all[4];
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	struct client c;
 
 	ask_attach(&ask, h->name, 0, 0, 0);

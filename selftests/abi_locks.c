@@ -28,7 +28,7 @@ FIXTURE_TEARDOWN(locks)
 static void set_handles(const struct heap *h, struct slabshm_lock_cell *item,
 			unsigned int n)
 {
-	const struct slabshm_cell_open *handles[] = {
+	const struct slabshm_cell_open_args *handles[] = {
 		&h->cell, &h->empty, &h->gone
 	};
 
@@ -176,13 +176,13 @@ TEST_F(locks, unlock_refusals)
 static int lock_raw(const struct heap *h, unsigned long cmd, __u64 cells,
 		    __u32 count, __u32 *failed)
 {
-	struct slabshm_lock lock = {
+	struct slabshm_lock_args lock = {
 		.cells = cells,
 		.count = count,
 		.flags = SLABSHM_LOCK_TRY,
 		.failed = POISON32,
 	};
-	struct slabshm_unlock unlock = {
+	struct slabshm_unlock_args unlock = {
 		.cells = cells,
 		.count = count,
 		.failed = POISON32,
@@ -218,14 +218,14 @@ TEST_F(locks, arrays)
 	static const unsigned long cmds[] = {
 		SLABSHM_IOC_LOCK, SLABSHM_IOC_UNLOCK
 	};
-	struct slabshm_cell_open cell;
-	struct slabshm_lock tried = {
+	struct slabshm_cell_open_args cell;
+	struct slabshm_lock_args tried = {
 		.cells = i,
 		.count = 1,
 		.flags = SLABSHM_LOCK_TRY,
 		.deadline = 1,
 	};
-	struct slabshm_unlock all = {
+	struct slabshm_unlock_args all = {
 		.flags = SLABSHM_UNLOCK_THREAD,
 		.cells = i,
 		.count = 1,
@@ -284,9 +284,9 @@ TEST_F(locks, arrays)
 }
 
 /* Make the last holder of @handle's lock one that ended without a word. */
-static int leave_dead(struct heap *h, const struct slabshm_cell_open *handle)
+static int leave_dead(struct heap *h, const struct slabshm_cell_open_args *handle)
 {
-	struct slabshm_unlock all = { .flags = SLABSHM_UNLOCK_THREAD };
+	struct slabshm_unlock_args all = { .flags = SLABSHM_UNLOCK_THREAD };
 	int err = lock_one(&h->other, handle, 0);
 
 	return err ? err : client_call(&h->other, SLABSHM_IOC_UNLOCK, &all);
@@ -297,7 +297,7 @@ TEST_F(locks, untold)
 {
 	struct heap *h = &self->heap;
 	struct slabshm_lock_cell *item = (void *)h->page;
-	struct slabshm_lock arg = {
+	struct slabshm_lock_args arg = {
 		.cells = (uintptr_t)h->page,
 		.deadline = SLABSHM_DEADLINE_NEVER,
 		.count = 2,
@@ -362,7 +362,7 @@ TEST_F(locks, one_array)
 TEST_F(locks, handles_of_one_place)
 {
 	struct heap *h = &self->heap;
-	struct slabshm_cell_open old = h->empty, new;
+	struct slabshm_cell_open_args old = h->empty, new;
 	struct slabshm_lock_cell items[2];
 	unsigned int i;
 	__u32 failed;
@@ -400,8 +400,8 @@ TEST_F(locks, handles_of_one_place)
 TEST_F(locks, unwritable_failed)
 {
 	struct heap *h = &self->heap;
-	struct slabshm_lock *arg = (void *)h->page;
-	struct slabshm_unlock *unlock = (void *)(arg + 1);
+	struct slabshm_lock_args *arg = (void *)h->page;
+	struct slabshm_unlock_args *unlock = (void *)(arg + 1);
 	struct slabshm_lock_cell item = ITEM(CELL);
 
 	set_handles(h, &item, 1);
@@ -420,7 +420,7 @@ TEST_F(locks, unwritable_failed)
 }
 
 static int publish_flags(const struct client *c,
-			 const struct slabshm_cell_open *handle,
+			 const struct slabshm_cell_open_args *handle,
 			 unsigned int flags, __u32 *failed)
 {
 	struct slabshm_publish_cell item = {
@@ -481,7 +481,7 @@ TEST_F(locks, publish_unlocks)
 }
 
 static int mandatory_make(struct client *c, struct client *other,
-			  struct slabshm_cell_open *cell)
+			  struct slabshm_cell_open_args *cell)
 {
 	if (client_open(c, NULL, SLABSHM_ATTACH_CREATE |
 			SLABSHM_ATTACH_MANDATORY, MIB, MIB) ||
@@ -492,7 +492,7 @@ static int mandatory_make(struct client *c, struct client *other,
 
 TEST_F(locks, mandatory)
 {
-	struct slabshm_cell_open cell, free_cell;
+	struct slabshm_cell_open_args cell, free_cell;
 	struct slabshm_publish_cell items[2];
 	struct client c, other;
 	struct slabshm_stat st;

@@ -25,10 +25,10 @@ FIXTURE_TEARDOWN(slabs)
 TEST_F(slabs, attach)
 {
 	struct heap *h = &self->heap;
-	const struct slabshm_attach *at;
+	const struct slabshm_attach_args *at;
 	const struct slabshm_header *header;
 	const char *name = unique_name();
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	struct slabshm_stat st;
 	struct client c, d;
 	unsigned int i;
@@ -147,7 +147,7 @@ TEST_F(slabs, attach_sizes)
 		{ MIB, 0, ~0U - 62, EINVAL },
 	};
 	struct heap *h = &self->heap;
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	struct client c;
 	unsigned int i;
 
@@ -194,7 +194,7 @@ TEST_F(slabs, attach_names_and_flags)
 		{ SLABSHM_ATTACH_RDONLY, "test-no such slab", ENOENT },
 	};
 	struct heap *h = &self->heap;
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	struct client c;
 	unsigned int i;
 
@@ -230,7 +230,7 @@ TEST_F(slabs, attach_refusals)
 	int unattached = open_device(), other = open("/dev/null", O_RDWR);
 	int closed = dup(other);
 	int bad[] = { -1, closed, other, unattached, 1 << 30 };
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	struct slabshm_stat st = { 0 };
 	struct client c;
 	unsigned int i;
@@ -282,7 +282,7 @@ TEST_F(slabs, attach_undone)
 		CREATE | SLABSHM_ATTACH_RDONLY,
 	};
 	struct heap *h = &self->heap;
-	struct slabshm_attach *ask = (void *)h->page;
+	struct slabshm_attach_args *ask = (void *)h->page;
 	struct slabshm_stat st = { 0 };
 	int fd = open_device();
 	const char *name;
@@ -324,7 +324,7 @@ TEST_F(slabs, unlink)
 {
 	static const char * const bad[] = { "", "a/b", "\n", "\x7f" };
 	struct heap *h = &self->heap;
-	struct slabshm_unlink arg;
+	struct slabshm_unlink_args arg;
 	struct slabshm_stat st;
 	struct client c;
 	unsigned int i;
@@ -354,7 +354,7 @@ TEST_F(slabs, persist)
 {
 	struct heap *h = &self->heap;
 	const char *name = unique_name();
-	struct slabshm_cell_open cell;
+	struct slabshm_cell_open_args cell;
 	struct slabshm_stat st;
 	struct client c;
 	long refs = module_refs();
@@ -382,7 +382,7 @@ TEST_F(slabs, persist)
 TEST_F(slabs, setattr)
 {
 	struct heap *h = &self->heap;
-	struct slabshm_setattr arg = { 0 };
+	struct slabshm_setattr_args arg = { 0 };
 	struct slabshm_stat st;
 
 	EXPECT_REFUSED(EINVAL, client_call(&h->c, SLABSHM_IOC_SETATTR, &arg));

@@ -165,14 +165,14 @@ static inline void set_name(char *to, const char *name)
  */
 struct client {
 	int fd;
-	struct slabshm_attach at;
+	struct slabshm_attach_args at;
 	struct slabshm_header *control;
 	void *reader;
 	char *data;
 };
 
 /* The question of ATTACH, with rubbish in all that is output alone. */
-static inline void ask_attach(struct slabshm_attach *ask, const char *name,
+static inline void ask_attach(struct slabshm_attach_args *ask, const char *name,
 			      unsigned int flags, __u64 max_size,
 			      __u64 size)
 {
@@ -191,7 +191,7 @@ static inline void ask_attach(struct slabshm_attach *ask, const char *name,
 
 /* Open the device and attach; nothing is mapped yet. */
 static inline int client_attach(struct client *c,
-				const struct slabshm_attach *ask)
+				const struct slabshm_attach_args *ask)
 {
 	int err;
 
@@ -277,7 +277,7 @@ static inline void client_close(struct client *c)
 
 /* Attach as @ask says and map everything. */
 static inline int client_open_ask(struct client *c,
-				  const struct slabshm_attach *ask)
+				  const struct slabshm_attach_args *ask)
 {
 	int err = client_attach(c, ask);
 
@@ -294,7 +294,7 @@ static inline int client_open(struct client *c, const char *name,
 			      unsigned int flags, __u64 max_size,
 			      __u64 size)
 {
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 
 	ask_attach(&ask, name, flags, max_size, size);
 	return client_open_ask(c, &ask);
@@ -303,7 +303,7 @@ static inline int client_open(struct client *c, const char *name,
 /* Another client of the slab of descriptor @fd. */
 static inline int client_open_fd(struct client *c, int fd, unsigned int flags)
 {
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 
 	ask_attach(&ask, NULL, flags | SLABSHM_ATTACH_FD, 0, 0);
 	ask.fd = fd;
@@ -320,7 +320,7 @@ static inline int client_call(const struct client *c, unsigned long cmd,
 
 static inline int unlink_slab(const char *name)
 {
-	struct slabshm_unlink arg = { 0 };
+	struct slabshm_unlink_args arg = { 0 };
 	int fd = open_device(), err;
 
 	if (fd < 0)
@@ -347,7 +347,7 @@ static inline int alloc_blocks(const struct client *c,
 			       struct slabshm_block *blocks, unsigned int n,
 			       __u64 align, unsigned int flags)
 {
-	struct slabshm_alloc arg = {
+	struct slabshm_alloc_args arg = {
 		.blocks = (uintptr_t)blocks,
 		.count = n,
 		.flags = flags,
@@ -373,7 +373,7 @@ static inline __s64 alloc_block(const struct client *c, __u64 size)
 static inline int free_blocks(const struct client *c, const __u64 *offsets,
 			      unsigned int n, __u32 *failed)
 {
-	struct slabshm_free arg = {
+	struct slabshm_free_args arg = {
 		.offsets = (uintptr_t)offsets,
 		.count = n,
 		.failed = POISON32,
@@ -391,7 +391,7 @@ static inline int free_block(const struct client *c, __u64 offset)
 }
 
 static inline int block_info(const struct client *c, __u64 offset,
-			     struct slabshm_block_info *info)
+			     struct slabshm_block_args *info)
 {
 	poison(info, sizeof(*info));
 	info->flags = 0;
@@ -402,7 +402,7 @@ static inline int block_info(const struct client *c, __u64 offset,
 
 static inline int grow(const struct client *c, __u64 size, __u64 *has)
 {
-	struct slabshm_grow arg = { .size = size };
+	struct slabshm_grow_args arg = { .size = size };
 	int err = client_call(c, SLABSHM_IOC_GROW, &arg);
 
 	if (has)
@@ -412,7 +412,7 @@ static inline int grow(const struct client *c, __u64 size, __u64 *has)
 
 static inline int trim(const struct client *c, __u64 bytes, __u64 *done)
 {
-	struct slabshm_trim arg = { .bytes = bytes };
+	struct slabshm_trim_args arg = { .bytes = bytes };
 	int err = client_call(c, SLABSHM_IOC_TRIM, &arg);
 
 	if (done)
@@ -422,7 +422,7 @@ static inline int trim(const struct client *c, __u64 bytes, __u64 *done)
 
 static inline int compact(const struct client *c, __u64 bytes, __u64 *moved)
 {
-	struct slabshm_compact arg = { .bytes = bytes };
+	struct slabshm_compact_args arg = { .bytes = bytes };
 	int err = client_call(c, SLABSHM_IOC_COMPACT, &arg);
 
 	if (moved)
@@ -433,7 +433,7 @@ static inline int compact(const struct client *c, __u64 bytes, __u64 *moved)
 /* @handle gets the cell's index and generation. */
 static inline int cell_open(const struct client *c, const char *name,
 			    unsigned int flags,
-			    struct slabshm_cell_open *handle)
+			    struct slabshm_cell_open_args *handle)
 {
 	poison(handle, sizeof(*handle));
 	set_name(handle->name, name);
@@ -443,9 +443,9 @@ static inline int cell_open(const struct client *c, const char *name,
 }
 
 static inline int cell_remove(const struct client *c,
-			      const struct slabshm_cell_open *handle)
+			      const struct slabshm_cell_open_args *handle)
 {
-	struct slabshm_cell_remove arg = {
+	struct slabshm_cell_remove_args arg = {
 		.cell = handle->cell,
 		.generation = handle->generation,
 	};
@@ -461,7 +461,7 @@ static inline int publish(const struct client *c,
 			  unsigned int nparts, __u32 *failed,
 			  __u64 *commit)
 {
-	struct slabshm_publish arg = {
+	struct slabshm_publish_args arg = {
 		.cells = (uintptr_t)cells,
 		.parts = (uintptr_t)parts,
 		.ncells = ncells,
@@ -480,7 +480,7 @@ static inline int publish(const struct client *c,
 
 /* Make @block the root of one cell, or empty it with 0. */
 static inline int publish_one(const struct client *c,
-			      const struct slabshm_cell_open *handle,
+			      const struct slabshm_cell_open_args *handle,
 			      __u64 block, __u64 length)
 {
 	struct slabshm_publish_cell item = {
@@ -499,7 +499,7 @@ static inline int lock_cells(const struct client *c,
 			     unsigned int flags, __u64 deadline,
 			     __u32 *failed)
 {
-	struct slabshm_lock arg = {
+	struct slabshm_lock_args arg = {
 		.cells = (uintptr_t)cells,
 		.deadline = deadline,
 		.count = n,
@@ -517,7 +517,7 @@ static inline int unlock_cells(const struct client *c,
 			       const struct slabshm_lock_cell *cells,
 			       unsigned int n, __u32 *failed)
 {
-	struct slabshm_unlock arg = {
+	struct slabshm_unlock_args arg = {
 		.cells = (uintptr_t)cells,
 		.count = n,
 		.failed = POISON32,
@@ -534,7 +534,7 @@ static inline int unlock_cells(const struct client *c,
  * cell's flags do not say the same as the call.
  */
 static inline int lock_one(const struct client *c,
-			   const struct slabshm_cell_open *handle, int ms)
+			   const struct slabshm_cell_open_args *handle, int ms)
 {
 	struct slabshm_lock_cell item = {
 		.cell = handle->cell,
@@ -550,7 +550,7 @@ static inline int lock_one(const struct client *c,
 
 /* @flags: 0 or SLABSHM_UNLOCK_CONSISTENT */
 static inline int unlock_one(const struct client *c,
-			     const struct slabshm_cell_open *handle,
+			     const struct slabshm_cell_open_args *handle,
 			     unsigned int flags)
 {
 	struct slabshm_lock_cell item = {
@@ -567,7 +567,7 @@ static inline int list(const struct client *c, unsigned int what, void *entries,
 		       unsigned int entry_size, unsigned int count,
 		       __u64 *cursor)
 {
-	struct slabshm_list arg = {
+	struct slabshm_list_args arg = {
 		.what = what,
 		.entry_size = entry_size,
 		.entries = (uintptr_t)entries,

@@ -119,7 +119,7 @@ TEST_F_TIMEOUT(exit, only_process, 120)
 /* A client that never mapped a region, or only some. */
 static int attach_only(void *arg)
 {
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	struct client c, d;
 
 	(void)arg;

@@ -37,8 +37,8 @@ struct injected {
 
 static struct client extra = { .fd = -1 };	/* of another slab */
 static struct slabshm_block blocks[SLABSHM_BATCH_MAX];
-static struct slabshm_cell_open new_cell;
-static struct slabshm_attach ask;
+static struct slabshm_cell_open_args new_cell;
+static struct slabshm_attach_args ask;
 static int spare = -1;				/* a descriptor */
 static int fail_nth;				/* /proc/self/fail-nth */
 
@@ -294,7 +294,7 @@ static int run_trim(struct heap *h)
 /* Three pages of four objects each, of which one stays in each */
 static int prepare_compact(struct heap *h)
 {
-	struct slabshm_cell_open cell[12];
+	struct slabshm_cell_open_args cell[12];
 	unsigned int i;
 	char name[4];
 	int err;
@@ -330,7 +330,7 @@ static int run_compact(struct heap *h)
 
 static int run_block(struct heap *h)
 {
-	struct slabshm_block_info info;
+	struct slabshm_block_args info;
 
 	return block_info(&h->c, h->own, &info);
 }
@@ -464,7 +464,7 @@ static int run_eventfd(struct heap *h)
 
 static int run_cancel(struct heap *h)
 {
-	struct slabshm_cancel arg = { 0 };
+	struct slabshm_cancel_args arg = { 0 };
 
 	return client_call(&h->c, SLABSHM_IOC_CANCEL, &arg);
 }
@@ -508,7 +508,7 @@ static int unlock_done(struct heap *h)
 
 static int prepare_lock_dead(struct heap *h)
 {
-	struct slabshm_unlock all = { .flags = SLABSHM_UNLOCK_THREAD };
+	struct slabshm_unlock_args all = { .flags = SLABSHM_UNLOCK_THREAD };
 
 	return prepare_lock(h) || run_lock(h) ||
 	       client_call(&h->c, SLABSHM_IOC_UNLOCK, &all);
@@ -558,7 +558,7 @@ static int run_stat(struct heap *h)
 
 static int run_setattr(struct heap *h)
 {
-	struct slabshm_setattr arg = {
+	struct slabshm_setattr_args arg = {
 		.flags = SLABSHM_SETATTR_MODE,
 		.mode = 0600,
 	};

@@ -231,7 +231,7 @@ static void do_other(struct worker *w, uint64_t *buf)
 		.fd = slabshm_fd(w->s),
 		.at.client = slabshm_client(w->s),
 	};
-	struct slabshm_block_info info;
+	struct slabshm_block_args info;
 	struct slabshm_stat st;
 	struct slabshm_ref ref;
 	unsigned int number;

@@ -304,7 +304,7 @@ static int check_exec(int fd)
 	struct slabshm_stat st;
 	struct client own;
 	__u64 generation;
-	struct slabshm_cell_open handle;
+	struct slabshm_cell_open_args handle;
 
 	must(get_stat(&c, &st) == -EIO);
 	must(alloc_block(&c, 64) == -EIO);
@@ -434,7 +434,7 @@ TEST_F(slab, dup)
 
 TEST_F(slab, ended)
 {
-	struct slabshm_cell_open handle;
+	struct slabshm_cell_open_args handle;
 	struct slabshm_stat st;
 	struct client c;
 
@@ -774,7 +774,7 @@ TEST_F(name, data_outlive_all)
 {
 	long refs;
 	struct client c;
-	struct slabshm_block_info info;
+	struct slabshm_block_args info;
 	int64_t block;
 	char *data;
 

@@ -280,7 +280,7 @@ static int file_size_limit(void *arg)
 {
 	struct rlimit limit = { 2 * MIB + 4 * PAGE + 1, 4 * MIB };
 	struct slabshm_stat st0, st;
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	const char *name = unique_name();
 	struct client big, c;
 	__s64 block;
@@ -378,7 +378,7 @@ static void use_memory(void)
 
 static int grow_in_group(void *arg)
 {
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	const char *name = unique_name();
 	struct client c;
 	__u64 has, size;
@@ -870,7 +870,7 @@ struct strangers {
 
 static int be_greedy(struct strangers *st, unsigned int k)
 {
-	struct slabshm_register reg = { 0 };
+	struct slabshm_register_args reg = { 0 };
 	struct client c, first;
 	int err;
 
@@ -910,8 +910,8 @@ static int second_stranger(void *arg)
 /* Two users who may only read take all they get: each leaves as much as it has. */
 TEST_F(shares, strangers)
 {
-	struct slabshm_register reg = { 0 };
-	struct slabshm_attach ask;
+	struct slabshm_register_args reg = { 0 };
+	struct slabshm_attach_args ask;
 	struct strangers *st;
 	struct client c, more;
 	pid_t pid;
@@ -950,7 +950,7 @@ TEST_F(shares, strangers)
 static int one_mbyte(void)
 {
 	struct slabshm_block b[SLABSHM_BATCH_MAX];
-	struct slabshm_cell_open cell;
+	struct slabshm_cell_open_args cell;
 	struct slabshm_stat st0, st;
 	struct client c, d;
 	__s64 block;
@@ -1007,7 +1007,7 @@ static __u64 pages_of(const struct client *c)
 
 static int eight_mbytes(void)
 {
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	struct client c, d, e;
 	__u64 has, done;
 	__s64 block;
@@ -1110,9 +1110,9 @@ TEST_F(shares, holes)
 /* Cells alone, and what their table takes: until the limit, each time as many. */
 static int only_cells(void)
 {
-	static struct slabshm_cell_open cell[100000];
+	static struct slabshm_cell_open_args cell[100000];
 	__s64 memory, grown;
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	struct slabshm_stat st;
 	struct client c;
 	int n[2], i, err;
@@ -1181,7 +1181,7 @@ static __s64 free_memory(void)
 TEST(large_and_empty)
 {
 	__s64 before, after;
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	struct client c[8];
 	int i;
 
@@ -1246,7 +1246,7 @@ TEST_F(shares, whose_share)
 
 TEST_F(shares, sizes_of_a_slab)
 {
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	struct client c;
 
 	ASSERT_EQ(0, limit("max_slab_mbytes"));

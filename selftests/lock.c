@@ -42,8 +42,8 @@
 struct board {
 	struct client c;
 	struct client other;
-	struct slabshm_cell_open a;
-	struct slabshm_cell_open b;
+	struct slabshm_cell_open_args a;
+	struct slabshm_cell_open_args b;
 	int ready;
 	int go;
 	int inside;
@@ -482,8 +482,8 @@ static int lock_both(void *arg)
 	struct one *one = arg;
 	struct board *b = one->b;
 	struct client c = client_of_child(b);
-	const struct slabshm_cell_open *first = one->n ? &b->b : &b->a;
-	const struct slabshm_cell_open *second = one->n ? &b->a : &b->b;
+	const struct slabshm_cell_open_args *first = one->n ? &b->b : &b->a;
+	const struct slabshm_cell_open_args *second = one->n ? &b->a : &b->b;
 	unsigned int i;
 
 	come(b);
@@ -735,8 +735,8 @@ TEST_F_TIMEOUT(lock, place_kept, 60)
 /* Holds one cell and wants the next, until @ms have passed. */
 struct link {
 	struct board *b;
-	struct slabshm_cell_open *held;
-	struct slabshm_cell_open *wanted;
+	struct slabshm_cell_open_args *held;
+	struct slabshm_cell_open_args *wanted;
 	int ms;
 	int result;
 	pthread_t thread;
@@ -758,7 +758,7 @@ static void *hold_and_want(void *arg)
 
 /* Threads that wait for each other's cells, the last one for @cell[n]. */
 static bool start_chain(struct board *b, struct link *l,
-			struct slabshm_cell_open *cell, int n, int ms)
+			struct slabshm_cell_open_args *cell, int n, int ms)
 {
 	int i;
 
@@ -776,7 +776,7 @@ static bool start_chain(struct board *b, struct link *l,
 	return true;
 }
 
-static int chain_cells(struct board *b, struct slabshm_cell_open *cell, int n)
+static int chain_cells(struct board *b, struct slabshm_cell_open_args *cell, int n)
 {
 	char name[16];
 	int i;
@@ -816,7 +816,7 @@ static int deadlocked(const struct board *b)
 TEST_F_TIMEOUT(lock, a_deadlock, 120)
 {
 	static const int lengths[] = { 1, 2, CHAIN_MAX - 1 };
-	static struct slabshm_cell_open cell[CHAIN_MAX];
+	static struct slabshm_cell_open_args cell[CHAIN_MAX];
 	static struct link l[CHAIN_MAX];
 	struct board *b = self->b;
 	unsigned int k;
@@ -871,7 +871,7 @@ static void *want_first(void *arg)
 /* Where one has a deadline it waits for that, and is shown meanwhile. */
 TEST_F_TIMEOUT(lock, a_deadlock_with_a_deadline, 60)
 {
-	static struct slabshm_cell_open cell[3];
+	static struct slabshm_cell_open_args cell[3];
 	struct board *b = self->b;
 	struct link l[3];
 	int i, timed;
@@ -936,7 +936,7 @@ TEST_F_TIMEOUT(lock, no_deadlock_with_who_gives_up, 60)
 	struct sched_param param = { .sched_priority = 1 };
 	struct sigaction action = { .sa_handler = handle_nothing };
 	struct board *b = self->b;
-	struct slabshm_cancel cancel = { .flags = SLABSHM_CANCEL_ON };
+	struct slabshm_cancel_args cancel = { .flags = SLABSHM_CANCEL_ON };
 	struct link l = { .b = b, .held = &b->b, .wanted = &b->a, .ms = -1 };
 	pid_t pid = 0;
 	cpu_set_t cpus;
@@ -988,7 +988,7 @@ TEST_F_TIMEOUT(lock, no_deadlock_with_who_gives_up, 60)
 /* A chain that is longer than a search follows it is not found, and not marked. */
 TEST_F_TIMEOUT(lock, a_long_chain, 120)
 {
-	static struct slabshm_cell_open cell[2 * CHAIN_MAX + 1];
+	static struct slabshm_cell_open_args cell[2 * CHAIN_MAX + 1];
 	static struct link l[2 * CHAIN_MAX];
 	struct board *b = self->b;
 	struct link closing = { .b = b, .held = &cell[2 * CHAIN_MAX],
@@ -1033,7 +1033,7 @@ static int wait_for_both(void *arg)
 TEST_F(lock, all_or_none)
 {
 	struct board *b = self->b;
-	struct slabshm_unlock all = { .flags = SLABSHM_UNLOCK_THREAD };
+	struct slabshm_unlock_args all = { .flags = SLABSHM_UNLOCK_THREAD };
 	struct slabshm_lock_entry entry[4];
 	pid_t pid;
 	int dead;
@@ -1244,7 +1244,7 @@ TEST_F(lock, death_handed_on)
 	}
 }
 
-static int many_cells(struct board *b, struct slabshm_cell_open *cell)
+static int many_cells(struct board *b, struct slabshm_cell_open_args *cell)
 {
 	unsigned int i;
 
@@ -1258,7 +1258,7 @@ static int many_cells(struct board *b, struct slabshm_cell_open *cell)
 	return 0;
 }
 
-static struct slabshm_cell_open many[CELLS];
+static struct slabshm_cell_open_args many[CELLS];
 
 static int hold_many(void *arg)
 {
@@ -1292,7 +1292,7 @@ TEST_F(lock, many_locks_at_death)
 
 static void *give_all_back(void *arg)
 {
-	struct slabshm_unlock all = { .flags = SLABSHM_UNLOCK_THREAD };
+	struct slabshm_unlock_args all = { .flags = SLABSHM_UNLOCK_THREAD };
 	struct one *one = arg;
 	unsigned int i;
 
@@ -1332,7 +1332,7 @@ TEST_F(lock, a_thread_gives_back)
 static int use_parents(void *arg)
 {
 	struct board *b = arg;
-	struct slabshm_unlock all = { .flags = SLABSHM_UNLOCK_THREAD };
+	struct slabshm_unlock_args all = { .flags = SLABSHM_UNLOCK_THREAD };
 	struct client c = client_of_child(b);
 
 	CHECK(lock_one(&b->c, &b->b, 0) == -EIO);
@@ -1446,8 +1446,8 @@ TEST_F(lock, the_cell_is_removed)
 {
 	struct board *b = self->b;
 	struct one one[WAITERS];
-	struct slabshm_unlock all = { .flags = SLABSHM_UNLOCK_THREAD };
-	struct slabshm_cell_open old;
+	struct slabshm_unlock_args all = { .flags = SLABSHM_UNLOCK_THREAD };
+	struct slabshm_cell_open_args old;
 	unsigned int i, round;
 
 	for (round = 0; round < 3; round++) {
@@ -1554,7 +1554,7 @@ static int do_anything(void *arg)
 	struct board *b = one->b;
 	struct client c = client_of_child(b);
 	unsigned int seed = one->n * 7919 + 1, i;
-	struct slabshm_cell_open cell;
+	struct slabshm_cell_open_args cell;
 
 	for (i = 0; !look(&b->go); i++) {
 		int *slot, err;

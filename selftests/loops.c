@@ -29,7 +29,7 @@
  */
 struct publisher {
 	const struct client *c;
-	const struct slabshm_cell_open *cell;
+	const struct slabshm_cell_open_args *cell;
 	int n;
 	__u64 last;
 	pthread_t thread;
@@ -39,7 +39,7 @@ FIXTURE(loops)
 {
 	struct client c;
 	struct client other;
-	struct slabshm_cell_open cell[CELLS];
+	struct slabshm_cell_open_args cell[CELLS];
 	struct slabshm_event event[CELLS];
 	struct publisher publisher;
 	__u64 told[CELLS];
@@ -80,7 +80,7 @@ static void *publisher_run(void *arg)
 
 /* @n changes to come, the last of which will be @p->last. */
 static bool start(struct publisher *p, const struct client *c,
-		  const struct slabshm_cell_open *cell, int n)
+		  const struct slabshm_cell_open_args *cell, int n)
 {
 	p->c = c;
 	p->cell = cell;
@@ -123,7 +123,7 @@ static bool was_told(const __u64 *told, __u64 version)
 
 /* The newest version of each cell was told last. */
 static bool all_told(const struct client *c,
-		     const struct slabshm_cell_open *cell, const __u64 *told)
+		     const struct slabshm_cell_open_args *cell, const __u64 *told)
 {
 	unsigned int i;
 

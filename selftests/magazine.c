@@ -28,7 +28,7 @@ static uint64_t live_blocks(struct slabshm *s)
 /* Does the kernel take this for a block that the client may free? */
 static bool is_own(struct slabshm *s, uint64_t offset)
 {
-	struct slabshm_block_info info = {
+	struct slabshm_block_args info = {
 		.client = slabshm_client(s),
 		.offset = offset,
 	};

@@ -573,7 +573,7 @@ TEST_F(parts, fresh_in_vain)
 		.expected = 1,
 	};
 	struct slabshm_block fresh;
-	struct slabshm_publish arg = {
+	struct slabshm_publish_args arg = {
 		.client = slabshm_client(p->s),
 		.cells = (uintptr_t)&cell,
 		.ncells = 1,
@@ -650,7 +650,7 @@ TEST_F(parts, fresh_of_many)
 		  .block = p->block[0], .length = 64 },
 	};
 	struct slabshm_block fresh[2];
-	struct slabshm_publish arg = {
+	struct slabshm_publish_args arg = {
 		.client = slabshm_client(p->s),
 		.cells = (uintptr_t)cell,
 		.ncells = 2,
@@ -1044,7 +1044,7 @@ static uint64_t walk(const struct slabshm *s, uint64_t offset, uint64_t level,
 		.at.client = slabshm_client(s),
 	};
 	const struct node *node = slabshm_ptr(s, offset);
-	struct slabshm_block_info info;
+	struct slabshm_block_args info;
 	uint64_t sum = 0;
 	unsigned int k;
 

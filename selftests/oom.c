@@ -17,12 +17,12 @@
 #define CALLER	"oom-caller"
 
 static struct client c = { .fd = -1 }, more[READERS];
-static struct slabshm_cell_open cells[CELLS];
+static struct slabshm_cell_open_args cells[CELLS];
 
 /* A slab whose data need no more memory, but for the mapping of it. */
 static void open_slab(void)
 {
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 
 	ask_attach(&ask, NULL, SLAB | SLABSHM_ATTACH_FIXED, 64 * MIB, SIZE);
 	CHECK(!client_attach(&c, &ask));
@@ -89,7 +89,7 @@ static int publish_parts(unsigned int i)
 
 static void open_readers(void)
 {
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	int i;
 
 	make_one_cell();
@@ -104,7 +104,7 @@ static void open_readers(void)
 
 static int register_reader(unsigned int i)
 {
-	struct slabshm_register arg = { 0 };
+	struct slabshm_register_args arg = { 0 };
 
 	/* A slot in each page first */
 	return client_call(&more[i % READERS], SLABSHM_IOC_REGISTER, &arg);
@@ -112,7 +112,7 @@ static int register_reader(unsigned int i)
 
 static int grow_slab(unsigned int i)
 {
-	struct slabshm_grow arg = { .size = (i + 1) * PAGE };
+	struct slabshm_grow_args arg = { .size = (i + 1) * PAGE };
 
 	/* A page at a time, and what describes it */
 	return client_call(&c, SLABSHM_IOC_GROW, &arg);
@@ -127,8 +127,8 @@ static void try_all(void)
 	static struct slabshm_cell_entry entry[SLABSHM_BATCH_MAX];
 	static struct slabshm_client_entry client[SLABSHM_BATCH_MAX];
 	static struct slabshm_stat slab[SLABSHM_BATCH_MAX];
-	struct slabshm_register reg = { 0 };
-	struct slabshm_cell_open handle;
+	struct slabshm_register_args reg = { 0 };
+	struct slabshm_cell_open_args handle;
 	struct slabshm_stat st;
 	__u64 cursor, size;
 	int i, err;
@@ -415,7 +415,7 @@ static int fill_machine(void *arg)
 		in->err = in->filler->step(++in->calls);
 		/* One slab has too few cells for that */
 		if (in->err == -ENOSPC && ++slab < 200) {
-			struct slabshm_attach ask;
+			struct slabshm_attach_args ask;
 
 			ask_attach(&ask, NULL, SLAB, 2 * MIB, MIB);
 			ask.max_cells = 1 << 24;

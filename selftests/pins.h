@@ -170,7 +170,7 @@ static inline void holder_vanish(struct holder *h)
 
 static inline int reg(const struct client *c, __u32 *slot)
 {
-	struct slabshm_register arg = { .slot = POISON32 };
+	struct slabshm_register_args arg = { .slot = POISON32 };
 	int err = client_call(c, SLABSHM_IOC_REGISTER, &arg);
 
 	*slot = arg.slot;
@@ -179,14 +179,14 @@ static inline int reg(const struct client *c, __u32 *slot)
 
 static inline int unreg(const struct client *c, __u32 slot)
 {
-	struct slabshm_unregister arg = { .slot = slot };
+	struct slabshm_unregister_args arg = { .slot = slot };
 
 	return client_call(c, SLABSHM_IOC_UNREGISTER, &arg);
 }
 
 static inline int check(const struct client *c, __u32 slot, __u64 lo)
 {
-	struct slabshm_reader_check arg = { .slot = slot, .lo = lo };
+	struct slabshm_reader_check_args arg = { .slot = slot, .lo = lo };
 
 	return client_call(c, SLABSHM_IOC_READER_CHECK, &arg);
 }

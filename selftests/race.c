@@ -310,7 +310,7 @@ TEST_F_TIMEOUT(threads, one_wins, 200)
 struct life {
 	struct slabshm *parents;
 	struct client c;
-	struct slabshm_cell_open cell;
+	struct slabshm_cell_open_args cell;
 	bool over;
 };
 
@@ -512,7 +512,7 @@ struct attaching {
 static void *attach_it(void *arg)
 {
 	struct attaching *a = arg;
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	int i, ret;
 
 	ask_attach(&ask, NULL, SLABSHM_ATTACH_CREATE, MIB, 64 * KIB);
@@ -736,8 +736,8 @@ static int take_name(void *arg)
 	struct crowd *c = arg;
 	unsigned int me = join(c);
 	uint64_t seed = any_seed(me);
-	struct slabshm_attach ask;
-	struct slabshm_cell_open handle;
+	struct slabshm_attach_args ask;
+	struct slabshm_cell_open_args handle;
 	struct slabshm_stat st;
 	struct client cl;
 	unsigned int flags;

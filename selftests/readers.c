@@ -160,13 +160,13 @@ static int try_from_child(void *arg)
 
 TEST_F(readers, refused)
 {
-	struct slabshm_reader_check chk = { 0 };
-	struct slabshm_unregister un = { 0 };
-	struct slabshm_register re = { 0 };
+	struct slabshm_reader_check_args chk = { 0 };
+	struct slabshm_unregister_args un = { 0 };
+	struct slabshm_register_args re = { 0 };
 	struct client *c = &self->c, bare;
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	struct {
-		struct slabshm_reader_check arg;
+		struct slabshm_reader_check_args arg;
 		__u64 tail;
 	} longer = { .arg.client = c->at.client };
 	char *page, *edge;
@@ -188,7 +188,7 @@ TEST_F(readers, refused)
 	page = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE,
 		    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, page);
-	re = (struct slabshm_register){ .client = c->at.client };
+	re = (struct slabshm_register_args){ .client = c->at.client };
 	memcpy(page + PAGE, &re, sizeof(re));
 	ASSERT_EQ(0, mprotect(page + PAGE, PAGE, PROT_READ));
 	ASSERT_EQ(0, mprotect(page + 2 * PAGE, PAGE, PROT_NONE));
@@ -247,7 +247,7 @@ TEST_F(readers, refused)
 /* A pin from before the registration was never one. */
 TEST_F(readers, check)
 {
-	struct slabshm_cell_open cell;
+	struct slabshm_cell_open_args cell;
 	struct client *c = &self->c;
 	struct slabshm_stat st;
 	__u32 slot;

@@ -215,7 +215,7 @@ TEST_F(regions, advice_changes_nothing)
 TEST_F(regions, control_pages_appear)
 {
 	struct client *c = &self->c;
-	struct slabshm_cell_open cell;
+	struct slabshm_cell_open_args cell;
 	const char *cells = (char *)c->control + c->control->cells_offset;
 	const __u8 *map = (__u8 *)c->control + c->control->map_offset;
 	__s64 block;
@@ -251,7 +251,7 @@ TEST_F(regions, control_pages_appear)
 TEST_F(regions, wrong_offsets_and_sizes)
 {
 	struct client *c = &self->c;
-	const struct slabshm_attach *at = &c->at;
+	const struct slabshm_attach_args *at = &c->at;
 	const struct {
 		__u64 offset;
 		__u64 size;
@@ -397,7 +397,7 @@ TEST_F(regions, reader_rights)
 TEST_F(regions, last_unmapping_ends_the_client)
 {
 	struct client *c = &self->c;
-	struct slabshm_cell_open cell;
+	struct slabshm_cell_open_args cell;
 	struct slabshm_stat st;
 	void *second;
 	__s64 block;

@@ -261,7 +261,7 @@ TEST_F(data, backing_file_keeps_its_size)
 TEST_F(data, holes_are_zeros)
 {
 	struct client *c = &self->c;
-	struct slabshm_cell_open cell;
+	struct slabshm_cell_open_args cell;
 	struct slabshm_stat st0, st;
 	__s64 block[3];
 	int i, k, fd = open_map_file(c, O_RDWR);
@@ -339,9 +339,9 @@ TEST_F(data, arguments_in_the_data)
 	struct client *c = &self->c;
 	struct slabshm_stat st0, st;
 	__s64 room = alloc_block(c, 2 * PAGE);
-	struct slabshm_alloc *arg;
+	struct slabshm_alloc_args *arg;
 	struct slabshm_block *b;
-	struct slabshm_attach *ask;
+	struct slabshm_attach_args *ask;
 	int fd = open_device(), i;
 
 	ASSERT_LT(0, room);

@@ -40,7 +40,7 @@ static int as(uid_t uid, gid_t gid, int (*fn)(void *arg), const void *arg)
 /* ATTACH and let go again: 0 or an error. */
 static int try_attach(const char *name, unsigned int flags)
 {
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	struct client c;
 	int err;
 
@@ -53,7 +53,7 @@ static int try_attach(const char *name, unsigned int flags)
 
 static int set_mode(const struct client *c, __u32 mode)
 {
-	struct slabshm_setattr arg = {
+	struct slabshm_setattr_args arg = {
 		.flags = SLABSHM_SETATTR_MODE,
 		.mode = mode,
 	};
@@ -63,7 +63,7 @@ static int set_mode(const struct client *c, __u32 mode)
 
 static int set_owner(const struct client *c, __u32 uid, __u32 gid)
 {
-	struct slabshm_setattr arg = { .uid = uid, .gid = gid };
+	struct slabshm_setattr_args arg = { .uid = uid, .gid = gid };
 
 	if (uid != ~0U)
 		arg.flags |= SLABSHM_SETATTR_UID;
@@ -77,7 +77,7 @@ FIXTURE(rights)
 {
 	const char *name;
 	struct client c;
-	struct slabshm_cell_open cell;
+	struct slabshm_cell_open_args cell;
 };
 
 FIXTURE_SETUP(rights)
@@ -174,7 +174,7 @@ TEST_F(rights, modes)
 
 static int make_with_umask(void *arg)
 {
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	struct slabshm_stat st;
 	struct client c;
 
@@ -210,7 +210,7 @@ static int read_only(void *arg)
 	const char *name = arg;
 	struct slabshm_cell_entry entry;
 	struct slabshm_block block = { .size = 64 };
-	struct slabshm_cell_open cell;
+	struct slabshm_cell_open_args cell;
 	struct slabshm_stat st;
 	struct slabshm_ref ref;
 	struct slabshm *s;
@@ -257,7 +257,7 @@ TEST_F(rights, read_only_for_others)
 static int change_own(void *arg)
 {
 	const char *name = arg;
-	struct slabshm_setattr both = {
+	struct slabshm_setattr_args both = {
 		.flags = SLABSHM_SETATTR_UID | SLABSHM_SETATTR_MODE,
 		.uid = BOB,
 		.mode = 0777,
@@ -400,7 +400,7 @@ TEST_F(rights, clients_keep_what_they_have)
 static int attach_owned(void *arg)
 {
 	const char *name = arg;
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	struct client c;
 
 	ask_attach(&ask, name, CREATE | SLABSHM_ATTACH_OWNER, MIB, 0);
@@ -439,7 +439,7 @@ struct passed {
 static int attach_passed(void *arg)
 {
 	struct passed *p = arg;
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	struct client c, d;
 
 	/* Of another user, closed to all: the descriptor is the right */
@@ -527,7 +527,7 @@ TEST_F(rights, list)
 static int other_net(void *arg)
 {
 	const char *name = arg;
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	struct slabshm_stat st;
 	struct client c, d;
 
@@ -677,7 +677,7 @@ TEST_F(rights, process_ids)
 static int user_namespace(void *arg)
 {
 	const struct passed *p = arg;
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	struct slabshm_stat st;
 	struct client c;
 	long refs;

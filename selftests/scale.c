@@ -135,8 +135,8 @@ TEST_F_TIMEOUT(scale, cells, 3600)
 	struct timing make = { 0 }, find = { 0 }, put = { 0 }, look = { 0 };
 	static struct slabshm_cell_entry entries[64];
 	const char *name = unique_name();
-	struct slabshm_cell_open cell;
-	struct slabshm_attach ask;
+	struct slabshm_cell_open_args cell;
+	struct slabshm_attach_args ask;
 	struct client c;
 	long long bytes;
 	char text[32];
@@ -240,8 +240,8 @@ TEST_F_TIMEOUT(scale, clients, 3600)
 	struct rlimit limit = { n + 100, n + 100 };
 	struct timing make = { 0 }, look = { 0 }, put = { 0 };
 	const char *name = unique_name();
-	struct slabshm_cell_open cell;
-	struct slabshm_attach ask;
+	struct slabshm_cell_open_args cell;
+	struct slabshm_attach_args ask;
 	struct client *c;
 	long long bytes;
 	__u64 cursor = 0;
@@ -281,7 +281,7 @@ TEST_F_TIMEOUT(scale, a_tebibyte, 3600)
 {
 	struct timing make = { 0 }, put = { 0 };
 	const char *name = unique_name();
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	struct client c;
 	long long bytes;
 	unsigned int i;
@@ -309,10 +309,10 @@ TEST_F_TIMEOUT(scale, readers, 3600)
 	unsigned int i, k, n = number(16, 1);
 	struct timing make = { 0 }, put = { 0 }, one = { 0 };
 	const char *name = unique_name();
-	struct slabshm_cell_open cell;
-	struct slabshm_register arg;
+	struct slabshm_cell_open_args cell;
+	struct slabshm_register_args arg;
 	struct slabshm_slot *slot;
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	struct slabshm_stat st;
 	struct client c[16];
 	long long bytes, start;

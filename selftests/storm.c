@@ -37,7 +37,7 @@ static bool all;
 
 static int consume(void *arg)
 {
-	struct slabshm_cell_open cell[CELLS];
+	struct slabshm_cell_open_args cell[CELLS];
 	struct slabshm_event event[SLABSHM_BATCH_MAX];
 	const struct client *parents = arg;
 	uint64_t seed = any_seed(4);
@@ -73,7 +73,7 @@ static int consume(void *arg)
 
 /* 64 cells in a step, so that many events come in a short time. */
 static int change_some(const struct client *c,
-		       const struct slabshm_cell_open *cell, unsigned int from)
+		       const struct slabshm_cell_open_args *cell, unsigned int from)
 {
 	struct slabshm_publish_cell item[SLABSHM_BATCH_MAX];
 	unsigned int i;
@@ -119,7 +119,7 @@ FIXTURE_TEARDOWN(storm)
 
 TEST_F_TIMEOUT(storm, slow_consumer, 120)
 {
-	static struct slabshm_cell_open cell[CELLS];
+	static struct slabshm_cell_open_args cell[CELLS];
 	struct slabshm_stat st0, st;
 	uint64_t seed = any_seed(5);
 	__u64 memory, grown, n = 0;

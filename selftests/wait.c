@@ -16,7 +16,7 @@ FIXTURE(wait)
 {
 	struct client c;
 	struct client other;
-	struct slabshm_cell_open cell[CELLS];
+	struct slabshm_cell_open_args cell[CELLS];
 	struct sleeper sleeper;
 };
 
@@ -35,7 +35,7 @@ FIXTURE_TEARDOWN(wait)
 }
 
 static void fill_cells(const struct client *c,
-		       const struct slabshm_cell_open *handle,
+		       const struct slabshm_cell_open_args *handle,
 		       struct slabshm_wait_cell *cells)
 {
 	unsigned int i;
@@ -119,7 +119,7 @@ TEST_F(wait, deadline)
 /* Clocks of the caller's time namespace, on whichever side of the host's. */
 static int in_other_time(void *offset)
 {
-	struct slabshm_cell_open cell;
+	struct slabshm_cell_open_args cell;
 	struct slabshm_event event;
 	struct client c, other;
 	long long start;
@@ -173,7 +173,7 @@ TEST_F(wait, time_namespace)
 TEST_F(wait, refused)
 {
 	struct slabshm_wait_cell cells[CELLS];
-	struct slabshm_wait arg;
+	struct slabshm_wait_args arg;
 	__u32 failed;
 
 	fill_cells(&self->c, self->cell, cells);
@@ -200,7 +200,7 @@ TEST_F(wait, refused)
 	EXPECT_EQ(-EINVAL, wait_cells(&self->c, cells, CELLS + 1, NEVER, NULL));
 	EXPECT_EQ(-EINVAL, wait_cells(&self->c, cells, NO_ITEM, NEVER, NULL));
 
-	arg = (struct slabshm_wait){ .cells = 8, .count = 1 };
+	arg = (struct slabshm_wait_args){ .cells = 8, .count = 1 };
 	EXPECT_EQ(-EFAULT, client_call(&self->c, SLABSHM_IOC_WAIT, &arg));
 	arg.cells = (uintptr_t)cells;
 	arg.flags = 1;
@@ -256,7 +256,7 @@ enum how { FILL, EMPTY, KEEP, SEVERAL, NHOWS };
 #define PLACE	5
 
 static int change_how(const struct client *c,
-		      const struct slabshm_cell_open *cell, unsigned int i,
+		      const struct slabshm_cell_open_args *cell, unsigned int i,
 		      enum how how)
 {
 	struct slabshm_publish_cell item[8];
@@ -265,7 +265,7 @@ static int change_how(const struct client *c,
 
 	memset(item, 0, sizeof(item));
 	for (k = 0; k < ARRAY_LEN(item); k++) {
-		const struct slabshm_cell_open *at =
+		const struct slabshm_cell_open_args *at =
 			&cell[(i + CELLS - PLACE + k) % CELLS];
 
 		item[k].cell = at->cell;
@@ -335,7 +335,7 @@ TEST_F(wait, own_change_wakes)
 TEST_F(wait, nothing_else_wakes)
 {
 	struct sleeper *s = &self->sleeper;
-	struct slabshm_cell_open new;
+	struct slabshm_cell_open_args new;
 	struct slabshm_publish_cell bad = {
 		.cell = self->cell[5].cell,
 		.generation = self->cell[5].generation,
@@ -360,7 +360,7 @@ TEST_F(wait, nothing_else_wakes)
 TEST_F(wait, removal_wakes)
 {
 	struct sleeper one, *s = &self->sleeper;
-	struct slabshm_cell_open again;
+	struct slabshm_cell_open_args again;
 
 	sleeper_for(&one, &self->other, &self->cell[33]);
 	sleeper_for(s, &self->c, &self->cell[0]);
@@ -387,7 +387,7 @@ TEST_F(wait, unlinked_slab)
 {
 	const char *name = unique_name();
 	struct sleeper *s = &self->sleeper;
-	struct slabshm_cell_open cell;
+	struct slabshm_cell_open_args cell;
 	struct client c;
 
 	ASSERT_EQ(0, client_open(&c, name, SLABSHM_ATTACH_CREATE, MIB, 0));
@@ -487,7 +487,7 @@ TEST_F(wait, change_amid_signals)
  */
 struct child {
 	int fd;
-	const struct slabshm_cell_open *cell;
+	const struct slabshm_cell_open_args *cell;
 	unsigned int n;
 };
 
@@ -629,7 +629,7 @@ TEST_F(wait, one_cell_many_times)
 TEST_F_TIMEOUT(wait, nothing_is_left, 240)
 {
 	struct slabshm_wait_cell cells[CELLS];
-	struct slabshm_cell_open *cell;
+	struct slabshm_cell_open_args *cell;
 	unsigned int i, slept = 0;
 	__u64 memory, left;
 	long long began;
@@ -660,7 +660,7 @@ struct player {
 	int fd;
 	int number;
 	unsigned int rounds;
-	struct slabshm_cell_open cell[2];
+	struct slabshm_cell_open_args cell[2];
 	__u64 version[2];
 };
 
@@ -717,7 +717,7 @@ TEST_F_TIMEOUT(wait, ping_pong, 7200)
 /* Follows a cell until it is emptied for the last time, at @last. */
 struct follower {
 	int fd;
-	const struct slabshm_cell_open *cell;
+	const struct slabshm_cell_open_args *cell;
 	__u64 from;
 	__u64 last;
 	unsigned int n;
@@ -782,7 +782,7 @@ TEST_F_TIMEOUT(wait, followers, 240)
 /* Sleepers that leave by themselves at the moment when they are woken. */
 struct leaver {
 	const struct client *c;
-	const struct slabshm_cell_open *cell;
+	const struct slabshm_cell_open_args *cell;
 	bool *over;
 	unsigned int woken;
 	unsigned int timed_out;
@@ -851,7 +851,7 @@ TEST_F_TIMEOUT(wait, leavers, 240)
 
 struct held_up {
 	int fd;
-	const struct slabshm_cell_open *cell;
+	const struct slabshm_cell_open_args *cell;
 	unsigned int published;	/* by the healthy one */
 	unsigned int waits;
 	unsigned int missed;	/* of these, in one WAIT, at most */
@@ -1004,7 +1004,7 @@ TEST_F_TIMEOUT(wait, held_up_publisher, 240)
  */
 struct alone {
 	int fd, watcher;
-	const struct slabshm_cell_open *cell;
+	const struct slabshm_cell_open_args *cell;
 	bool spins;
 	bool alone;		/* until the look */
 	bool over;

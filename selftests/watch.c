@@ -17,7 +17,7 @@ FIXTURE(watch)
 {
 	struct client c;
 	struct client other;
-	struct slabshm_cell_open cell[CELLS];
+	struct slabshm_cell_open_args cell[CELLS];
 	struct slabshm_event event[CELLS];
 	struct sleeper sleeper;
 };
@@ -38,7 +38,7 @@ FIXTURE_TEARDOWN(watch)
 
 /* What an event must say; "" if it does. */
 static const char *event_wrong(const struct slabshm_event *event,
-			       const struct slabshm_cell_open *cell,
+			       const struct slabshm_cell_open_args *cell,
 			       __u64 version)
 {
 	if (event->cell != cell->cell)
@@ -140,11 +140,11 @@ TEST_F(watch, coalescing)
 
 TEST_F(watch, refused)
 {
-	struct slabshm_cell_open none = { .cell = CELLS, .generation = 1 };
-	struct slabshm_eventfd eventfd = { .fd = -1 };
-	struct slabshm_unwatch end = { 0 };
-	struct slabshm_events take = { 0 };
-	struct slabshm_watch arg = { 0 };
+	struct slabshm_cell_open_args none = { .cell = CELLS, .generation = 1 };
+	struct slabshm_eventfd_args eventfd = { .fd = -1 };
+	struct slabshm_unwatch_args end = { 0 };
+	struct slabshm_events_args take = { 0 };
+	struct slabshm_watch_args arg = { 0 };
 	__u64 version = 1;
 	unsigned long old;
 
@@ -255,7 +255,7 @@ TEST_F(watch, two_clients)
 
 TEST_F(watch, removal)
 {
-	struct slabshm_cell_open again;
+	struct slabshm_cell_open_args again;
 	__u64 version = 0;
 
 	ASSERT_EQ(0, watch(&self->c, &self->cell[7], 0, NULL));
@@ -307,7 +307,7 @@ TEST_F(watch, removal_gives_the_share_back)
 TEST_F(watch, unlinked_slab)
 {
 	const char *name = unique_name();
-	struct slabshm_cell_open cell;
+	struct slabshm_cell_open_args cell;
 	struct client c;
 
 	ASSERT_EQ(0, client_open(&c, name, SLABSHM_ATTACH_CREATE, MIB, 0));
@@ -353,7 +353,7 @@ TEST_F(watch, events_cannot_be_written)
 	char *page = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct slabshm_event *half = (void *)(page + PAGE - 5 * sizeof(*half));
-	struct slabshm_events *arg = (void *)page;
+	struct slabshm_events_args *arg = (void *)page;
 	unsigned int i;
 
 	ASSERT_NE(MAP_FAILED, page);
@@ -364,7 +364,7 @@ TEST_F(watch, events_cannot_be_written)
 	for (i = 0; i < 8; i++)
 		ASSERT_LT(0, change(&self->other, &self->cell[i]));
 	ASSERT_EQ(0, cell_remove(&self->other, &self->cell[7]));
-	*arg = (struct slabshm_events){
+	*arg = (struct slabshm_events_args){
 		.client = self->c.at.client,
 		.events = (uintptr_t)half,
 		.count = 20,
@@ -413,7 +413,7 @@ static int take_all(const struct client *c, unsigned int room, __u64 *version,
 
 TEST_F(watch, all_cells)
 {
-	struct slabshm_cell_open new;
+	struct slabshm_cell_open_args new;
 	__u64 version[CELLS + 1] = { 0 };
 	unsigned int i, room;
 
@@ -515,7 +515,7 @@ TEST_F(watch, changes_while_all_are_read)
 /* A place gets another cell before the removal of the last one was told. */
 TEST_F(watch, places_used_again)
 {
-	struct slabshm_cell_open cell, next;
+	struct slabshm_cell_open_args cell, next;
 	struct slabshm_event *event = self->event;
 
 	ASSERT_EQ(0, cell_open(&self->other, "a", CREATE, &cell));
@@ -809,7 +809,7 @@ TEST_F(watch, client_ends)
 
 static int five_watches(void *arg)
 {
-	struct slabshm_cell_open cell[4];
+	struct slabshm_cell_open_args cell[4];
 	struct client c, d;
 	int i, round;
 
@@ -845,7 +845,7 @@ static int end_with_eventfds(void *arg)
 {
 	static struct client c[MANY_CLIENTS];
 	struct client *own = arg;
-	struct slabshm_attach ask;
+	struct slabshm_attach_args ask;
 	int i, efd = eventfd(0, EFD_CLOEXEC);
 
 	CHECK(efd >= 0);
@@ -911,7 +911,7 @@ TEST_F(watch, share_of_a_user)
 static int watch_for_ever(void *arg)
 {
 	const struct client *parents = arg;
-	struct slabshm_cell_open cell[20];
+	struct slabshm_cell_open_args cell[20];
 	struct slabshm_event event[ROOM];
 	struct client c;
 	unsigned int i;

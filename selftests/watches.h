@@ -22,7 +22,7 @@ static inline int wait_cells(const struct client *c,
 			     struct slabshm_wait_cell *cells, unsigned int n,
 			     __u64 deadline, __u32 *failed)
 {
-	struct slabshm_wait arg = {
+	struct slabshm_wait_args arg = {
 		.cells = (uintptr_t)cells,
 		.deadline = deadline,
 		.count = n,
@@ -36,7 +36,7 @@ static inline int wait_cells(const struct client *c,
 }
 
 static inline struct slabshm_wait_cell
-wait_cell(const struct slabshm_cell_open *handle, __u64 version)
+wait_cell(const struct slabshm_cell_open_args *handle, __u64 version)
 {
 	return (struct slabshm_wait_cell){
 		.cell = handle->cell,
@@ -47,7 +47,7 @@ wait_cell(const struct slabshm_cell_open *handle, __u64 version)
 
 /* For one cell; @version is moved on. */
 static inline int wait_one(const struct client *c,
-			   const struct slabshm_cell_open *handle,
+			   const struct slabshm_cell_open_args *handle,
 			   __u64 *version, __u64 deadline)
 {
 	struct slabshm_wait_cell cell = wait_cell(handle, *version);
@@ -59,10 +59,10 @@ static inline int wait_one(const struct client *c,
 
 /* @handle NULL: all cells. @version may be NULL: 0, and not told. */
 static inline int watch(const struct client *c,
-			const struct slabshm_cell_open *handle,
+			const struct slabshm_cell_open_args *handle,
 			unsigned int flags, __u64 *version)
 {
-	struct slabshm_watch arg = {
+	struct slabshm_watch_args arg = {
 		.cell = handle ? handle->cell : 0,
 		.flags = flags | (handle ? 0 : SLABSHM_WATCH_ALL),
 		.generation = handle ? handle->generation : 0,
@@ -76,9 +76,9 @@ static inline int watch(const struct client *c,
 }
 
 static inline int unwatch(const struct client *c,
-			  const struct slabshm_cell_open *handle)
+			  const struct slabshm_cell_open_args *handle)
 {
-	struct slabshm_unwatch arg = {
+	struct slabshm_unwatch_args arg = {
 		.cell = handle ? handle->cell : 0,
 		.flags = handle ? 0 : SLABSHM_WATCH_ALL,
 		.generation = handle ? handle->generation : 0,
@@ -91,7 +91,7 @@ static inline int unwatch(const struct client *c,
 static inline int events(const struct client *c, struct slabshm_event *event,
 			 unsigned int n, __u64 deadline)
 {
-	struct slabshm_events arg = {
+	struct slabshm_events_args arg = {
 		.events = (uintptr_t)event,
 		.count = n,
 		.deadline = deadline,
@@ -105,7 +105,7 @@ static inline int events(const struct client *c, struct slabshm_event *event,
 
 static inline int set_eventfd(const struct client *c, int fd)
 {
-	struct slabshm_eventfd arg = { .fd = fd };
+	struct slabshm_eventfd_args arg = { .fd = fd };
 
 	return client_call(c, SLABSHM_IOC_EVENTFD, &arg);
 }
@@ -120,7 +120,7 @@ static inline int polled(int fd)
 
 /* Publish a cell without an object: the new version, or an error. */
 static inline __s64 change(const struct client *c,
-			   const struct slabshm_cell_open *handle)
+			   const struct slabshm_cell_open_args *handle)
 {
 	struct slabshm_publish_cell item = {
 		.cell = handle->cell,
@@ -149,7 +149,7 @@ static inline __u64 kernel_memory(void)
 
 /* Cells "cell-0" and so on. */
 static inline int make_cells(const struct client *c,
-			     struct slabshm_cell_open *handle, unsigned int n)
+			     struct slabshm_cell_open_args *handle, unsigned int n)
 {
 	char name[32];
 	unsigned int i;
@@ -164,7 +164,7 @@ static inline int make_cells(const struct client *c,
 
 /* The version of a cell, by the same look that WAIT takes. */
 static inline __u64 version_of(const struct client *c,
-			       const struct slabshm_cell_open *handle)
+			       const struct slabshm_cell_open_args *handle)
 {
 	__u64 version = 0;
 
@@ -264,7 +264,7 @@ static inline int sleeper_end(struct sleeper *s)
 
 /* A sleeper that waits for one cell. */
 static inline void sleeper_for(struct sleeper *s, const struct client *c,
-			       const struct slabshm_cell_open *handle)
+			       const struct slabshm_cell_open_args *handle)
 {
 	memset(s, 0, sizeof(*s));
 	s->c = c;

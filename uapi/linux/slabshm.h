@@ -62,6 +62,7 @@
 
 #define SLABSHM_ABI_VERSION	1
 
+#define SLABSHM_IOC_TYPE	0xB5
 #define SLABSHM_MAGIC		0x6d687362616c73ULL	/* "slabshm" */
 #define SLABSHM_NAME_MAX	256	/* bytes of a name with its NUL */
 #define SLABSHM_BATCH_MAX	64	/* blocks, cells or parts in one call */
@@ -247,7 +248,7 @@ struct slabshm_slot {
 #define SLABSHM_ATTACHED_CREATED (1U << 0) /* this call made the slab */
 
 /**
- * struct slabshm_attach - make a slab, or find one, and become its client
+ * struct slabshm_attach_args - make a slab, or find one, and become its client
  * @flags: SLABSHM_ATTACH_*
  * @client: in: 0; out: this client's number
  * @mode: CREATE: permission bits, 0 to 0777, less the caller's umask
@@ -291,7 +292,7 @@ struct slabshm_slot {
  * EDQUOT too many slabs, clients or bytes of this user, or clients of this
  * slab.
  */
-struct slabshm_attach {
+struct slabshm_attach_args {
 	__u32 flags;
 	__u32 client;
 	__u32 mode;
@@ -315,8 +316,10 @@ struct slabshm_attach {
 	char name[SLABSHM_NAME_MAX];
 };
 
+#define SLABSHM_IOC_ATTACH	_IOWR(SLABSHM_IOC_TYPE, 0, struct slabshm_attach_args)
+
 /**
- * struct slabshm_unlink - take a slab's name away
+ * struct slabshm_unlink_args - take a slab's name away
  * @flags: 0
  * @client: 0, or the client's number
  * @name: as in ATTACH, not empty
@@ -326,18 +329,20 @@ struct slabshm_attach {
  *
  * Errors: EINVAL, ENOENT, EPERM.
  */
-struct slabshm_unlink {
+struct slabshm_unlink_args {
 	__u32 flags;
 	__u32 client;
 	char name[SLABSHM_NAME_MAX];
 };
+
+#define SLABSHM_IOC_UNLINK	_IOW(SLABSHM_IOC_TYPE, 1, struct slabshm_unlink_args)
 
 #define SLABSHM_SETATTR_MODE	(1U << 0)
 #define SLABSHM_SETATTR_UID	(1U << 1)
 #define SLABSHM_SETATTR_GID	(1U << 2)
 
 /**
- * struct slabshm_setattr - chmod and chown the slab
+ * struct slabshm_setattr_args - chmod and chown the slab
  * @flags: SLABSHM_SETATTR_*, which of the following to set
  * @client: the client's number
  * @mode: permission bits, 0 to 0777
@@ -350,7 +355,7 @@ struct slabshm_unlink {
  *
  * Errors: EINVAL, EPERM, ENOTCONN, EIO.
  */
-struct slabshm_setattr {
+struct slabshm_setattr_args {
 	__u32 flags;
 	__u32 client;
 	__u32 mode;
@@ -358,6 +363,8 @@ struct slabshm_setattr {
 	__u32 gid;
 	__u32 pad;
 };
+
+#define SLABSHM_IOC_SETATTR	_IOW(SLABSHM_IOC_TYPE, 2, struct slabshm_setattr_args)
 
 /*
  * Blocks
@@ -378,7 +385,7 @@ struct slabshm_block {
 #define SLABSHM_ALLOC_STOCK	(1U << 2)  /* fail rather than take from others */
 
 /**
- * struct slabshm_alloc - allocate blocks, all or none
+ * struct slabshm_alloc_args - allocate blocks, all or none
  * @flags: SLABSHM_ALLOC_*
  * @client: the client's number
  * @blocks: address of @count struct slabshm_block
@@ -397,7 +404,7 @@ struct slabshm_block {
  * above the slab's maximum), ENOMEM, EFBIG growth is above RLIMIT_FSIZE;
  * EDQUOT, EINTR, EACCES, ENXIO, ENOTCONN, EIO.
  */
-struct slabshm_alloc {
+struct slabshm_alloc_args {
 	__u32 flags;
 	__u32 client;
 	__aligned_u64 blocks;
@@ -406,8 +413,10 @@ struct slabshm_alloc {
 	__u32 pad;
 };
 
+#define SLABSHM_IOC_ALLOC	_IOWR(SLABSHM_IOC_TYPE, 5, struct slabshm_alloc_args)
+
 /**
- * struct slabshm_free - free blocks that were not published, all or none
+ * struct slabshm_free_args - free blocks that were not published, all or none
  * @flags: 0
  * @client: the client's number
  * @offsets: address of @count __u64 offsets
@@ -420,13 +429,15 @@ struct slabshm_alloc {
  * block is another client's; EBUSY it is published, and so its cell's, or is
  * being published now; EACCES, ENXIO, ENOTCONN, EIO.
  */
-struct slabshm_free {
+struct slabshm_free_args {
 	__u32 flags;
 	__u32 client;
 	__aligned_u64 offsets;
 	__u32 count;
 	__u32 failed;
 };
+
+#define SLABSHM_IOC_FREE	_IOWR(SLABSHM_IOC_TYPE, 6, struct slabshm_free_args)
 
 enum slabshm_block_state {
 	SLABSHM_BLOCK_OWN = 1,		/* allocated by this client */
@@ -435,7 +446,7 @@ enum slabshm_block_state {
 };
 
 /**
- * struct slabshm_block_info - ask about a block
+ * struct slabshm_block_args - ask about a block
  * @flags: 0
  * @client: the client's number
  * @offset: any offset inside a small block, or inside the first page of a
@@ -447,7 +458,7 @@ enum slabshm_block_state {
  *
  * Errors: EINVAL there is no block; ENOTCONN, EIO.
  */
-struct slabshm_block_info {
+struct slabshm_block_args {
 	__u32 flags;
 	__u32 client;
 	__aligned_u64 offset;
@@ -457,8 +468,10 @@ struct slabshm_block_info {
 	__u32 pad;
 };
 
+#define SLABSHM_IOC_BLOCK	_IOWR(SLABSHM_IOC_TYPE, 7, struct slabshm_block_args)
+
 /**
- * struct slabshm_grow - grow the slab's data
+ * struct slabshm_grow_args - grow the slab's data
  * @flags: 0
  * @client: the client's number
  * @size: in: bytes that the slab should have, rounded up to pages; out: has
@@ -471,14 +484,16 @@ struct slabshm_block_info {
  * RLIMIT_FSIZE (no signal is sent); ENOMEM, EDQUOT; EINTR any signal, before
  * the end; EACCES, ENXIO, ENOTCONN, EIO.
  */
-struct slabshm_grow {
+struct slabshm_grow_args {
 	__u32 flags;
 	__u32 client;
 	__aligned_u64 size;
 };
 
+#define SLABSHM_IOC_GROW	_IOWR(SLABSHM_IOC_TYPE, 8, struct slabshm_grow_args)
+
 /**
- * struct slabshm_trim - give memory of free blocks back to the system
+ * struct slabshm_trim_args - give memory of free blocks back to the system
  * @flags: 0
  * @client: the client's number
  * @bytes: in: at most this many, 0 for as many as can be; out: given back
@@ -491,14 +506,16 @@ struct slabshm_grow {
  * Errors: EINTR a signal, before anything was given back; ENOMEM, EACCES,
  * ENXIO, ENOTCONN, EIO.
  */
-struct slabshm_trim {
+struct slabshm_trim_args {
 	__u32 flags;
 	__u32 client;
 	__aligned_u64 bytes;
 };
 
+#define SLABSHM_IOC_TRIM	_IOWR(SLABSHM_IOC_TYPE, 9, struct slabshm_trim_args)
+
 /**
- * struct slabshm_compact - move objects out of sparsely used pages
+ * struct slabshm_compact_args - move objects out of sparsely used pages
  * @flags: 0
  * @client: the client's number
  * @bytes: in: stop when this many have been moved, 0 for no limit; out: moved
@@ -524,12 +541,14 @@ struct slabshm_trim {
  * limit; EINTR a signal; EDQUOT the client's limit of bytes, or what its user may
  * have of the kernel's memory; ENOMEM, EACCES, ENXIO, ENOTCONN, EIO.
  */
-struct slabshm_compact {
+struct slabshm_compact_args {
 	__u32 flags;
 	__u32 client;
 	__aligned_u64 bytes;
 	__aligned_u64 cursor;
 };
+
+#define SLABSHM_IOC_COMPACT	_IOWR(SLABSHM_IOC_TYPE, 24, struct slabshm_compact_args)
 
 /*
  * Cells
@@ -542,7 +561,7 @@ struct slabshm_compact {
 					    */
 
 /**
- * struct slabshm_cell_open - find or make a cell
+ * struct slabshm_cell_open_args - find or make a cell
  * @flags: SLABSHM_CELL_*
  * @client: the client's number
  * @generation: out: its generation
@@ -557,7 +576,7 @@ struct slabshm_compact {
  * create without the write right; ENXIO to create; EDQUOT, ENOMEM, ENOTCONN,
  * EIO.
  */
-struct slabshm_cell_open {
+struct slabshm_cell_open_args {
 	__u32 flags;
 	__u32 client;
 	__aligned_u64 generation;
@@ -566,8 +585,10 @@ struct slabshm_cell_open {
 	char name[SLABSHM_NAME_MAX];
 };
 
+#define SLABSHM_IOC_CELL_OPEN	_IOWR(SLABSHM_IOC_TYPE, 10, struct slabshm_cell_open_args)
+
 /**
- * struct slabshm_cell_remove - remove a cell and retire its object, whole
+ * struct slabshm_cell_remove_args - remove a cell and retire its object, whole
  * @flags: 0
  * @client: the client's number
  * @generation: the handle's generation
@@ -581,13 +602,15 @@ struct slabshm_cell_open {
  * another holds its lock, in a slab made with MANDATORY; EACCES, ENXIO, ENOTCONN,
  * EIO.
  */
-struct slabshm_cell_remove {
+struct slabshm_cell_remove_args {
 	__u32 flags;
 	__u32 client;
 	__aligned_u64 generation;
 	__u32 cell;
 	__u32 pad;
 };
+
+#define SLABSHM_IOC_CELL_REMOVE	_IOW(SLABSHM_IOC_TYPE, 11, struct slabshm_cell_remove_args)
 
 #define SLABSHM_PUBLISH_EXPECT	 (1U << 0) /* only if the version is @expected */
 #define SLABSHM_PUBLISH_DROP_ALL (1U << 1) /* drop all parts the object had */
@@ -647,7 +670,7 @@ struct slabshm_publish_part {
 #define SLABSHM_PUBLISH_FRESH	(1U << 0) /* of a call: new blocks in return */
 
 /**
- * struct slabshm_publish - change cells in one step of the clock, all or none
+ * struct slabshm_publish_args - change cells in one step of the clock, all or none
  * @flags: 0 or SLABSHM_PUBLISH_FRESH
  * @client: the client's number
  * @cells: address of @ncells struct slabshm_publish_cell
@@ -677,7 +700,7 @@ struct slabshm_publish_part {
  * version is not the expected one; EIDRM; EDQUOT, ENOMEM, EACCES, ENXIO,
  * ENOTCONN, EIO; with FRESH also those of ALLOC.
  */
-struct slabshm_publish {
+struct slabshm_publish_args {
 	__u32 flags;
 	__u32 client;
 	__aligned_u64 cells;
@@ -689,12 +712,14 @@ struct slabshm_publish {
 	__aligned_u64 fresh;
 };
 
+#define SLABSHM_IOC_PUBLISH	_IOWR(SLABSHM_IOC_TYPE, 12, struct slabshm_publish_args)
+
 /*
  * Readers
  */
 
 /**
- * struct slabshm_register - a reader slot for the calling thread
+ * struct slabshm_register_args - a reader slot for the calling thread
  * @flags: 0
  * @client: the client's number
  * @slot: out: its index in the reader region, as struct slabshm_slot
@@ -709,15 +734,17 @@ struct slabshm_publish {
  * readers; ENOMEM, ENXIO, ENOTCONN; EIO, also for a process that shares the
  * address space and did not attach (vfork).
  */
-struct slabshm_register {
+struct slabshm_register_args {
 	__u32 flags;
 	__u32 client;
 	__u32 slot;
 	__u32 pad;
 };
 
+#define SLABSHM_IOC_REGISTER	_IOWR(SLABSHM_IOC_TYPE, 13, struct slabshm_register_args)
+
 /**
- * struct slabshm_unregister - give a slot back
+ * struct slabshm_unregister_args - give a slot back
  * @flags: 0
  * @client: the client's number
  * @slot: its index; any thread of the client may
@@ -725,15 +752,17 @@ struct slabshm_register {
  *
  * Errors: EINVAL no such slot is registered; ENXIO, ENOTCONN, EIO.
  */
-struct slabshm_unregister {
+struct slabshm_unregister_args {
 	__u32 flags;
 	__u32 client;
 	__u32 slot;
 	__u32 pad;
 };
 
+#define SLABSHM_IOC_UNREGISTER	_IOW(SLABSHM_IOC_TYPE, 14, struct slabshm_unregister_args)
+
 /**
- * struct slabshm_reader_check - was a pin evicted?
+ * struct slabshm_reader_check_args - was a pin evicted?
  * @flags: 0
  * @client: the client's number
  * @lo: of the pin
@@ -743,13 +772,15 @@ struct slabshm_unregister {
  * Errors: ESTALE it was: what was read in it may have been reused memory;
  * EINVAL, ENXIO, ENOTCONN, EIO.
  */
-struct slabshm_reader_check {
+struct slabshm_reader_check_args {
 	__u32 flags;
 	__u32 client;
 	__aligned_u64 lo;
 	__u32 slot;
 	__u32 pad;
 };
+
+#define SLABSHM_IOC_READER_CHECK	_IOW(SLABSHM_IOC_TYPE, 15, struct slabshm_reader_check_args)
 
 /*
  * Locks
@@ -787,7 +818,7 @@ struct slabshm_lock_cell {
 #define SLABSHM_LOCK_TRY	(1U << 0)  /* -EBUSY rather than wait */
 
 /**
- * struct slabshm_lock - lock cells for the calling thread, all or none
+ * struct slabshm_lock_args - lock cells for the calling thread, all or none
  * @flags: SLABSHM_LOCK_*
  * @client: the client's number
  * @cells: address of @count struct slabshm_lock_cell, each cell once
@@ -812,7 +843,7 @@ struct slabshm_lock_cell {
  * it; ETIMEDOUT; EINTR; EIDRM; EINVAL a cell twice, no cell ever had that index;
  * ECANCELED, ENOMEM, EACCES, ENXIO, ENOTCONN, EIO.
  */
-struct slabshm_lock {
+struct slabshm_lock_args {
 	__u32 flags;
 	__u32 client;
 	__aligned_u64 cells;
@@ -821,10 +852,12 @@ struct slabshm_lock {
 	__u32 failed;
 };
 
+#define SLABSHM_IOC_LOCK	_IOWR(SLABSHM_IOC_TYPE, 16, struct slabshm_lock_args)
+
 #define SLABSHM_UNLOCK_THREAD	(1U << 0)  /* the thread ends: all it holds */
 
 /**
- * struct slabshm_unlock - release locks of the calling thread, all or none
+ * struct slabshm_unlock_args - release locks of the calling thread, all or none
  * @flags: SLABSHM_UNLOCK_THREAD: release all that the thread holds, each as if
  *	the thread had died
  * @client: the client's number
@@ -835,13 +868,15 @@ struct slabshm_lock {
  * Errors: EPERM the thread does not hold it; EIDRM the cell was removed, and the
  * lock with it; EINVAL, EACCES, ENXIO, ENOTCONN, EIO.
  */
-struct slabshm_unlock {
+struct slabshm_unlock_args {
 	__u32 flags;
 	__u32 client;
 	__aligned_u64 cells;
 	__u32 count;
 	__u32 failed;
 };
+
+#define SLABSHM_IOC_UNLOCK	_IOWR(SLABSHM_IOC_TYPE, 17, struct slabshm_unlock_args)
 
 /*
  * Waiting and watching
@@ -870,7 +905,7 @@ struct slabshm_wait_cell {
 };
 
 /**
- * struct slabshm_wait - sleep until one of some cells has another version
+ * struct slabshm_wait_args - sleep until one of some cells has another version
  * @flags: 0
  * @client: the client's number
  * @cells: address of @count struct slabshm_wait_cell
@@ -882,7 +917,7 @@ struct slabshm_wait_cell {
  * Errors: ETIMEDOUT none has changed; EINTR; EIDRM; EINVAL no cell ever had that
  * index; ENOMEM, ENXIO, ENOTCONN, EIO.
  */
-struct slabshm_wait {
+struct slabshm_wait_args {
 	__u32 flags;
 	__u32 client;
 	__aligned_u64 cells;
@@ -891,11 +926,13 @@ struct slabshm_wait {
 	__u32 failed;
 };
 
+#define SLABSHM_IOC_WAIT	_IOWR(SLABSHM_IOC_TYPE, 18, struct slabshm_wait_args)
+
 #define SLABSHM_WATCH_ALL	(1U << 0)  /* all cells, those to come too */
 #define SLABSHM_WATCH_SINCE	(1U << 1)  /* what changed after @version, too */
 
 /**
- * struct slabshm_watch - be told when a cell changes
+ * struct slabshm_watch_args - be told when a cell changes
  * @flags: SLABSHM_WATCH_*
  * @client: the client's number
  * @generation: the handle's generation; 0 with ALL
@@ -911,7 +948,7 @@ struct slabshm_wait {
  * Errors: EEXIST it is watched already; EDQUOT too many watches of this client, or
  * of its user; EIDRM; EINVAL; ENOMEM, ENXIO, ENOTCONN, EIO.
  */
-struct slabshm_watch {
+struct slabshm_watch_args {
 	__u32 flags;
 	__u32 client;
 	__aligned_u64 generation;
@@ -920,8 +957,10 @@ struct slabshm_watch {
 	__u32 pad;
 };
 
+#define SLABSHM_IOC_WATCH	_IOWR(SLABSHM_IOC_TYPE, 19, struct slabshm_watch_args)
+
 /**
- * struct slabshm_unwatch - end a watch
+ * struct slabshm_unwatch_args - end a watch
  * @flags: %SLABSHM_WATCH_ALL or 0
  * @client: the client's number
  * @generation: as in WATCH
@@ -932,13 +971,15 @@ struct slabshm_watch {
  *
  * Errors: ENOENT there is no such watch; EINVAL, ENXIO, ENOTCONN, EIO.
  */
-struct slabshm_unwatch {
+struct slabshm_unwatch_args {
 	__u32 flags;
 	__u32 client;
 	__aligned_u64 generation;
 	__u32 cell;
 	__u32 pad;
 };
+
+#define SLABSHM_IOC_UNWATCH	_IOW(SLABSHM_IOC_TYPE, 20, struct slabshm_unwatch_args)
 
 #define SLABSHM_EVENT_REMOVED	(1U << 0)  /* the cell was removed */
 
@@ -961,7 +1002,7 @@ struct slabshm_event {
 };
 
 /**
- * struct slabshm_events - take events
+ * struct slabshm_events_args - take events
  * @flags: 0
  * @client: the client's number
  * @events: address of @count struct slabshm_event
@@ -974,7 +1015,7 @@ struct slabshm_event {
  *
  * Errors: ETIMEDOUT there was none; EINTR; EINVAL; ENXIO, ENOTCONN, EIO.
  */
-struct slabshm_events {
+struct slabshm_events_args {
 	__u32 flags;
 	__u32 client;
 	__aligned_u64 events;
@@ -983,8 +1024,10 @@ struct slabshm_events {
 	__u32 pad;
 };
 
+#define SLABSHM_IOC_EVENTS	_IOWR(SLABSHM_IOC_TYPE, 21, struct slabshm_events_args)
+
 /**
- * struct slabshm_eventfd - signal an eventfd when there are events
+ * struct slabshm_eventfd_args - signal an eventfd when there are events
  * @flags: 0
  * @client: the client's number
  * @fd: of eventfd(2), which may be closed then; -1 for none. Replaces the one that
@@ -997,17 +1040,19 @@ struct slabshm_events {
  *
  * Errors: EBADF, EINVAL @fd is no eventfd; ENXIO, ENOTCONN, EIO.
  */
-struct slabshm_eventfd {
+struct slabshm_eventfd_args {
 	__u32 flags;
 	__u32 client;
 	__s32 fd;
 	__u32 pad;
 };
 
+#define SLABSHM_IOC_EVENTFD	_IOW(SLABSHM_IOC_TYPE, 22, struct slabshm_eventfd_args)
+
 #define SLABSHM_CANCEL_ON	(1U << 0)
 
 /**
- * struct slabshm_cancel - end the client's waits
+ * struct slabshm_cancel_args - end the client's waits
  * @flags: SLABSHM_CANCEL_ON: each LOCK, WAIT and EVENTS that sleeps, and each to
  *	come that would, fails with -ECANCELED; 0: those to come sleep again
  * @client: the client's number
@@ -1016,10 +1061,12 @@ struct slabshm_eventfd {
  *
  * Errors: EINVAL, EINTR, ENXIO, ENOTCONN, EIO.
  */
-struct slabshm_cancel {
+struct slabshm_cancel_args {
 	__u32 flags;
 	__u32 client;
 };
+
+#define SLABSHM_IOC_CANCEL	_IOW(SLABSHM_IOC_TYPE, 23, struct slabshm_cancel_args)
 
 /*
  * What there is
@@ -1085,6 +1132,8 @@ struct slabshm_stat {
 	__aligned_u64 evictions;
 	char name[SLABSHM_NAME_MAX];
 };
+
+#define SLABSHM_IOC_STAT	_IOWR(SLABSHM_IOC_TYPE, 3, struct slabshm_stat)
 
 enum slabshm_list_what {
 	SLABSHM_LIST_SLABS = 1,		/* struct slabshm_stat */
@@ -1198,7 +1247,7 @@ struct slabshm_lock_entry {
 };
 
 /**
- * struct slabshm_list - list slabs, cells, clients, ..., a piece at a time
+ * struct slabshm_list_args - list slabs, cells, clients, ..., a piece at a time
  * @flags: 0
  * @client: the client's number; for SLABS 0 will do
  * @what: enum slabshm_list_what
@@ -1216,7 +1265,7 @@ struct slabshm_lock_entry {
  *
  * Errors: EINVAL, EINTR, ENOMEM; but for SLABS also ENOTCONN, EIO.
  */
-struct slabshm_list {
+struct slabshm_list_args {
 	__u32 flags;
 	__u32 client;
 	__u32 what;
@@ -1227,31 +1276,6 @@ struct slabshm_list {
 	__u32 pad;
 };
 
-#define SLABSHM_IOC_TYPE	0xB5
-#define SLABSHM_IOC_ATTACH	_IOWR(SLABSHM_IOC_TYPE, 0, struct slabshm_attach)
-#define SLABSHM_IOC_UNLINK	_IOW(SLABSHM_IOC_TYPE, 1, struct slabshm_unlink)
-#define SLABSHM_IOC_SETATTR	_IOW(SLABSHM_IOC_TYPE, 2, struct slabshm_setattr)
-#define SLABSHM_IOC_STAT	_IOWR(SLABSHM_IOC_TYPE, 3, struct slabshm_stat)
-#define SLABSHM_IOC_LIST	_IOWR(SLABSHM_IOC_TYPE, 4, struct slabshm_list)
-#define SLABSHM_IOC_ALLOC	_IOWR(SLABSHM_IOC_TYPE, 5, struct slabshm_alloc)
-#define SLABSHM_IOC_FREE	_IOWR(SLABSHM_IOC_TYPE, 6, struct slabshm_free)
-#define SLABSHM_IOC_BLOCK	_IOWR(SLABSHM_IOC_TYPE, 7, struct slabshm_block_info)
-#define SLABSHM_IOC_GROW	_IOWR(SLABSHM_IOC_TYPE, 8, struct slabshm_grow)
-#define SLABSHM_IOC_TRIM	_IOWR(SLABSHM_IOC_TYPE, 9, struct slabshm_trim)
-#define SLABSHM_IOC_CELL_OPEN	_IOWR(SLABSHM_IOC_TYPE, 10, struct slabshm_cell_open)
-#define SLABSHM_IOC_CELL_REMOVE	_IOW(SLABSHM_IOC_TYPE, 11, struct slabshm_cell_remove)
-#define SLABSHM_IOC_PUBLISH	_IOWR(SLABSHM_IOC_TYPE, 12, struct slabshm_publish)
-#define SLABSHM_IOC_REGISTER	_IOWR(SLABSHM_IOC_TYPE, 13, struct slabshm_register)
-#define SLABSHM_IOC_UNREGISTER	_IOW(SLABSHM_IOC_TYPE, 14, struct slabshm_unregister)
-#define SLABSHM_IOC_READER_CHECK _IOW(SLABSHM_IOC_TYPE, 15, struct slabshm_reader_check)
-#define SLABSHM_IOC_LOCK	_IOWR(SLABSHM_IOC_TYPE, 16, struct slabshm_lock)
-#define SLABSHM_IOC_UNLOCK	_IOWR(SLABSHM_IOC_TYPE, 17, struct slabshm_unlock)
-#define SLABSHM_IOC_WAIT	_IOWR(SLABSHM_IOC_TYPE, 18, struct slabshm_wait)
-#define SLABSHM_IOC_WATCH	_IOWR(SLABSHM_IOC_TYPE, 19, struct slabshm_watch)
-#define SLABSHM_IOC_UNWATCH	_IOW(SLABSHM_IOC_TYPE, 20, struct slabshm_unwatch)
-#define SLABSHM_IOC_EVENTS	_IOWR(SLABSHM_IOC_TYPE, 21, struct slabshm_events)
-#define SLABSHM_IOC_EVENTFD	_IOW(SLABSHM_IOC_TYPE, 22, struct slabshm_eventfd)
-#define SLABSHM_IOC_CANCEL	_IOW(SLABSHM_IOC_TYPE, 23, struct slabshm_cancel)
-#define SLABSHM_IOC_COMPACT	_IOWR(SLABSHM_IOC_TYPE, 24, struct slabshm_compact)
+#define SLABSHM_IOC_LIST	_IOWR(SLABSHM_IOC_TYPE, 4, struct slabshm_list_args)
 
 #endif /* _UAPI_LINUX_SLABSHM_H */
