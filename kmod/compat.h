@@ -9,7 +9,6 @@
 #ifndef _SLABSHM_COMPAT_H
 #define _SLABSHM_COMPAT_H
 
-#include <linux/eventfd.h>
 #include <linux/fs.h>
 #include <linux/fs_struct.h>	/* has current_umask() since 7.2 */
 #include <linux/mm.h>
@@ -65,13 +64,6 @@ static inline bool file_owner_or_capable(struct file *file)
 #define SLABSHM_SHMEM_FLAGS		mk_vma_flags(VMA_NORESERVE_BIT)
 #else
 #define SLABSHM_SHMEM_FLAGS		VM_NORESERVE
-#endif
-
-/* eventfd_signal() took a count, until 6.8 */
-#ifdef HAVE_EVENTFD_SIGNAL_COUNT
-#define slabshm_eventfd_signal(ctx)	eventfd_signal(ctx, 1)
-#else
-#define slabshm_eventfd_signal(ctx)	eventfd_signal(ctx)
 #endif
 
 /* With one processor nobody runs beside the caller */

@@ -1091,15 +1091,6 @@ static int call_events(struct call *call, void *arg)
 				    events_report, call);
 }
 
-static int call_eventfd(struct call *call, void *arg)
-{
-	struct slabshm_eventfd_args *eventfd = arg;
-
-	if (eventfd->flags || eventfd->pad || eventfd->fd < -1)
-		return -EINVAL;
-	return slabshm_watch_eventfd(call->client, eventfd->fd);
-}
-
 static int call_cancel(struct call *call, void *arg)
 {
 	struct slabshm_cancel_args *cancel = arg;
@@ -1171,7 +1162,6 @@ static const struct call_ops calls[] = {
 	CALL(WATCH, watch, watch_args, pad, NEED_SLAB | NEED_LIFE),
 	CALL(UNWATCH, unwatch, unwatch_args, pad, NEED_SLAB | NEED_LIFE),
 	CALL(EVENTS, events, events_args, pad, NEED_SLAB | NEED_LIFE),
-	CALL(EVENTFD, eventfd, eventfd_args, pad, NEED_SLAB | NEED_LIFE),
 	CALL(CANCEL, cancel, cancel_args, client, NEED_SLAB | NEED_LIFE),
 	CALL(COMPACT, compact, compact_args, cursor, NEED_ALL),
 };
@@ -1199,7 +1189,6 @@ union call_arg {
 	struct slabshm_watch_args watch;
 	struct slabshm_unwatch_args unwatch;
 	struct slabshm_events_args events;
-	struct slabshm_eventfd_args eventfd;
 	struct slabshm_cancel_args cancel;
 	struct slabshm_compact_args compact;
 };

@@ -19,7 +19,7 @@
  * Locks, outermost first:
  *
  *	slabshm_client.attach_lock	an ATTACH
- *	slabshm_watches.lock		EVENTS, UNWATCH and EVENTFD of a client
+ *	slabshm_watches.lock		EVENTS and UNWATCH of a client
  *	slabshm_client.release_lock	locks of a thread that ends
  *	slabshm_names_lock		names, persistence; all slabs
  *	slabshm_slab.clients_lock	the clients

@@ -2,7 +2,6 @@
 /*
  * Waiting for cells to change.  See watch.h.
  */
-#include <linux/eventfd.h>
 #include <linux/hrtimer.h>
 #include <linux/ktime.h>
 #include <linux/moduleparam.h>
@@ -218,17 +217,7 @@ int slabshm_watch_wait(struct slabshm_client *client,
 
 static void client_wake(struct slabshm_client *client)
 {
-	struct slabshm_watches *watches = &client->watches;
-	struct eventfd_ctx *eventfd;
-
-	/* The event, and then the look; pairs with slabshm_watch_eventfd() */
-	smp_mb();
-	wake_up_interruptible_poll(&watches->wait, EPOLLIN | EPOLLRDNORM);
-	rcu_read_lock();
-	eventfd = rcu_dereference(watches->eventfd);
-	if (eventfd)
-		slabshm_eventfd_signal(eventfd);
-	rcu_read_unlock();
+	wake_up_interruptible_poll(&client->watches.wait, EPOLLIN | EPOLLRDNORM);
 }
 
 /* For a reference that is not the last one. */
@@ -266,38 +255,17 @@ void slabshm_watches_init(struct slabshm_watches *watches)
 	init_waitqueue_head(&watches->ended);
 }
 
-/* Another eventfd, or none. */
-static int client_set_eventfd(struct slabshm_client *client,
-			      struct eventfd_ctx *eventfd)
-{
-	struct slabshm_watches *watches = &client->watches;
-
-	if (mutex_lock_killable(&watches->lock))
-		return -EINTR;
-	eventfd = rcu_replace_pointer(watches->eventfd, eventfd,
-				      lockdep_is_held(&watches->lock));
-	mutex_unlock(&watches->lock);
-	if (!eventfd)
-		return 0;
-	synchronize_rcu();	/* a publisher may be about to signal it */
-	eventfd_ctx_put(eventfd);
-	return 0;
-}
-
 /*
  * Does anybody wait for the client's events?  If not, whoever comes looks for them
  * first.
  */
 static bool client_waits(struct slabshm_client *client)
 {
-	struct slabshm_watches *watches = &client->watches;
-
 	/*
 	 * The event, and then the look, by the barrier in here; pairs with those
-	 * of slabshm_poll(), slabshm_watch_events() and slabshm_watch_eventfd()
+	 * of slabshm_poll() and slabshm_watch_events()
 	 */
-	return wq_has_sleeper(&watches->wait) ||
-	       rcu_access_pointer(watches->eventfd);
+	return wq_has_sleeper(&client->watches.wait);
 }
 
 /* Tell some of those whom commits have taken out of their queues. */
@@ -610,18 +578,12 @@ void slabshm_watches_end(struct slabshm_client *client)
 
 /**
  * slabshm_watches_destroy() - the end of slabshm_watches_init()
- * @watches: the client's, which has no reference any more: nobody is about to
- *	signal its eventfd, so there is no grace period to wait for
+ * @watches: the client's, which has no reference any more
  *
- * Context: may sleep.
+ * Context: any.
  */
 void slabshm_watches_destroy(struct slabshm_watches *watches)
 {
-	struct eventfd_ctx *eventfd;
-
-	eventfd = rcu_dereference_protected(watches->eventfd, true);
-	if (eventfd)
-		eventfd_ctx_put(eventfd);
 	mutex_destroy(&watches->lock);
 }
 
@@ -817,38 +779,4 @@ int slabshm_watch_events(struct slabshm_client *client,
 			break;
 	}
 	return min(err, 0);
-}
-
-/**
- * slabshm_watch_eventfd() - signal an eventfd when there are events
- * @client: entered
- * @fd: of the eventfd; -1 for none
- *
- * Context: may sleep, for a grace period if there was one before.
- * Return: 0, -EBADF, -EINVAL or -EINTR.
- */
-int slabshm_watch_eventfd(struct slabshm_client *client, int fd)
-{
-	struct eventfd_ctx *eventfd = NULL;
-	int err;
-
-	if (fd != -1) {
-		eventfd = eventfd_ctx_fdget(fd);
-		if (IS_ERR(eventfd))
-			return PTR_ERR(eventfd);
-	}
-	err = client_set_eventfd(client, eventfd);
-	if (err) {
-		if (eventfd)
-			eventfd_ctx_put(eventfd);
-		return err;
-	}
-	/*
-	 * The eventfd, and then the look; pairs with client_waits() and
-	 * client_wake()
-	 */
-	smp_mb();
-	if (eventfd && slabshm_watch_pending(client))
-		client_wake(client);
-	return 0;
 }

@@ -5,7 +5,7 @@
  * A watcher stands in the queue of a cell, and a commit of that cell takes it out
  * (all of them at once, in constant time).  Before it drops the lock, the publisher
  * wakes those whose thread sleeps in WAIT, and gives the others to their clients;
- * where one is polled, or has an eventfd, a work item wakes who polls.  It does that
+ * where one is polled, a work item wakes who polls.  It does that
  * for 64 of them; a work item does the rest, so that no number of watchers holds up
  * a publisher.  A publish that nobody waits for looks at one list head for each
  * cell; and a watcher that has something to tell is in no queue any more, and costs
@@ -33,7 +33,6 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
-struct eventfd_ctx;
 struct slabshm_cells;
 struct slabshm_client;
 struct slabshm_slab;
@@ -75,7 +74,7 @@ struct slabshm_watcher {
 
 /**
  * struct slabshm_watches - the watches of a client
- * @lock: makes EVENTS, UNWATCH and EVENTFD happen one at a time. User memory is
+ * @lock: makes EVENTS and UNWATCH happen one at a time. User memory is
  *	touched under it: nobody but another such call of the same client waits
  *	for it
  * @watchers: slabshm_watcher.node, by cell and generation
@@ -83,16 +82,14 @@ struct slabshm_watcher {
  * @pending: slabshm_watcher.link, with something to tell
  * @taken: slabshm_watcher.link, while EVENTS copies out what they tell
  * @wait: poll(2), and EVENTS
- * @wake: wakes those, and signals @eventfd; holds the client while it is queued
+ * @wake: wakes those; holds the client while it is queued
  * @ended: who sleeps in WAIT or LOCK, to be woken when the client ends, or its
  *	waits are cancelled
- * @eventfd: to be signalled, too; or NULL. Replaced under @lock, used under RCU by
- *	those who hold the client; whether there is one is looked at without
  *
  * From @watchers to @taken protected by slabshm_cells.lock.
  */
 struct slabshm_watches {
-	struct mutex lock;	/* EVENTS, UNWATCH, EVENTFD */
+	struct mutex lock;	/* EVENTS, UNWATCH */
 	struct rb_root watchers;
 	unsigned int count;
 	struct list_head pending;
@@ -100,7 +97,6 @@ struct slabshm_watches {
 	wait_queue_head_t wait;
 	struct work_struct wake;
 	wait_queue_head_t ended;
-	struct eventfd_ctx __rcu *eventfd;
 };
 
 void slabshm_watch_init(struct slabshm_cells *cells);
@@ -119,7 +115,6 @@ int slabshm_watch_events(struct slabshm_client *client,
 			 int (*report)(void *ctx, struct slabshm_events_args *arg,
 				       const struct slabshm_event *event),
 			 void *ctx);
-int slabshm_watch_eventfd(struct slabshm_client *client, int fd);
 bool slabshm_watch_pending(struct slabshm_client *client);
 
 /* Needs slabshm_cells.lock held. */

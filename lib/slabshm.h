@@ -921,18 +921,6 @@ int slabshm_events(struct slabshm *s, struct slabshm_event *events,
 		   unsigned int n, int timeout);
 
 /**
- * slabshm_eventfd() - signal an eventfd, too, when there are events
- * @s: the handle
- * @fd: the eventfd; -1 for none any more
- *
- * For programs that cannot poll the handle's descriptor.  Take events until there
- * is none before waiting for the eventfd again.
- *
- * Return: 0, -EBADF, -EINVAL it is no eventfd.
- */
-int slabshm_eventfd(struct slabshm *s, int fd);
-
-/**
  * slabshm_cancel() - end the waits of a handle's threads
  * @s: the handle
  * @on: 1: each slabshm_lock(), slabshm_wait() and slabshm_events() that sleeps, in

@@ -165,9 +165,3 @@ int slabshm_cancel(struct slabshm *s, int on)
 	return call(s, SLABSHM_IOC_CANCEL, &arg);
 }
 
-int slabshm_eventfd(struct slabshm *s, int fd)
-{
-	struct slabshm_eventfd_args arg = { .fd = fd };
-
-	return call(s, SLABSHM_IOC_EVENTFD, &arg);
-}

@@ -79,7 +79,6 @@ SIZE(slabshm_event, 24);
 LAYOUT(slabshm_event, version, 16);
 SIZE(slabshm_events_args, 32);
 LAYOUT(slabshm_events_args, deadline, 16);
-SIZE(slabshm_eventfd_args, 16);
 SIZE(slabshm_cancel_args, 8);
 SIZE(slabshm_compact_args, 24);
 LAYOUT(slabshm_compact_args, cursor, 16);
@@ -104,11 +103,10 @@ static_assert(SLABSHM_IOC_WAIT == 0xc020b512, "WAIT");
 static_assert(SLABSHM_IOC_WATCH == 0xc020b513, "WATCH");
 static_assert(SLABSHM_IOC_UNWATCH == 0x4018b514, "UNWATCH");
 static_assert(SLABSHM_IOC_EVENTS == 0xc020b515, "EVENTS");
-static_assert(SLABSHM_IOC_EVENTFD == 0x4010b516, "EVENTFD");
-static_assert(SLABSHM_IOC_CANCEL == 0x4008b517, "CANCEL");
-static_assert(SLABSHM_IOC_COMPACT == 0xc018b518, "COMPACT");
+static_assert(SLABSHM_IOC_CANCEL == 0x4008b516, "CANCEL");
+static_assert(SLABSHM_IOC_COMPACT == 0xc018b517, "COMPACT");
 
-#define NCALLS	25
+#define NCALLS	24
 
 /*
  * ---------------- The calls, each with a valid argument ----------------
@@ -361,12 +359,6 @@ static void fill_events(struct heap *h, void *p)
 	};
 }
 
-static void fill_eventfd(struct heap *h, void *p)
-{
-	(void)h;
-	*(struct slabshm_eventfd_args *)p = (struct slabshm_eventfd_args){ .fd = -1 };
-}
-
 static void fill_cancel(struct heap *h, void *p)
 {
 	(void)h;
@@ -408,7 +400,6 @@ static const struct known_call {
 	{ "WATCH", SLABSHM_IOC_WATCH, SLAB | LIFE | OUT, fill_watch },
 	{ "UNWATCH", SLABSHM_IOC_UNWATCH, SLAB | LIFE, fill_unwatch },
 	{ "EVENTS", SLABSHM_IOC_EVENTS, SLAB | LIFE | OUT, fill_events },
-	{ "EVENTFD", SLABSHM_IOC_EVENTFD, SLAB | LIFE, fill_eventfd },
 	{ "CANCEL", SLABSHM_IOC_CANCEL, SLAB | LIFE, fill_cancel },
 	{ "COMPACT", SLABSHM_IOC_COMPACT, ALL | OUT, fill_compact },
 };
@@ -989,8 +980,6 @@ static const struct reserved {
 	RESERVED(UNWATCH, unwatch_args, pad, 32, 0),
 	RESERVED(EVENTS, events_args, flags, 32, 0),
 	RESERVED(EVENTS, events_args, pad, 32, 0),
-	RESERVED(EVENTFD, eventfd_args, flags, 32, 0),
-	RESERVED(EVENTFD, eventfd_args, pad, 32, 0),
 	RESERVED(CANCEL, cancel_args, flags, 32, SLABSHM_CANCEL_ON),
 	RESERVED(COMPACT, compact_args, flags, 32, 0),
 };

@@ -145,11 +145,6 @@ static int do_events(struct lost *l)
 	return slabshm_events(l->s, &event, 1, 0);
 }
 
-static int do_eventfd(struct lost *l)
-{
-	return slabshm_eventfd(l->s, -1);
-}
-
 static int do_grow(struct lost *l)
 {
 	return slabshm_grow(l->s, 2 * MIB);
@@ -205,7 +200,7 @@ static const struct {
 	CALL(usable_size), CALL(assign), CALL(put), CALL(put_if), CALL(update),
 	CALL(cell_open), CALL(cell_create), CALL(cell_remove),
 	CALL(cell_remove_name), CALL(lock), CALL(unlock), CALL(wait),
-	CALL(watch), CALL(unwatch), CALL(events), CALL(eventfd), CALL(grow),
+	CALL(watch), CALL(unwatch), CALL(events), CALL(grow),
 	CALL(trim), CALL(compact), CALL(chmod), CALL(chown), CALL(stat),
 	CALL(list_cells), CALL(list_clients), CALL(list_readers),
 	CALL(list_locks),

@@ -457,11 +457,6 @@ static int events_failed(struct heap *h)
 	return run_events(h) || end_watch(h);
 }
 
-static int run_eventfd(struct heap *h)
-{
-	return set_eventfd(&h->c, -1);
-}
-
 static int run_cancel(struct heap *h)
 {
 	struct slabshm_cancel_args arg = { 0 };
@@ -646,7 +641,6 @@ static const struct injected injected[] = {
 	{ "WATCH", MEMORY | COPY, run_cell, run_watch, end_watch, no_watch },
 	{ "EVENTS", COPY, prepare_events, run_events, end_watch,
 	  events_failed },
-	{ "EVENTFD", COPY, NULL, run_eventfd, NULL, NULL },
 	{ "CANCEL", COPY, NULL, run_cancel, NULL, NULL },
 	{ "LOCK", MEMORY | COPY, prepare_lock, run_lock, unlock_done,
 	  run_remove },

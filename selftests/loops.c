@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Events in the loops that programs have: poll, select, epoll, io_uring, libuv,
- * with the client's own descriptor and with an eventfd.
+ * with the client's own descriptor.
  */
 #include <liburing.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/select.h>
 #include <uv.h>
 
@@ -365,33 +364,6 @@ TEST_F(loops, io_uring_multishot)
 	io_uring_queue_exit(&ring);
 }
 
-/* A read of the eventfd through the ring */
-TEST_F(loops, io_uring_eventfd)
-{
-	int efd = eventfd(0, EFD_CLOEXEC);
-	struct io_uring_sqe *sqe;
-	struct io_uring ring;
-	eventfd_t count;
-	bool more;
-
-	if (!make_ring(&ring))
-		SKIP(return, "this kernel has no io_uring");
-	ASSERT_EQ(0, set_eventfd(&self->c, efd));
-	ASSERT_TRUE(start(&self->publisher, &self->other, self->cell, CHANGES));
-	while (!was_told(self->told, self->publisher.last)) {
-		sqe = io_uring_get_sqe(&ring);
-		io_uring_prep_read(sqe, efd, &count, sizeof(count), 0);
-		ASSERT_EQ(1, io_uring_submit(&ring));
-		ASSERT_EQ(sizeof(count), ring_result(&ring, &more));
-		EXPECT_LT(0, count);
-		ASSERT_LE(0, drain(&self->c, self->told));
-	}
-	EXPECT_TRUE(join(&self->publisher));
-	EXPECT_TRUE(all_told(&self->c, self->cell, self->told));
-	io_uring_queue_exit(&ring);
-	close(efd);
-}
-
 /*
  * ---------------- libuv ----------------
  */
@@ -401,7 +373,6 @@ TEST_F(loops, io_uring_eventfd)
  * @c: the client
  * @told: version of each cell that was told last
  * @last: the last that will be
- * @efd: the eventfd, or -1
  * @strange: something that must not happen
  * @timer: so that it ends
  */
@@ -409,7 +380,6 @@ struct uv {
 	const struct client *c;
 	__u64 *told;
 	__u64 last;
-	int efd;
 	int strange;
 	uv_timer_t timer;
 };
@@ -425,11 +395,8 @@ static void uv_too_late(uv_timer_t *timer)
 static void uv_ready(uv_poll_t *handle, int status, int what)
 {
 	struct uv *uv = handle->data;
-	eventfd_t count;
 
 	uv->strange += status || what != UV_READABLE;
-	if (uv->efd >= 0)
-		uv->strange += eventfd_read(uv->efd, &count) || !count;
 	uv->strange += drain(uv->c, uv->told) < 0;
 	if (was_told(uv->told, uv->last))
 		uv_stop(handle->loop);
@@ -457,191 +424,13 @@ static int run_uv(struct uv *uv, int fd)
 
 TEST_F(loops, libuv)
 {
-	struct uv uv = { .c = &self->c, .told = self->told, .efd = -1 };
+	struct uv uv = { .c = &self->c, .told = self->told };
 
 	ASSERT_TRUE(start(&self->publisher, &self->other, self->cell, CHANGES));
 	uv.last = self->publisher.last;
 	EXPECT_EQ(0, run_uv(&uv, self->c.fd));
 	EXPECT_TRUE(join(&self->publisher));
 	EXPECT_TRUE(all_told(&self->c, self->cell, self->told));
-}
-
-TEST_F(loops, libuv_eventfd)
-{
-	struct uv uv = { .c = &self->c, .told = self->told };
-
-	uv.efd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	ASSERT_EQ(0, set_eventfd(&self->c, uv.efd));
-	ASSERT_TRUE(start(&self->publisher, &self->other, self->cell, CHANGES));
-	uv.last = self->publisher.last;
-	EXPECT_EQ(0, run_uv(&uv, uv.efd));
-	EXPECT_TRUE(join(&self->publisher));
-	EXPECT_TRUE(all_told(&self->c, self->cell, self->told));
-	close(uv.efd);
-}
-
-/*
- * ---------------- eventfd ----------------
- */
-
-/* What it counted, or 0. */
-static eventfd_t counted(int efd)
-{
-	eventfd_t count;
-
-	return eventfd_read(efd, &count) ? 0 : count;
-}
-
-/* The same, once there is something: the signal comes a moment after the publish. */
-static eventfd_t counted_soon(int efd)
-{
-	struct pollfd p = { .fd = efd, .events = POLLIN };
-
-	poll(&p, 1, PATIENCE);
-	return counted(efd);
-}
-
-TEST_F(loops, eventfd_counts)
-{
-	int efd = eventfd(0, EFD_NONBLOCK), sem = eventfd(0, EFD_NONBLOCK |
-							     EFD_SEMAPHORE);
-
-	ASSERT_EQ(0, set_eventfd(&self->c, efd));
-	EXPECT_EQ(0, counted(efd));
-	EXPECT_LT(0, change(&self->other, &self->cell[0]));
-	EXPECT_EQ(1, counted_soon(efd));
-	/* It has said so already */
-	EXPECT_LT(0, change(&self->other, &self->cell[0]));
-	EXPECT_EQ(0, counted(efd));
-	EXPECT_LT(0, change(&self->other, &self->cell[1]));
-	EXPECT_EQ(1, counted_soon(efd));
-	EXPECT_LT(0, change(&self->other, &self->cell[2]));
-	EXPECT_EQ(1, counted_soon(efd));
-	/* Some are left */
-	EXPECT_EQ(1, events(&self->c, self->event, 1, 0));
-	EXPECT_LT(0, counted_soon(efd));
-	EXPECT_EQ(2, drain(&self->c, self->told));
-	counted(efd);
-	EXPECT_LT(0, change(&self->other, &self->cell[0]));
-	EXPECT_EQ(1, counted_soon(efd));
-
-	/* Another one, while there is an event */
-	EXPECT_EQ(0, set_eventfd(&self->c, sem));
-	EXPECT_EQ(1, counted(sem));
-	EXPECT_EQ(0, counted(sem));
-	EXPECT_LT(0, change(&self->other, &self->cell[1]));
-	EXPECT_EQ(1, counted_soon(sem));
-	EXPECT_LT(0, change(&self->other, &self->cell[2]));
-	EXPECT_EQ(1, counted_soon(sem));
-	EXPECT_EQ(0, counted(sem));
-	EXPECT_EQ(0, counted(efd));
-
-	/* The same one again: there are still events */
-	EXPECT_EQ(0, set_eventfd(&self->c, sem));
-	EXPECT_EQ(1, counted(sem));
-
-	/* None */
-	EXPECT_EQ(0, set_eventfd(&self->c, -1));
-	EXPECT_EQ(3, drain(&self->c, self->told));
-	EXPECT_LT(0, change(&self->other, &self->cell[1]));
-	EXPECT_EQ(0, counted(sem));
-	EXPECT_EQ(0, counted(efd));
-	EXPECT_EQ(1, drain(&self->c, self->told));
-	EXPECT_EQ(0, set_eventfd(&self->c, efd));
-	EXPECT_EQ(0, counted(efd));
-	close(efd);
-	close(sem);
-}
-
-TEST_F(loops, eventfd_of_two_clients)
-{
-	int efd = eventfd(0, EFD_NONBLOCK);
-	eventfd_t sum = 0;
-
-	ASSERT_EQ(0, watch(&self->other, NULL, 0, NULL));
-	ASSERT_EQ(0, set_eventfd(&self->c, efd));
-	ASSERT_EQ(0, set_eventfd(&self->other, efd));
-	EXPECT_LT(0, change(&self->other, &self->cell[0]));
-	EXPECT_TRUE(wait_until((sum += counted(efd)) == 2, PATIENCE));
-	/* One of them ends */
-	client_close(&self->other);
-	EXPECT_EQ(1, drain(&self->c, self->told));
-	EXPECT_LT(0, change(&self->c, &self->cell[0]));
-	EXPECT_EQ(1, counted_soon(efd));
-	close(efd);
-}
-
-/* A blocking read; the number is closed by then, and another copy read. */
-TEST_F(loops, eventfd_read)
-{
-	int efd = eventfd(0, 0), copy = dup(efd);
-	eventfd_t count;
-
-	ASSERT_EQ(0, set_eventfd(&self->c, efd));
-	close(efd);
-	ASSERT_TRUE(start(&self->publisher, &self->other, self->cell, CHANGES));
-	while (!was_told(self->told, self->publisher.last)) {
-		ASSERT_EQ(0, eventfd_read(copy, &count));
-		ASSERT_LE(0, drain(&self->c, self->told));
-	}
-	EXPECT_TRUE(join(&self->publisher));
-	EXPECT_TRUE(all_told(&self->c, self->cell, self->told));
-	close(copy);
-	/* Nobody can read it any more */
-	EXPECT_LT(0, change(&self->other, &self->cell[0]));
-	EXPECT_EQ(1, drain(&self->c, self->told));
-}
-
-TEST_F(loops, eventfd_epoll)
-{
-	int efd = eventfd(0, EFD_NONBLOCK), ep = epoll_create1(0);
-
-	ASSERT_EQ(0, set_eventfd(&self->c, efd));
-	ASSERT_EQ(0, epoll_add(ep, efd, EPOLLET));
-	ASSERT_TRUE(start(&self->publisher, &self->other, self->cell, CHANGES));
-	while (!was_told(self->told, self->publisher.last)) {
-		ASSERT_EQ(EPOLLIN, epolled(ep, PATIENCE));
-		ASSERT_LE(0, drain(&self->c, self->told));
-	}
-	EXPECT_TRUE(join(&self->publisher));
-	EXPECT_TRUE(all_told(&self->c, self->cell, self->told));
-	close(ep);
-	close(efd);
-}
-
-/* A count that can go no higher holds no publisher up. */
-TEST_F(loops, eventfd_full)
-{
-	int efd = eventfd(0, EFD_NONBLOCK);
-
-	ASSERT_EQ(0, eventfd_write(efd, 0xfffffffffffffffeULL));
-	ASSERT_EQ(0, set_eventfd(&self->c, efd));
-	EXPECT_LT(0, change(&self->other, &self->cell[0]));
-	EXPECT_LT(0, change(&self->other, &self->cell[1]));
-	EXPECT_LT(0, counted(efd));
-	EXPECT_EQ(2, drain(&self->c, self->told));
-	close(efd);
-}
-
-/* Replaced all the time while it is signalled: the last one hears the last. */
-TEST_F(loops, eventfd_replaced)
-{
-	int efd[2] = { eventfd(0, EFD_NONBLOCK), eventfd(0, EFD_NONBLOCK) };
-	struct pollfd p = { .events = POLLIN };
-	unsigned int i = 0;
-
-	ASSERT_TRUE(start(&self->publisher, &self->other, self->cell, CHANGES));
-	while (!was_told(self->told, self->publisher.last)) {
-		p.fd = efd[i++ % 2];
-		counted(p.fd);
-		ASSERT_EQ(0, set_eventfd(&self->c, p.fd));
-		ASSERT_EQ(1, poll(&p, 1, PATIENCE));
-		ASSERT_LE(0, drain(&self->c, self->told));
-	}
-	EXPECT_TRUE(join(&self->publisher));
-	EXPECT_TRUE(all_told(&self->c, self->cell, self->told));
-	close(efd[0]);
-	close(efd[1]);
 }
 
 TEST_HARNESS_MAIN

@@ -7,7 +7,6 @@
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sys/eventfd.h>
 
 #include "calls.h"
 #include "object.h"
@@ -274,29 +273,6 @@ TEST_F(turns, watch)
 	EXPECT_EQ(-EINVAL, slabshm_events(self->s, event, 0, 0));
 }
 
-TEST_F(turns, eventfd)
-{
-	int fd = eventfd(0, EFD_NONBLOCK);
-	struct slabshm_event event;
-	eventfd_t n;
-
-	ASSERT_LE(0, fd);
-	EXPECT_EQ(-EBADF, slabshm_eventfd(self->s, 1000));
-	EXPECT_EQ(-EINVAL, slabshm_eventfd(self->s, slabshm_fd(self->s)));
-	ASSERT_EQ(0, slabshm_eventfd(self->s, fd));
-	ASSERT_LT(0, slabshm_watch(self->s, &self->ref[0], 0, 0));
-	EXPECT_EQ(-1, eventfd_read(fd, &n));
-	ASSERT_LT(0, slabshm_assign(self->other, &self->ref[0], "a", 1));
-	EXPECT_TRUE(wait_until(!eventfd_read(fd, &n), 10000));
-	EXPECT_EQ(1, slabshm_events(self->s, &event, 1, 0));
-	EXPECT_EQ(0, slabshm_eventfd(self->s, -1));
-	ASSERT_LT(0, slabshm_assign(self->other, &self->ref[0], "b", 1));
-	EXPECT_EQ(1, slabshm_events(self->s, &event, 1, -1));
-	sleep_ms(50);
-	EXPECT_EQ(-1, eventfd_read(fd, &n));
-	close(fd);
-}
-
 /* The handle is the parent's. */
 static int use_parents(void *arg)
 {
@@ -323,7 +299,6 @@ static int use_parents(void *arg)
 	must(slabshm_watch(o->s, o->ref, 0, 0) == -EIO);
 	must(slabshm_unwatch(o->s, o->ref) == -EIO);
 	must(slabshm_events(o->s, &event, 1, -1) == -EIO);
-	must(slabshm_eventfd(o->s, -1) == -EIO);
 	return 0;
 }
 

@@ -3,7 +3,6 @@
  * WATCH and EVENTS: each change is told at least once, with the newest version
  * at the end; what cannot be told now is told later; and nothing else is.
  */
-#include <sys/eventfd.h>
 
 #include "object.h"
 #include "watches.h"
@@ -141,7 +140,6 @@ TEST_F(watch, coalescing)
 TEST_F(watch, refused)
 {
 	struct slabshm_cell_open_args none = { .cell = CELLS, .generation = 1 };
-	struct slabshm_eventfd_args eventfd = { .fd = -1 };
 	struct slabshm_unwatch_args end = { 0 };
 	struct slabshm_events_args take = { 0 };
 	struct slabshm_watch_args arg = { 0 };
@@ -197,11 +195,6 @@ TEST_F(watch, refused)
 	EXPECT_EQ(-EFAULT, client_call(&self->c, SLABSHM_IOC_EVENTS, &take));
 	take.flags = 1;
 	EXPECT_EQ(-EINVAL, client_call(&self->c, SLABSHM_IOC_EVENTS, &take));
-	eventfd.flags = 1;
-	EXPECT_EQ(-EINVAL, client_call(&self->c, SLABSHM_IOC_EVENTFD, &eventfd));
-	EXPECT_EQ(-EINVAL, set_eventfd(&self->c, -2));
-	EXPECT_EQ(-EINVAL, set_eventfd(&self->c, self->c.fd));
-	EXPECT_EQ(-EBADF, set_eventfd(&self->c, 1000));
 
 	/* And yet the event is there */
 	EXPECT_EQ(1, events(&self->c, self->event, ROOM, 0));
@@ -724,7 +717,6 @@ static int as_child(void *arg)
 	CHECK(events(c, &event, 1, 0) == -EIO);
 	CHECK(watch(c, NULL, 0, NULL) == -EIO);
 	CHECK(unwatch(c, NULL) == -EIO);
-	CHECK(set_eventfd(c, -1) == -EIO);
 	CHECK(polled(c->fd) == POLLIN);
 	return 0;
 }
@@ -795,7 +787,6 @@ TEST_F(watch, client_ends)
 		EXPECT_EQ(-ENXIO, events(&c, self->event, 1, 0));
 		EXPECT_EQ(-ENXIO, watch(&c, NULL, 0, NULL));
 		EXPECT_EQ(-ENXIO, unwatch(&c, NULL));
-		EXPECT_EQ(-ENXIO, set_eventfd(&c, -1));
 		EXPECT_EQ(POLLHUP, polled(copy));
 		for (i = 0; i < CELLS; i++)
 			ASSERT_LT(0, change(&self->c, &self->cell[i]));
@@ -837,60 +828,6 @@ static int five_watches(void *arg)
 		client_close(&d);
 	}
 	return 0;
-}
-
-#define MANY_CLIENTS	400
-
-static int end_with_eventfds(void *arg)
-{
-	static struct client c[MANY_CLIENTS];
-	struct client *own = arg;
-	struct slabshm_attach_args ask;
-	int i, efd = eventfd(0, EFD_CLOEXEC);
-
-	CHECK(efd >= 0);
-	ask_attach(&ask, NULL, SLABSHM_ATTACH_FD, 0, 0);
-	ask.fd = own->fd;
-	for (i = 0; i < MANY_CLIENTS; i++) {
-		CHECK(!client_attach(&c[i], &ask));
-		CHECK(!client_map_reader(&c[i]));
-		CHECK(!set_eventfd(&c[i], efd));
-	}
-	return 0;
-}
-
-static unsigned int clients(const struct client *c)
-{
-	struct slabshm_stat st;
-
-	return get_stat(c, &st) ? 0 : st.clients;
-}
-
-/*
- * The end of a client does not wait for a grace period because of its eventfd: those
- * who end with it or after it would wait for all of these.
- */
-TEST_F_TIMEOUT(watch, many_with_eventfds_end, 120)
-{
-	struct client *c = &self->c;
-	int i, efd = eventfd(0, EFD_CLOEXEC);
-	long long start, replace;
-
-	ASSERT_LE(0, efd);
-	ASSERT_EQ(0, set_eventfd(c, efd));
-	/* To replace one takes a grace period */
-	start = now_ms();
-	for (i = 0; i < 20; i++)
-		ASSERT_EQ(0, set_eventfd(c, efd));
-	replace = (now_ms() - start) / 20;
-	ASSERT_EQ(0, in_child(end_with_eventfds, c));
-	start = now_ms();
-	EXPECT_TRUE(wait_until(clients(c) == 2,
-			       1000 + replace * MANY_CLIENTS / 4))
-		TH_LOG("%u left; a grace period takes %lld ms", clients(c),
-		       replace);
-	TH_LOG("%lld ms", now_ms() - start);
-	close(efd);
 }
 
 TEST_F(watch, share_of_a_user)

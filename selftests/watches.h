@@ -103,13 +103,6 @@ static inline int events(const struct client *c, struct slabshm_event *event,
 	return err ? err : (int)arg.count;
 }
 
-static inline int set_eventfd(const struct client *c, int fd)
-{
-	struct slabshm_eventfd_args arg = { .fd = fd };
-
-	return client_call(c, SLABSHM_IOC_EVENTFD, &arg);
-}
-
 /* What poll(2) says now. */
 static inline int polled(int fd)
 {

@@ -548,7 +548,7 @@ struct slabshm_compact_args {
 	__aligned_u64 cursor;
 };
 
-#define SLABSHM_IOC_COMPACT	_IOWR(SLABSHM_IOC_TYPE, 24, struct slabshm_compact_args)
+#define SLABSHM_IOC_COMPACT	_IOWR(SLABSHM_IOC_TYPE, 23, struct slabshm_compact_args)
 
 /*
  * Cells
@@ -1026,29 +1026,6 @@ struct slabshm_events_args {
 
 #define SLABSHM_IOC_EVENTS	_IOWR(SLABSHM_IOC_TYPE, 21, struct slabshm_events_args)
 
-/**
- * struct slabshm_eventfd_args - signal an eventfd when there are events
- * @flags: 0
- * @client: the client's number
- * @fd: of eventfd(2), which may be closed then; -1 for none. Replaces the one that
- *	was given before
- * @pad: 0
- *
- * It is signalled when a watch has something to tell, soon after the publish, and
- * once for several that come at a time; and now, if one has already.  Take events
- * until there is none before waiting for it again.
- *
- * Errors: EBADF, EINVAL @fd is no eventfd; ENXIO, ENOTCONN, EIO.
- */
-struct slabshm_eventfd_args {
-	__u32 flags;
-	__u32 client;
-	__s32 fd;
-	__u32 pad;
-};
-
-#define SLABSHM_IOC_EVENTFD	_IOW(SLABSHM_IOC_TYPE, 22, struct slabshm_eventfd_args)
-
 #define SLABSHM_CANCEL_ON	(1U << 0)
 
 /**
@@ -1066,7 +1043,7 @@ struct slabshm_cancel_args {
 	__u32 client;
 };
 
-#define SLABSHM_IOC_CANCEL	_IOW(SLABSHM_IOC_TYPE, 23, struct slabshm_cancel_args)
+#define SLABSHM_IOC_CANCEL	_IOW(SLABSHM_IOC_TYPE, 22, struct slabshm_cancel_args)
 
 /*
  * What there is
