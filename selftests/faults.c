@@ -295,6 +295,7 @@ static int run_trim(struct heap *h)
 static int prepare_compact(struct heap *h)
 {
 	struct slabshm_cell_open_args cell[12];
+	struct slabshm_stat st;
 	unsigned int i;
 	char name[4];
 	int err;
@@ -315,6 +316,9 @@ static int prepare_compact(struct heap *h)
 	for (i = 0; i < ARRAY_LEN(cell) && !err; i++)
 		if (i % 4)
 			err = publish_one(&extra, &cell[i], 0, 0);
+	/* What was retired is free, or it takes the place of what is moved */
+	if (!err && !wait_until(!get_stat(&extra, &st) && !st.retired, 20000))
+		err = -ETIMEDOUT;
 	return err;
 }
 
