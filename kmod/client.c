@@ -12,6 +12,7 @@
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
 #include "client.h"
@@ -37,6 +38,9 @@ MODULE_PARM_DESC(max_client_mbytes,
  */
 static DEFINE_XARRAY_ALLOC(client_ids);
 static u32 client_next_id;	/* protected by the xarray's lock */
+
+/* What the end of clients may have to wait for, at most one item a slab */
+static struct workqueue_struct *leave_wq;
 
 /* Queue one of the slab's items, which then holds it. */
 static void slab_queue(struct slabshm_slab *slab, struct workqueue_struct *wq,
@@ -67,7 +71,7 @@ static void clients_end(struct work_struct *work)
 		trace_slabshm_client_end(client, bytes);
 		llist_add(&client->ended_link, &slab->leaving);
 	}
-	slab_queue(slab, slabshm_leave_wq, &slab->leave_work);
+	slab_queue(slab, leave_wq, &slab->leave_work);
 	slabshm_slab_put(slab);
 }
 
@@ -506,49 +510,6 @@ int slabshm_client_cancel(struct slabshm_client *client, bool on)
 	return 0;
 }
 
-/**
- * slabshm_client_waits() - may a call of the client go on waiting?
- * @client: entered
- * @cancels: client->cancels when the call began
- *
- * Context: any; on watches.wait or watches.ended, so that it is woken.
- * Return: 0, -ENXIO or -ECANCELED.
- */
-int slabshm_client_waits(const struct slabshm_client *client,
-			 unsigned int cancels)
-{
-	unsigned int now = READ_ONCE(client->cancels);
-
-	if (READ_ONCE(client->ended))
-		return -ENXIO;
-	return now & 1 || now != cancels ? -ECANCELED : 0;
-}
-
-/**
- * slabshm_thread_dead() - has a client's thread ended?
- * @client: the client
- * @pid: number of the thread
- *
- * One that has left the client's address space, too, is a thread of it no more: a
- * child by vfork() that has called exec().
- *
- * Context: any.
- * Return: whether it has, or is about to and runs no user code any more.
- */
-bool slabshm_thread_dead(const struct slabshm_client *client, struct pid *pid)
-{
-	struct task_struct *task;
-	bool dead;
-
-	rcu_read_lock();
-	task = pid_task(pid, PIDTYPE_PID);
-	dead = !task || READ_ONCE(task->exit_state) ||
-	       READ_ONCE(task->flags) & PF_EXITING ||
-	       READ_ONCE(task->mm) != client->mm;
-	rcu_read_unlock();
-	return dead;
-}
-
 /* The first one that came after @seq. */
 static struct slabshm_client *client_after(struct slabshm_slab *slab, u64 seq)
 {
@@ -610,4 +571,15 @@ unsigned int slabshm_client_list(struct slabshm_slab *slab, u64 *cursor,
 	}
 	mutex_unlock(&slab->clients_lock);
 	return i;
+}
+
+int slabshm_client_module_init(void)
+{
+	leave_wq = alloc_workqueue("slabshm_leave", WQ_UNBOUND, WQ_MAX_ACTIVE);
+	return leave_wq ? 0 : -ENOMEM;
+}
+
+void slabshm_client_module_exit(void)
+{
+	destroy_workqueue(leave_wq);
 }

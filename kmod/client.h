@@ -136,10 +136,24 @@ void slabshm_client_map(struct slabshm_client *client);
 void slabshm_client_unmap(struct slabshm_client *client);
 
 int slabshm_client_cancel(struct slabshm_client *client, bool on);
-int slabshm_client_waits(const struct slabshm_client *client,
-			 unsigned int cancels);
 
-bool slabshm_thread_dead(const struct slabshm_client *client, struct pid *pid);
+/**
+ * slabshm_client_waits() - may a call of the client go on waiting?
+ * @client: entered
+ * @cancels: client->cancels when the call began
+ *
+ * Context: any; on watches.wait or watches.ended, so that it is woken.
+ * Return: 0, -ENXIO or -ECANCELED.
+ */
+static inline int slabshm_client_waits(const struct slabshm_client *client,
+				       unsigned int cancels)
+{
+	unsigned int now = READ_ONCE(client->cancels);
+
+	if (READ_ONCE(client->ended))
+		return -ENXIO;
+	return now & 1 || now != cancels ? -ECANCELED : 0;
+}
 
 unsigned int slabshm_client_list(struct slabshm_slab *slab, u64 *cursor,
 				 struct slabshm_client_entry *entry,
@@ -197,5 +211,8 @@ static inline int slabshm_client_enter(struct slabshm_client *client)
 	}
 	return 0;
 }
+
+int slabshm_client_module_init(void);
+void slabshm_client_module_exit(void);
 
 #endif /* _SLABSHM_CLIENT_H */

@@ -16,6 +16,7 @@
 #include "compat.h"
 #include "lock.h"
 #include "slab.h"
+#include "task.h"
 #include "trace.h"
 
 /*
@@ -274,7 +275,7 @@ static void queue_reap(struct slabshm_slab *slab, struct slabshm_queue *queue)
 	lockdep_assert_held(&slab->cells.lock);
 
 	if (!holder || holder->task ||
-	    !slabshm_thread_dead(holder->client, holder->pid))
+	    !slabshm_thread_dead(holder->client->mm, holder->pid))
 		return;
 	queue->inconsistent = true;
 	trace_slabshm_lock_dead(slab, holder->cell, holder->client);
@@ -308,7 +309,7 @@ static bool chain_leads_to(struct slabshm_cells *cells,
 
 		/* One that is dead or about to end is no obstacle for long */
 		if (!holder || READ_ONCE(holder->client->ended) ||
-		    slabshm_thread_dead(holder->client, holder->pid))
+		    slabshm_thread_dead(holder->client->mm, holder->pid))
 			return false;
 		if (holder->pid == pid)
 			return true;
@@ -901,7 +902,7 @@ unsigned int slabshm_lock_list(struct slabshm_slab *slab, u64 *cursor,
 			      div_u64(now - locker->since, NSEC_PER_MSEC) : 0;
 		if (locker->queue->holder == locker) {
 			entry[i].flags |= SLABSHM_LOCKER_HOLDS;
-			if (slabshm_thread_dead(locker->client,
+			if (slabshm_thread_dead(locker->client->mm,
 						locker->pid))
 				entry[i].flags |= SLABSHM_LOCKER_DEAD;
 		} else {

@@ -9,23 +9,14 @@
  */
 #include <linux/miscdevice.h>
 #include <linux/module.h>
-#include <linux/workqueue.h>
 
 #include "arena.h"
+#include "cell.h"
+#include "client.h"
 #include "ioctl.h"
 #include "reclaim.h"
 #include "slab.h"
-
-/*
- * Rounds of reclaim; ends of clients, which wait for nothing; what of these may
- * wait for a round; and the waking of watchers, which waits for nothing either.
- * Those of the first three kinds may take long, and a slab has at most one of each,
- * so that a busy slab does not fill a queue.  Each queued item holds what it works on.
- */
-struct workqueue_struct *slabshm_wq;
-struct workqueue_struct *slabshm_end_wq;
-struct workqueue_struct *slabshm_leave_wq;
-struct workqueue_struct *slabshm_wake_wq;
+#include "watch.h"
 
 static struct miscdevice slabshm_device = {
 	.minor = MISC_DYNAMIC_MINOR,
@@ -46,25 +37,18 @@ static int __init slabshm_init(void)
 	err = slabshm_cell_module_init();
 	if (err)
 		goto exit_reclaim;
-	err = -ENOMEM;
-	slabshm_wq = alloc_workqueue("slabshm", WQ_UNBOUND, WQ_MAX_ACTIVE);
-	if (!slabshm_wq)
+	err = slabshm_watch_module_init();
+	if (err)
 		goto exit_cell;
-	slabshm_end_wq = alloc_workqueue("slabshm_end", WQ_UNBOUND,
-					 WQ_MAX_ACTIVE);
-	if (!slabshm_end_wq)
-		goto exit_wq;
-	slabshm_leave_wq = alloc_workqueue("slabshm_leave", WQ_UNBOUND,
-					   WQ_MAX_ACTIVE);
-	if (!slabshm_leave_wq)
-		goto exit_end_wq;
-	slabshm_wake_wq = alloc_workqueue("slabshm_wake",
-					  WQ_UNBOUND | WQ_HIGHPRI, WQ_MAX_ACTIVE);
-	if (!slabshm_wake_wq)
-		goto exit_leave_wq;
+	err = slabshm_client_module_init();
+	if (err)
+		goto exit_watch;
+	err = slabshm_slab_module_init();
+	if (err)
+		goto exit_client;
 	err = slabshm_names_init();
 	if (err)
-		goto exit_wake_wq;
+		goto exit_slab;
 	err = misc_register(&slabshm_device);
 	if (err)
 		goto exit_names;
@@ -72,14 +56,12 @@ static int __init slabshm_init(void)
 
 exit_names:
 	slabshm_names_exit();
-exit_wake_wq:
-	destroy_workqueue(slabshm_wake_wq);
-exit_leave_wq:
-	destroy_workqueue(slabshm_leave_wq);
-exit_end_wq:
-	destroy_workqueue(slabshm_end_wq);
-exit_wq:
-	destroy_workqueue(slabshm_wq);
+exit_slab:
+	slabshm_slab_module_exit();
+exit_client:
+	slabshm_client_module_exit();
+exit_watch:
+	slabshm_watch_module_exit();
 exit_cell:
 	slabshm_cell_module_exit();
 exit_reclaim:
@@ -93,12 +75,10 @@ static void __exit slabshm_exit(void)
 {
 	misc_deregister(&slabshm_device);
 	slabshm_names_exit();
-	/* Queued work, delayed work too, holds its slab */
-	slabshm_slabs_wait();
-	destroy_workqueue(slabshm_wake_wq);
-	destroy_workqueue(slabshm_leave_wq);
-	destroy_workqueue(slabshm_end_wq);
-	destroy_workqueue(slabshm_wq);
+	/* Waits for the last slab, so for all that is queued */
+	slabshm_slab_module_exit();
+	slabshm_client_module_exit();
+	slabshm_watch_module_exit();
 	slabshm_cell_module_exit();
 	slabshm_reclaim_module_exit();
 	slabshm_arena_module_exit();

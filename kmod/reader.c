@@ -17,6 +17,7 @@
 #include "reclaim.h"
 #include "region.h"
 #include "slab.h"
+#include "task.h"
 #include "trace.h"
 #include "user.h"
 
@@ -62,7 +63,7 @@ void slabshm_readers_destroy(struct slabshm_slab *slab)
 /* Has the thread that registered ended? */
 static bool reader_dead(const struct slabshm_reader *reader)
 {
-	return slabshm_thread_dead(reader->client, reader->pid);
+	return slabshm_thread_dead(reader->client->mm, reader->pid);
 }
 
 /* What a reader costs: itself, and its place in the table of a scan. */

@@ -9,6 +9,7 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/workqueue.h>
 
 #include "data.h"
 #include "reader.h"
@@ -40,6 +41,9 @@ MODULE_PARM_DESC(poison, "overwrite reclaimed blocks, for tests (default off)");
 static unsigned long last_urgent = INITIAL_JIFFIES;
 
 static struct kmem_cache *record_cache;
+
+/* A round may take long, and a slab has one at most: a busy slab fills no queue */
+static struct workqueue_struct *round_wq;
 
 /*
  * Records are made so many at a time, and so many or a few more of those that
@@ -392,7 +396,7 @@ static void reclaim_schedule(struct slabshm_slab *slab, bool progress)
 	reclaim->delay = clamp(reclaim->delay, 1UL, most);
 	reclaim->next_look = jiffies + reclaim->delay;
 	slabshm_slab_get(slab);
-	if (mod_delayed_work(slabshm_wq, &reclaim->retry, reclaim->delay))
+	if (mod_delayed_work(round_wq, &reclaim->retry, reclaim->delay))
 		slabshm_slab_put(slab);	/* it was queued already */
 }
 
@@ -490,7 +494,7 @@ void slabshm_reclaim_queue(struct slabshm_slab *slab)
 	if (work_pending(&slab->reclaim.work))
 		return;
 	slabshm_slab_get(slab);
-	if (!queue_work(slabshm_wq, &slab->reclaim.work))
+	if (!queue_work(round_wq, &slab->reclaim.work))
 		slabshm_slab_put(slab);
 }
 
@@ -606,11 +610,18 @@ int slabshm_reclaim_module_init(void)
 		     64 - SLABSHM_RECORD_CELL);
 
 	record_cache = KMEM_CACHE(slabshm_record, SLAB_ACCOUNT);
-	return record_cache ? 0 : -ENOMEM;
+	if (!record_cache)
+		return -ENOMEM;
+	round_wq = alloc_workqueue("slabshm", WQ_UNBOUND, WQ_MAX_ACTIVE);
+	if (round_wq)
+		return 0;
+	kmem_cache_destroy(record_cache);
+	return -ENOMEM;
 }
 
 void slabshm_reclaim_module_exit(void)
 {
+	destroy_workqueue(round_wq);
 	/* Readers are freed by kfree_rcu(), records at once */
 	kmem_cache_destroy(record_cache);
 }

@@ -79,6 +79,8 @@ static DECLARE_WAIT_QUEUE_HEAD(names_wait);
 
 static atomic_t nslabs = ATOMIC_INIT(0);
 
+struct workqueue_struct *slabshm_end_wq;
+
 static struct slabshm_net *current_names(void)
 {
 	/* current's own namespace, which lives while current does */
@@ -137,19 +139,6 @@ static void slab_destroy(struct slabshm_slab *slab)
 	kfree(slab);
 	if (atomic_dec_and_test(&nslabs))
 		wake_up_var(&nslabs);
-}
-
-/**
- * slabshm_slabs_wait() - until the last slab has ended
- *
- * For the end of the module: no client is left, but a slab lives on while
- * reclaim has yet to find that out.
- *
- * Context: may sleep.
- */
-void slabshm_slabs_wait(void)
-{
-	wait_var_event(&nslabs, !atomic_read(&nslabs));
 }
 
 static void destroy_work(struct work_struct *work)
@@ -729,6 +718,19 @@ static struct pernet_operations slabshm_net_ops = {
 	.id = &slabshm_net_id,
 	.size = sizeof(struct slabshm_net),
 };
+
+int slabshm_slab_module_init(void)
+{
+	slabshm_end_wq = alloc_workqueue("slabshm_end", WQ_UNBOUND, WQ_MAX_ACTIVE);
+	return slabshm_end_wq ? 0 : -ENOMEM;
+}
+
+/* No client is left, but a slab lives on until reclaim has found that out. */
+void slabshm_slab_module_exit(void)
+{
+	wait_var_event(&nslabs, !atomic_read(&nslabs));
+	destroy_workqueue(slabshm_end_wq);
+}
 
 int slabshm_names_init(void)
 {

@@ -135,10 +135,8 @@ struct slabshm_slab {
 	char name[SLABSHM_NAME_MAX];
 };
 
-extern struct workqueue_struct *slabshm_wq;
+/* The end of clients and of slabs, which wait for nothing */
 extern struct workqueue_struct *slabshm_end_wq;
-extern struct workqueue_struct *slabshm_leave_wq;
-extern struct workqueue_struct *slabshm_wake_wq;
 
 struct slabshm_slab *slabshm_slab_open(const struct slabshm_attach_args *arg,
 				       bool *created);
@@ -161,6 +159,7 @@ bool slabshm_name_valid(const char *name, bool slab);
 
 int slabshm_names_init(void);
 void slabshm_names_exit(void);
-void slabshm_slabs_wait(void);
+int slabshm_slab_module_init(void);
+void slabshm_slab_module_exit(void);
 
 #endif /* _SLABSHM_SLAB_H */

@@ -10,6 +10,7 @@
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/workqueue.h>
 
 #include "cell.h"
 #include "client.h"
@@ -22,6 +23,9 @@
 static unsigned int max_watches = 65536;
 module_param(max_watches, uint, 0644);
 MODULE_PARM_DESC(max_watches, "watches of one client (default 65536)");
+
+/* Wakes watchers, and waits for nothing */
+static struct workqueue_struct *wake_wq;
 
 /*
  * ---------------- WAIT ----------------
@@ -292,7 +296,7 @@ static void tell_some(struct slabshm_cells *cells)
 			continue;
 		kref_get(&client->ref);
 		/* If it is queued, that holds the client, too */
-		if (!queue_work(slabshm_wake_wq, &client->watches.wake))
+		if (!queue_work(wake_wq, &client->watches.wake))
 			kref_put(&client->ref, client_held);
 	}
 }
@@ -344,7 +348,7 @@ void slabshm_watch_tell(struct slabshm_slab *slab)
 		return;
 	slabshm_slab_get(slab);
 	/* The caller's client holds it, too */
-	if (!queue_work(slabshm_wake_wq, &cells->tell))
+	if (!queue_work(wake_wq, &cells->tell))
 		slabshm_slab_put(slab);
 }
 
@@ -779,4 +783,16 @@ int slabshm_watch_events(struct slabshm_client *client,
 			break;
 	}
 	return min(err, 0);
+}
+
+int slabshm_watch_module_init(void)
+{
+	wake_wq = alloc_workqueue("slabshm_wake", WQ_UNBOUND | WQ_HIGHPRI,
+				  WQ_MAX_ACTIVE);
+	return wake_wq ? 0 : -ENOMEM;
+}
+
+void slabshm_watch_module_exit(void)
+{
+	destroy_workqueue(wake_wq);
 }

@@ -117,6 +117,9 @@ int slabshm_watch_events(struct slabshm_client *client,
 			 void *ctx);
 bool slabshm_watch_pending(struct slabshm_client *client);
 
+int slabshm_watch_module_init(void);
+void slabshm_watch_module_exit(void);
+
 /* Needs slabshm_cells.lock held. */
 void slabshm_watch_tell(struct slabshm_slab *slab);
 
