@@ -280,7 +280,8 @@ static int client_join(struct slabshm_client *client,
 	mutex_lock(&slab->clients_lock);
 	share = share_find(slab, user, new);
 	err = -EDQUOT;
-	if (!slabshm_slab_may_take(slab, READ_ONCE(max_clients), slab->nclients,
+	if (!slabshm_user_may_take(file_inode(slab->data)->i_uid,
+				   READ_ONCE(max_clients), slab->nclients,
 				   share->clients))
 		goto unlock;
 	if (!share->clients++)

@@ -35,7 +35,7 @@
 #include <linux/xarray.h>
 
 #include "arena.h"
-#include "region.h"
+#include "mmap.h"
 #include "watch.h"
 
 struct file;

@@ -30,7 +30,7 @@
 #include "lock.h"
 #include "reader.h"
 #include "reclaim.h"
-#include "region.h"
+#include "mmap.h"
 #include "slab.h"
 #include "trace.h"
 #include "watch.h"

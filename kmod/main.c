@@ -3,7 +3,7 @@
  * slabshm: a heap that many processes share, and that none can break by dying.
  *
  * Where to start reading: slab.h (the slab, and all locks), client.h (life and
- * death), arena.h (blocks), cell.h (cells and the clock), reclaim.h and reader.h
+ * death), arena.h (blocks), cell.h (cells and the clock), object.h, reclaim.h and reader.h
  * (what becomes of blocks that readers may still see), and
  * uapi/linux/slabshm.h for what user space sees.
  */
@@ -14,6 +14,7 @@
 #include "cell.h"
 #include "client.h"
 #include "ioctl.h"
+#include "object.h"
 #include "reclaim.h"
 #include "slab.h"
 #include "watch.h"
@@ -31,9 +32,12 @@ static int __init slabshm_init(void)
 	err = slabshm_arena_module_init();
 	if (err)
 		return err;
-	err = slabshm_reclaim_module_init();
+	err = slabshm_object_module_init();
 	if (err)
 		goto exit_arena;
+	err = slabshm_reclaim_module_init();
+	if (err)
+		goto exit_object;
 	err = slabshm_cell_module_init();
 	if (err)
 		goto exit_reclaim;
@@ -66,6 +70,8 @@ exit_cell:
 	slabshm_cell_module_exit();
 exit_reclaim:
 	slabshm_reclaim_module_exit();
+exit_object:
+	slabshm_object_module_exit();
 exit_arena:
 	slabshm_arena_module_exit();
 	return err;
@@ -81,6 +87,7 @@ static void __exit slabshm_exit(void)
 	slabshm_watch_module_exit();
 	slabshm_cell_module_exit();
 	slabshm_reclaim_module_exit();
+	slabshm_object_module_exit();
 	slabshm_arena_module_exit();
 }
 

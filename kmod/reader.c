@@ -15,7 +15,7 @@
 #include "client.h"
 #include "reader.h"
 #include "reclaim.h"
-#include "region.h"
+#include "mmap.h"
 #include "slab.h"
 #include "task.h"
 #include "trace.h"
@@ -192,7 +192,8 @@ static int reader_add(struct slabshm_client *client,
 
 	mutex_lock(&readers->lock);
 	err = -EDQUOT;
-	if (!slabshm_slab_may_take(slab, READ_ONCE(max_readers), readers->count,
+	if (!slabshm_user_may_take(file_inode(slab->data)->i_uid,
+				   READ_ONCE(max_readers), readers->count,
 				   client->share->readers))
 		goto unlock;
 	err = -EAGAIN;

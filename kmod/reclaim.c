@@ -3,7 +3,6 @@
  * Retired blocks, and how their space comes back.  See reclaim.h.
  */
 #include <linux/jiffies.h>
-#include <linux/log2.h>
 #include <linux/moduleparam.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
@@ -40,103 +39,14 @@ MODULE_PARM_DESC(poison, "overwrite reclaimed blocks, for tests (default off)");
 #define URGENT_EVERY	msecs_to_jiffies(8)
 static unsigned long last_urgent = INITIAL_JIFFIES;
 
-static struct kmem_cache *record_cache;
-
 /* A round may take long, and a slab has one at most: a busy slab fills no queue */
 static struct workqueue_struct *round_wq;
 
 /*
- * Records are made so many at a time, and so many or a few more of those that
- * are not in use are kept: publishes that come faster than grace periods end
- * need thousands.
+ * So many records that are not in use are kept, or a few more: publishes that come
+ * faster than grace periods end need thousands.
  */
-#define RECORDS_ADD	16U
 #define RECORDS_KEPT	8192
-
-/**
- * slabshm_object_create() - an object without blocks
- *
- * Context: may sleep.
- * Return: the object, or NULL without memory.
- */
-struct slabshm_object *slabshm_object_create(void)
-{
-	struct slabshm_object *object = kzalloc(sizeof(*object),
-						SLABSHM_GFP);
-
-	if (object)
-		INIT_LIST_HEAD(&object->parts);
-	return object;
-}
-
-static void records_destroy(struct slabshm_slab *slab,
-			    struct slabshm_record *chain)
-{
-	size_t n = 0;
-
-	while (chain) {
-		kmem_cache_free(record_cache, slabshm_record_pop(&chain));
-		n++;
-		cond_resched();
-	}
-	slabshm_meter_sub(&slab->meter, n * sizeof(*chain));
-}
-
-/**
- * slabshm_object_destroy() - free an object and its records
- * @object: the slab is at its end; may be NULL
- *
- * Context: may sleep.
- */
-void slabshm_object_destroy(struct slabshm_object *object)
-{
-	struct slabshm_record *record, *next;
-
-	if (!object)
-		return;
-	if (object->root)
-		kmem_cache_free(record_cache, object->root);
-	list_for_each_entry_safe(record, next, &object->parts, link) {
-		kmem_cache_free(record_cache, record);
-		cond_resched();
-	}
-	kfree(object);
-}
-
-/**
- * slabshm_records_add() - make records for blocks to be published
- * @slab: where
- * @n: how many at least
- *
- * Context: may sleep; takes slabshm_cells.lock.
- * Return: 0, -ENOMEM or -EDQUOT.
- */
-int slabshm_records_add(struct slabshm_slab *slab, unsigned int n)
-{
-	struct slabshm_reclaim *reclaim = &slab->reclaim;
-	struct slabshm_record *record[RECORDS_ADD];
-	unsigned int i, added;
-	int err;
-
-	for (added = 0; added < n; added += RECORDS_ADD) {
-		err = slabshm_meter_add(&slab->meter, RECORDS_ADD *
-					sizeof(**record));
-		if (err)
-			return err;
-		if (!kmem_cache_alloc_bulk(record_cache, SLABSHM_GFP,
-					   RECORDS_ADD, (void **)record)) {
-			slabshm_meter_sub(&slab->meter,
-					  RECORDS_ADD * sizeof(**record));
-			return -ENOMEM;
-		}
-		spin_lock(&slab->cells.lock);
-		for (i = 0; i < RECORDS_ADD; i++)
-			slabshm_record_push(&reclaim->spare, record[i]);
-		reclaim->nspare += RECORDS_ADD;
-		spin_unlock(&slab->cells.lock);
-	}
-	return 0;
-}
 
 /* Add the blocks of a retired object to the chain of a batch. */
 static void object_take_apart(struct slabshm_object *object,
@@ -195,7 +105,7 @@ static void reclaim_batch(struct slabshm_slab *slab,
 	spin_unlock(&slab->cells.lock);
 
 	if (batch)
-		records_destroy(slab, batch);
+		slabshm_records_destroy(slab, batch);
 	trace_slabshm_reclaim(slab, n, bytes);
 	cond_resched();
 }
@@ -597,7 +507,7 @@ void slabshm_reclaim_destroy(struct slabshm_slab *slab)
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
 
 	mutex_destroy(&reclaim->turn);
-	records_destroy(slab, reclaim->spare);
+	slabshm_records_destroy(slab, reclaim->spare);
 	/* A round is queued for whatever is retired or held, and holds the slab */
 	WARN_ON_ONCE(reclaim->blocks || !list_empty(&reclaim->objects) ||
 		     reclaim->held);
@@ -605,23 +515,11 @@ void slabshm_reclaim_destroy(struct slabshm_slab *slab)
 
 int slabshm_reclaim_module_init(void)
 {
-	BUILD_BUG_ON(SLABSHM_CELLS_MAX > SLABSHM_RECORD_NO_PART);
-	BUILD_BUG_ON(ilog2((SLABSHM_SIZE_MAX - 1) / SLABSHM_GRANULE) >=
-		     64 - SLABSHM_RECORD_CELL);
-
-	record_cache = KMEM_CACHE(slabshm_record, SLAB_ACCOUNT);
-	if (!record_cache)
-		return -ENOMEM;
 	round_wq = alloc_workqueue("slabshm", WQ_UNBOUND, WQ_MAX_ACTIVE);
-	if (round_wq)
-		return 0;
-	kmem_cache_destroy(record_cache);
-	return -ENOMEM;
+	return round_wq ? 0 : -ENOMEM;
 }
 
 void slabshm_reclaim_module_exit(void)
 {
 	destroy_workqueue(round_wq);
-	/* Readers are freed by kfree_rcu(), records at once */
-	kmem_cache_destroy(record_cache);
 }

@@ -542,33 +542,6 @@ int slabshm_slab_setattr(struct slabshm_slab *slab,
 }
 
 /**
- * slabshm_slab_may_take() - may the calling user take one more?
- * @slab: the slab
- * @limit: how many of it all users can have
- * @used: how many they have
- * @own: how many the caller has
- *
- * The owner may take all.  Others leave a quarter to the owner, and each leaves as
- * many for those to come as it has: n users get 1/(n + 1) of the rest each, and the
- * next one always finds some.  These are the dynamic thresholds of Choudhury and
- * Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches",
- * IEEE/ACM Transactions on Networking 6(2), 1998.
- *
- * Context: process context.
- * Return: whether it may.
- */
-bool slabshm_slab_may_take(struct slabshm_slab *slab, unsigned int limit,
-			   unsigned int used, unsigned int own)
-{
-	if (!uid_eq(file_inode(slab->data)->i_uid, current_fsuid()) &&
-	    !capable(CAP_SYS_RESOURCE)) {
-		limit -= limit / 4;
-		used += min(own, UINT_MAX - used);
-	}
-	return used < limit;
-}
-
-/**
  * slabshm_slab_owned_by() - does the slab belong to a user?
  * @slab: the slab
  * @uid: in the caller's user namespace

@@ -51,7 +51,7 @@
 #include "cell.h"
 #include "reader.h"
 #include "reclaim.h"
-#include "region.h"
+#include "control.h"
 #include "user.h"
 
 struct net;
@@ -148,8 +148,6 @@ void slabshm_slab_persist(struct slabshm_slab *slab);
 int slabshm_slab_unlink(const char *name);
 int slabshm_slab_setattr(struct slabshm_slab *slab,
 			 const struct slabshm_setattr_args *arg);
-bool slabshm_slab_may_take(struct slabshm_slab *slab, unsigned int limit,
-			   unsigned int used, unsigned int own);
 bool slabshm_slab_owned_by(struct slabshm_slab *slab, u32 uid);
 void slabshm_slab_stat(struct slabshm_slab *slab, struct slabshm_stat *stat);
 unsigned int slabshm_slab_list(u64 *cursor, struct slabshm_stat *stat,

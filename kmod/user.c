@@ -197,3 +197,30 @@ void slabshm_meter_end(struct slabshm_meter *meter)
 	slabshm_user_uncharge(&meter->user->bytes,
 			      atomic_long_xchg(&meter->bytes, 0));
 }
+
+/**
+ * slabshm_user_may_take() - may the calling user take one more?
+ * @owner: of the slab
+ * @limit: how many of it all users can have
+ * @used: how many they have
+ * @own: how many the caller has
+ *
+ * The owner may take all.  Others leave a quarter to the owner, and each leaves as
+ * many for those to come as it has: n users get 1/(n + 1) of the rest each, and the
+ * next one always finds some.  These are the dynamic thresholds of Choudhury and
+ * Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches",
+ * IEEE/ACM Transactions on Networking 6(2), 1998.
+ *
+ * Context: process context.
+ * Return: whether it may.
+ */
+bool slabshm_user_may_take(kuid_t owner, unsigned int limit,
+			   unsigned int used, unsigned int own)
+{
+	if (!uid_eq(owner, current_fsuid()) &&
+	    !capable(CAP_SYS_RESOURCE)) {
+		limit -= limit / 4;
+		used += min(own, UINT_MAX - used);
+	}
+	return used < limit;
+}

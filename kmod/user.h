@@ -43,6 +43,8 @@ void slabshm_user_put(struct slabshm_user *user);
 int slabshm_user_charge(atomic_long_t *counter, long n, unsigned long limit);
 void slabshm_user_uncharge(atomic_long_t *counter, long n);
 
+bool slabshm_user_may_take(kuid_t owner, unsigned int limit, unsigned int used,
+			   unsigned int own);
 int slabshm_user_charge_bytes(struct slabshm_user *user, long n);
 
 /**

@@ -1,30 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/*
- * The three regions that a client maps, and the pages of the control region.
- */
-#ifndef _SLABSHM_REGION_H
-#define _SLABSHM_REGION_H
+#ifndef _SLABSHM_CONTROL_H
+#define _SLABSHM_CONTROL_H
 
-#include <linux/bits.h>
-#include <linux/mm_types.h>
 #include <linux/slabshm.h>
 #include <linux/types.h>
 
 #include "table.h"
 
-struct file;
 struct slabshm_meter;
-struct vm_area_struct;
-
-/*
- * Where the regions are in the device's offsets.  Low enough for a 32-bit
- * mmap2(); the data comes first, so that huge pages line up.
- */
-#define SLABSHM_DATA_OFFSET	0ULL
-#define SLABSHM_CONTROL_OFFSET	BIT_ULL(43)
-#define SLABSHM_READER_OFFSET	(BIT_ULL(43) | BIT_ULL(42))
-#define SLABSHM_READER_SIZE	(256ULL << 10)	/* 4,096 readers */
-#define SLABSHM_READER_PAGES	(SLABSHM_READER_SIZE >> PAGE_SHIFT)
 
 /**
  * struct slabshm_control - the pages of one slab's control region
@@ -53,6 +36,4 @@ void *slabshm_control_populate(struct slabshm_control *control,
 			       unsigned long index);
 u64 slabshm_control_size(const struct slabshm_control *control);
 
-int slabshm_mmap(struct file *file, struct vm_area_struct *vma);
-
-#endif /* _SLABSHM_REGION_H */
+#endif /* _SLABSHM_CONTROL_H */

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Objects, and the records of their blocks.
+ */
+#include <linux/log2.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+
+#include "object.h"
+#include "slab.h"
+#include "user.h"
+
+static struct kmem_cache *record_cache;
+
+/* Records are made so many at a time */
+#define RECORDS_ADD	16U
+
+/**
+ * slabshm_object_create() - an object without blocks
+ *
+ * Context: may sleep.
+ * Return: the object, or NULL without memory.
+ */
+struct slabshm_object *slabshm_object_create(void)
+{
+	struct slabshm_object *object = kzalloc(sizeof(*object),
+						SLABSHM_GFP);
+
+	if (object)
+		INIT_LIST_HEAD(&object->parts);
+	return object;
+}
+
+/**
+ * slabshm_records_destroy() - free records
+ * @slab: whose
+ * @chain: of no block any more
+ *
+ * Context: may sleep.
+ */
+void slabshm_records_destroy(struct slabshm_slab *slab,
+			     struct slabshm_record *chain)
+{
+	size_t n = 0;
+
+	while (chain) {
+		kmem_cache_free(record_cache, slabshm_record_pop(&chain));
+		n++;
+		cond_resched();
+	}
+	slabshm_meter_sub(&slab->meter, n * sizeof(*chain));
+}
+
+/**
+ * slabshm_object_destroy() - free an object and its records
+ * @object: the slab is at its end; may be NULL
+ *
+ * Context: may sleep.
+ */
+void slabshm_object_destroy(struct slabshm_object *object)
+{
+	struct slabshm_record *record, *next;
+
+	if (!object)
+		return;
+	if (object->root)
+		kmem_cache_free(record_cache, object->root);
+	list_for_each_entry_safe(record, next, &object->parts, link) {
+		kmem_cache_free(record_cache, record);
+		cond_resched();
+	}
+	kfree(object);
+}
+
+/**
+ * slabshm_records_add() - make records for blocks to be published
+ * @slab: where
+ * @n: how many at least
+ *
+ * Context: may sleep; takes slabshm_cells.lock.
+ * Return: 0, -ENOMEM or -EDQUOT.
+ */
+int slabshm_records_add(struct slabshm_slab *slab, unsigned int n)
+{
+	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	struct slabshm_record *record[RECORDS_ADD];
+	unsigned int i, added;
+	int err;
+
+	for (added = 0; added < n; added += RECORDS_ADD) {
+		err = slabshm_meter_add(&slab->meter, RECORDS_ADD *
+					sizeof(**record));
+		if (err)
+			return err;
+		if (!kmem_cache_alloc_bulk(record_cache, SLABSHM_GFP,
+					   RECORDS_ADD, (void **)record)) {
+			slabshm_meter_sub(&slab->meter,
+					  RECORDS_ADD * sizeof(**record));
+			return -ENOMEM;
+		}
+		spin_lock(&slab->cells.lock);
+		for (i = 0; i < RECORDS_ADD; i++)
+			slabshm_record_push(&reclaim->spare, record[i]);
+		reclaim->nspare += RECORDS_ADD;
+		spin_unlock(&slab->cells.lock);
+	}
+	return 0;
+}
+
+int slabshm_object_module_init(void)
+{
+	BUILD_BUG_ON(SLABSHM_CELLS_MAX > SLABSHM_RECORD_NO_PART);
+	BUILD_BUG_ON(ilog2((SLABSHM_SIZE_MAX - 1) / SLABSHM_GRANULE) >=
+		     64 - SLABSHM_RECORD_CELL);
+
+	record_cache = KMEM_CACHE(slabshm_record, SLAB_ACCOUNT);
+	return record_cache ? 0 : -ENOMEM;
+}
+
+void slabshm_object_module_exit(void)
+{
+	kmem_cache_destroy(record_cache);
+}
