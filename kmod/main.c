@@ -3,8 +3,8 @@
  * slabshm: a heap that many processes share, and that none can break by dying.
  *
  * Where to start reading: slab.h (the slab, and all locks), client.h (life and
- * death), arena.h (blocks), cell.h (cells and the clock), object.h, reclaim.h and reader.h
- * (what becomes of blocks that readers may still see), and
+ * death), arena.h (blocks), cell.h (cells and the clock), object.h, reclaim.h and
+ * reader.h (what becomes of blocks that readers may still see), and
  * uapi/linux/slabshm.h for what user space sees.
  */
 #include <linux/miscdevice.h>

@@ -56,7 +56,8 @@ build/lint/shellcheck/%: % scripts/lint.mk
 
 # From scratch, as Kbuild says nothing again about what it has built. C=2: sparse
 # for all files.
-build/lint/module-%: kmod/Kbuild $(wildcard kmod/*.[ch] uapi/linux/*.h) scripts/lint.mk
+build/lint/module-%: kmod/Kbuild $(wildcard kmod/*.[ch] uapi/linux/*.h) scripts/lint.mk \
+		scripts/floors
 	@rm -rf build/lint/kmod-$*
 	$(call silent,$(MAKE) -s modules KDIR=$$(selftests/vm/kernel --kdir $*) \
-		KMOD=build/lint/kmod-$* W=1 C=2)
+		KMOD=build/lint/kmod-$* W=1 C=2 && scripts/floors build/lint/kmod-$*/kmod)
