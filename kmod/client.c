@@ -3,7 +3,6 @@
  * Clients: attach, life, death.
  */
 #include <linux/cred.h>
-#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
@@ -16,7 +15,6 @@
 #include <linux/xarray.h>
 
 #include "client.h"
-#include "ioctl.h"
 #include "lock.h"
 #include "slab.h"
 #include "trace.h"
@@ -206,28 +204,20 @@ void slabshm_client_release(struct slabshm_client *client)
 	slabshm_client_put(client);
 }
 
-/* The slab of another client's descriptor, taken into use. */
-static struct slabshm_slab *client_slab_of_fd(const struct slabshm_attach_args *arg)
+/* The slab of another client, taken into use. */
+static struct slabshm_slab *client_slab_of(struct slabshm_client *other,
+					   const struct slabshm_attach_args *arg)
 {
-	struct slabshm_slab *slab = ERR_PTR(-EBADF);
-	struct slabshm_client *other;
-	struct file *file = fget(arg->fd);
+	struct slabshm_slab *slab;
 
-	if (!file)
-		return slab;
-	if (file->f_op != &slabshm_fops)
-		goto out;
-	other = file->private_data;
 	/* Pairs with the store in slabshm_client_attach() */
-	slab = smp_load_acquire(&other->slab);
+	slab = other ? smp_load_acquire(&other->slab) : NULL;
 	if (!slab)
-		slab = ERR_PTR(-EBADF);
-	else if (other->rdonly && !(arg->flags & SLABSHM_ATTACH_RDONLY))
-		slab = ERR_PTR(-EACCES);
-	else if (!slabshm_slab_use(slab))
-		slab = ERR_PTR(-EBADF);	/* never: the file is in use */
-out:
-	fput(file);
+		return ERR_PTR(-EBADF);
+	if (other->rdonly && !(arg->flags & SLABSHM_ATTACH_RDONLY))
+		return ERR_PTR(-EACCES);
+	if (!slabshm_slab_use(slab))
+		return ERR_PTR(-EBADF);	/* never: the file is in use */
 	return slab;
 }
 
@@ -367,6 +357,7 @@ static int client_check(const struct slabshm_attach_args *arg)
  * slabshm_client_attach() - ATTACH
  * @client: not attached yet
  * @arg: what is asked for, and what is answered
+ * @other: the client of @arg's descriptor, or NULL; the caller holds its file
  * @report: hands the answer to the caller; if it fails, nothing has happened
  * @ctx: for @report
  *
@@ -375,6 +366,7 @@ static int client_check(const struct slabshm_attach_args *arg)
  */
 int slabshm_client_attach(struct slabshm_client *client,
 			  struct slabshm_attach_args *arg,
+			  struct slabshm_client *other,
 			  int (*report)(void *ctx, struct slabshm_attach_args *arg),
 			  void *ctx)
 {
@@ -392,7 +384,7 @@ int slabshm_client_attach(struct slabshm_client *client,
 		goto unlock;
 
 	if (arg->flags & SLABSHM_ATTACH_FD)
-		slab = client_slab_of_fd(arg);
+		slab = client_slab_of(other, arg);
 	else
 		slab = slabshm_slab_open(arg, &created);
 	err = PTR_ERR_OR_ZERO(slab);
@@ -413,7 +405,7 @@ int slabshm_client_attach(struct slabshm_client *client,
 	if (created && arg->flags & SLABSHM_ATTACH_PERSIST)
 		slabshm_slab_persist(slab);
 	trace_slabshm_attach(slab, client);
-	/* Pairs with slabshm_client_slab() and client_slab_of_fd() */
+	/* Pairs with slabshm_client_slab() and client_slab_of() */
 	smp_store_release(&client->slab, slab);
 	mutex_unlock(&client->attach_lock);
 	return 0;

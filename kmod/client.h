@@ -127,6 +127,7 @@ void slabshm_client_put(struct slabshm_client *client);
 void slabshm_client_release(struct slabshm_client *client);
 int slabshm_client_attach(struct slabshm_client *client,
 			  struct slabshm_attach_args *arg,
+			  struct slabshm_client *other,
 			  int (*report)(void *ctx, struct slabshm_attach_args *arg),
 			  void *ctx);
 void slabshm_client_end(struct slabshm_client *client);

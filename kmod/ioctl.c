@@ -8,6 +8,7 @@
  * undo what they did if that fails.
  */
 #include <linux/fault-inject-usercopy.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/jiffies.h>
 #include <linux/mm.h>
@@ -141,7 +142,20 @@ static int attach_report(void *ctx, struct slabshm_attach_args *arg)
 
 static int call_attach(struct call *call, void *arg)
 {
-	return slabshm_client_attach(call->client, arg, attach_report, call);
+	struct slabshm_attach_args *attach = arg;
+	struct slabshm_client *other = NULL;
+	struct file *file = NULL;
+	int err;
+
+	if (attach->flags & SLABSHM_ATTACH_FD)
+		file = fget(attach->fd);
+	if (file && file->f_op == &slabshm_fops)
+		other = file->private_data;
+	err = slabshm_client_attach(call->client, attach, other, attach_report,
+				    call);
+	if (file)
+		fput(file);
+	return err;
 }
 
 static int call_unlink(struct call *call, void *arg)
