@@ -14,6 +14,7 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
+#include "call.h"
 #include "client.h"
 #include "lock.h"
 #include "slab.h"
@@ -564,6 +565,20 @@ unsigned int slabshm_client_list(struct slabshm_slab *slab, u64 *cursor,
 	}
 	mutex_unlock(&slab->clients_lock);
 	return i;
+}
+
+/*
+ * ---------------- Calls ----------------
+ */
+
+int slabshm_cancel_ioctl(struct slabshm_call *call, void *arg)
+{
+	struct slabshm_cancel_args *cancel = arg;
+
+	if (cancel->flags & ~SLABSHM_CANCEL_ON)
+		return -EINVAL;
+	return slabshm_client_cancel(call->client,
+				     cancel->flags & SLABSHM_CANCEL_ON);
 }
 
 int slabshm_client_module_init(void)

@@ -41,6 +41,7 @@
 struct file;
 struct mm_struct;
 struct pid;
+struct slabshm_call;
 struct slabshm_locker;
 struct slabshm_slab;
 struct slabshm_user;
@@ -215,5 +216,7 @@ static inline int slabshm_client_enter(struct slabshm_client *client)
 
 int slabshm_client_module_init(void);
 void slabshm_client_module_exit(void);
+
+int slabshm_cancel_ioctl(struct slabshm_call *call, void *arg);
 
 #endif /* _SLABSHM_CLIENT_H */

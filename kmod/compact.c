@@ -11,7 +11,9 @@
 #include <linux/slab.h>
 #include <linux/sort.h>
 
+#include "alloc.h"
 #include "arena.h"
+#include "call.h"
 #include "cell.h"
 #include "client.h"
 #include "compact.h"
@@ -280,4 +282,30 @@ int slabshm_compact(struct slabshm_client *client, u64 limit, u64 *cursor,
 	kfree(c->run);
 	kfree(c);
 	return *moved ? 0 : err;
+}
+
+/*
+ * ---------------- Calls ----------------
+ */
+
+int slabshm_compact_ioctl(struct slabshm_call *call, void *arg)
+{
+	struct slabshm_compact_args *compact = arg;
+	int err;
+
+	if (compact->flags)
+		return -EINVAL;
+	/* As for growth */
+	err = slabshm_call_return(call, compact);
+	if (err)
+		return err;
+	/* Blocks that clients keep in stock hold their runs back */
+	if (!compact->cursor)
+		slabshm_alloc_press(call->slab, true);
+	err = slabshm_compact(call->client, compact->bytes, &compact->cursor,
+			      &compact->bytes);
+	if (err)
+		return err;
+	slabshm_reclaim_now(call->slab, 0);
+	return slabshm_call_return(call, compact);
 }

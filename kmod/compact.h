@@ -17,9 +17,12 @@
 
 #include <linux/types.h>
 
+struct slabshm_call;
 struct slabshm_client;
 
 int slabshm_compact(struct slabshm_client *client, u64 limit, u64 *cursor,
 		    u64 *moved);
+
+int slabshm_compact_ioctl(struct slabshm_call *call, void *arg);
 
 #endif /* _SLABSHM_COMPACT_H */

@@ -11,6 +11,7 @@
 #include <linux/slab.h>
 #include <linux/sort.h>
 
+#include "call.h"
 #include "cell.h"
 #include "client.h"
 #include "compat.h"
@@ -924,4 +925,134 @@ unsigned int slabshm_lock_list(struct slabshm_slab *slab, u64 *cursor,
 	}
 	spin_unlock(&cells->lock);
 	return i;
+}
+
+/*
+ * ---------------- Calls ----------------
+ */
+
+/* What a cell's flags may say, in a call that does not ask for it, too */
+#define LOCK_CELL_FLAGS	(SLABSHM_LOCKED_OWNERDEAD | SLABSHM_UNLOCK_CONSISTENT)
+
+static __always_inline int lock_call(struct slabshm_call *call,
+				     struct slabshm_lock_args *lock,
+				     struct slabshm_lock_cell *cells,
+				     unsigned int n)
+{
+	void __user *user = u64_to_user_ptr(lock->cells);
+	size_t size = n * sizeof(*cells);
+	bool tell = false;
+	unsigned int i;
+	u32 unused;
+	int err;
+
+	if (slabshm_words_in(cells, user, size))
+		return -EFAULT;
+	lock->failed = U32_MAX;
+	for (i = 0; i < n; i++) {
+		if (cells[i].flags & ~LOCK_CELL_FLAGS) {
+			lock->failed = i;
+			slabshm_call_return(call, lock);
+			return -EINVAL;
+		}
+		tell |= cells[i].flags;
+	}
+	err = slabshm_lock_cells(call->client, cells, n,
+				 lock->flags & SLABSHM_LOCK_TRY,
+				 slabshm_call_deadline(lock->deadline), &lock->failed);
+	if (err && err != -EOWNERDEAD) {
+		slabshm_call_return(call, lock);
+		return err;
+	}
+	/* Mostly no flag was set, and none is */
+	if ((!err && !tell) || !copy_to_user(user, cells, size))
+		return err;
+	/* As it was: nobody has said that it is consistent */
+	for (i = 0; i < n; i++) {
+		cells[i].flags = 0;
+		slabshm_unlock_cells(call->client, &cells[i], 1, &unused);
+	}
+	return -EFAULT;
+}
+
+/* As with ALLOC, a call for one need not clear the stack of 64 */
+static noinline int lock_array(struct slabshm_call *call, struct slabshm_lock_args *lock)
+{
+	struct slabshm_lock_cell cells[SLABSHM_BATCH_MAX];
+
+	return lock_call(call, lock, cells, lock->count);
+}
+
+static noinline int lock_single(struct slabshm_call *call, struct slabshm_lock_args *lock)
+{
+	struct slabshm_lock_cell cell;
+
+	return lock_call(call, lock, &cell, 1);
+}
+
+int slabshm_lock_ioctl(struct slabshm_call *call, void *arg)
+{
+	struct slabshm_lock_args *lock = arg;
+
+	if (lock->flags & ~SLABSHM_LOCK_TRY || !lock->count ||
+	    lock->count > SLABSHM_BATCH_MAX ||
+	    (lock->flags & SLABSHM_LOCK_TRY && lock->deadline))
+		return -EINVAL;
+	return lock->count == 1 ? lock_single(call, lock) :
+				  lock_array(call, lock);
+}
+
+static __always_inline int unlock_call(struct slabshm_call *call,
+				       struct slabshm_unlock_args *unlock,
+				       struct slabshm_lock_cell *cells,
+				       unsigned int n)
+{
+	unsigned int i;
+	int err = 0;
+
+	if (slabshm_words_in(cells, u64_to_user_ptr(unlock->cells), n * sizeof(*cells)))
+		return -EFAULT;
+	for (i = 0; i < n && !err; i++) {
+		if (cells[i].flags & ~LOCK_CELL_FLAGS) {
+			unlock->failed = i;
+			err = -EINVAL;
+		}
+	}
+	if (!err)
+		err = slabshm_unlock_cells(call->client, cells, n,
+					   &unlock->failed);
+	if (err)
+		slabshm_call_return(call, unlock);
+	return err;
+}
+
+static noinline int unlock_array(struct slabshm_call *call, struct slabshm_unlock_args *unlock)
+{
+	struct slabshm_lock_cell cells[SLABSHM_BATCH_MAX];
+
+	return unlock_call(call, unlock, cells, unlock->count);
+}
+
+static noinline int unlock_single(struct slabshm_call *call,
+				  struct slabshm_unlock_args *unlock)
+{
+	struct slabshm_lock_cell cell;
+
+	return unlock_call(call, unlock, &cell, 1);
+}
+
+int slabshm_unlock_ioctl(struct slabshm_call *call, void *arg)
+{
+	struct slabshm_unlock_args *unlock = arg;
+
+	if (unlock->flags & ~SLABSHM_UNLOCK_THREAD ||
+	    unlock->count > SLABSHM_BATCH_MAX ||
+	    !unlock->count != !!(unlock->flags & SLABSHM_UNLOCK_THREAD))
+		return -EINVAL;
+	if (unlock->flags & SLABSHM_UNLOCK_THREAD) {
+		slabshm_lock_release(call->client, task_pid(current));
+		return 0;
+	}
+	return unlock->count == 1 ? unlock_single(call, unlock) :
+				    unlock_array(call, unlock);
 }

@@ -32,6 +32,7 @@
 #include <linux/types.h>
 
 struct pid;
+struct slabshm_call;
 struct slabshm_client;
 struct slabshm_queue;
 struct slabshm_slab;
@@ -104,5 +105,8 @@ void slabshm_lock_unlock(struct slabshm_slab *slab, struct slabshm_queue *queue,
 			 bool consistent);
 void slabshm_lock_cell_removed(struct slabshm_slab *slab,
 			       struct slabshm_queue *queue);
+
+int slabshm_lock_ioctl(struct slabshm_call *call, void *arg);
+int slabshm_unlock_ioctl(struct slabshm_call *call, void *arg);
 
 #endif /* _SLABSHM_LOCK_H */

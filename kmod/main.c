@@ -13,7 +13,7 @@
 #include "arena.h"
 #include "cell.h"
 #include "client.h"
-#include "ioctl.h"
+#include "device.h"
 #include "object.h"
 #include "reclaim.h"
 #include "slab.h"

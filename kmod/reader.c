@@ -12,10 +12,11 @@
 #include <linux/sort.h>
 #include <linux/xarray.h>
 
+#include "call.h"
 #include "client.h"
+#include "mmap.h"
 #include "reader.h"
 #include "reclaim.h"
-#include "mmap.h"
 #include "slab.h"
 #include "task.h"
 #include "trace.h"
@@ -661,4 +662,42 @@ int slabshm_reader_list(struct slabshm_slab *slab, u64 *cursor,
 	err = readers_held(slab, from, entry, i);
 	mutex_unlock(&readers->lock);
 	return err ?: i;
+}
+
+/*
+ * ---------------- Calls ----------------
+ */
+
+int slabshm_register_ioctl(struct slabshm_call *call, void *arg)
+{
+	struct slabshm_register_args *reg = arg;
+	int err;
+
+	if (reg->flags || reg->pad)
+		return -EINVAL;
+	err = slabshm_reader_register(call->client, &reg->slot);
+	if (err)
+		return err;
+	err = slabshm_call_return(call, reg);
+	if (err)
+		slabshm_reader_unregister(call->client, reg->slot);
+	return err;
+}
+
+int slabshm_unregister_ioctl(struct slabshm_call *call, void *arg)
+{
+	struct slabshm_unregister_args *unreg = arg;
+
+	if (unreg->flags || unreg->pad)
+		return -EINVAL;
+	return slabshm_reader_unregister(call->client, unreg->slot);
+}
+
+int slabshm_reader_check_ioctl(struct slabshm_call *call, void *arg)
+{
+	struct slabshm_reader_check_args *check = arg;
+
+	if (check->flags || check->pad)
+		return -EINVAL;
+	return slabshm_reader_check(call->client, check->slot, check->lo);
 }

@@ -18,6 +18,7 @@
 #include <linux/types.h>
 
 struct pid;
+struct slabshm_call;
 struct slabshm_client;
 struct slabshm_record;
 struct slabshm_slab;
@@ -120,5 +121,9 @@ void slabshm_readers_evict(struct slabshm_slab *slab,
 void slabshm_readers_evict_most(struct slabshm_slab *slab, unsigned int round);
 int slabshm_reader_list(struct slabshm_slab *slab, u64 *cursor,
 			struct slabshm_reader_entry *entry, unsigned int n);
+
+int slabshm_register_ioctl(struct slabshm_call *call, void *arg);
+int slabshm_unregister_ioctl(struct slabshm_call *call, void *arg);
+int slabshm_reader_check_ioctl(struct slabshm_call *call, void *arg);
 
 #endif /* _SLABSHM_READER_H */

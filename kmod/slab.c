@@ -19,6 +19,7 @@
 #include <net/net_namespace.h>
 #include <net/netns/generic.h>
 
+#include "call.h"
 #include "client.h"
 #include "compat.h"
 #include "data.h"
@@ -691,6 +692,24 @@ static struct pernet_operations slabshm_net_ops = {
 	.id = &slabshm_net_id,
 	.size = sizeof(struct slabshm_net),
 };
+
+/*
+ * ---------------- Calls ----------------
+ */
+
+int slabshm_unlink_ioctl(struct slabshm_call *call, void *arg)
+{
+	struct slabshm_unlink_args *unlink = arg;
+
+	if (unlink->flags || !slabshm_name_valid(unlink->name, true))
+		return -EINVAL;
+	return slabshm_slab_unlink(unlink->name);
+}
+
+int slabshm_setattr_ioctl(struct slabshm_call *call, void *arg)
+{
+	return slabshm_slab_setattr(call->slab, arg);
+}
 
 int slabshm_slab_module_init(void)
 {

@@ -54,6 +54,8 @@
 #include "control.h"
 #include "user.h"
 
+struct slabshm_call;
+
 struct net;
 
 /**
@@ -159,5 +161,8 @@ int slabshm_names_init(void);
 void slabshm_names_exit(void);
 int slabshm_slab_module_init(void);
 void slabshm_slab_module_exit(void);
+
+int slabshm_unlink_ioctl(struct slabshm_call *call, void *arg);
+int slabshm_setattr_ioctl(struct slabshm_call *call, void *arg);
 
 #endif /* _SLABSHM_SLAB_H */

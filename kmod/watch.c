@@ -12,6 +12,7 @@
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
+#include "call.h"
 #include "cell.h"
 #include "client.h"
 #include "compat.h"
@@ -783,6 +784,94 @@ int slabshm_watch_events(struct slabshm_client *client,
 			break;
 	}
 	return min(err, 0);
+}
+
+/*
+ * ---------------- Calls ----------------
+ */
+
+int slabshm_wait_ioctl(struct slabshm_call *call, void *arg)
+{
+	struct slabshm_wait_cell cells[SLABSHM_BATCH_MAX];
+	struct slabshm_wait_args *wait = arg;
+	void __user *user = u64_to_user_ptr(wait->cells);
+	size_t size = wait->count * sizeof(*cells);
+	unsigned int i;
+	int err = 0;
+
+	if (wait->flags || !wait->count || wait->count > SLABSHM_BATCH_MAX)
+		return -EINVAL;
+	if (copy_from_user(cells, user, size))
+		return -EFAULT;
+	wait->failed = U32_MAX;
+	for (i = 0; i < wait->count && !err; i++) {
+		if (cells[i].flags & ~SLABSHM_WAIT_CHANGED) {
+			wait->failed = i;
+			err = -EINVAL;
+		}
+	}
+	if (!err)
+		err = slabshm_watch_wait(call->client, cells, wait->count,
+					 slabshm_call_deadline(wait->deadline),
+					 &wait->failed);
+	if (!err)
+		return copy_to_user(user, cells, size) ? -EFAULT : 0;
+	slabshm_call_return(call, wait);
+	return err;
+}
+
+int slabshm_watch_ioctl(struct slabshm_call *call, void *arg)
+{
+	struct slabshm_watch_args *watch = arg;
+	bool all = watch->flags & SLABSHM_WATCH_ALL;
+	int err;
+
+	if (watch->flags & ~(SLABSHM_WATCH_ALL | SLABSHM_WATCH_SINCE) ||
+	    watch->pad ||
+	    (all && (watch->cell || watch->generation)) ||
+	    (watch->version && !(watch->flags & SLABSHM_WATCH_SINCE)))
+		return -EINVAL;
+	/* Not undone: another thread may end the watch and make it anew */
+	err = slabshm_call_return(call, watch) ?:
+	      slabshm_watch_add(call->client, watch);
+	if (!err)
+		slabshm_call_return(call, watch);
+	return err;
+}
+
+int slabshm_unwatch_ioctl(struct slabshm_call *call, void *arg)
+{
+	struct slabshm_unwatch_args *unwatch = arg;
+	bool all = unwatch->flags & SLABSHM_WATCH_ALL;
+
+	if (unwatch->flags & ~SLABSHM_WATCH_ALL || unwatch->pad ||
+	    (all && (unwatch->cell || unwatch->generation)))
+		return -EINVAL;
+	if (!all && unwatch->cell == SLABSHM_ALL_CELLS)
+		return -ENOENT;
+	return slabshm_watch_remove(call->client,
+				    all ? SLABSHM_ALL_CELLS : unwatch->cell,
+				    unwatch->generation);
+}
+
+static int events_report(void *ctx, struct slabshm_events_args *arg,
+			 const struct slabshm_event *event)
+{
+	if (copy_to_user(u64_to_user_ptr(arg->events), event,
+			 arg->count * sizeof(*event)))
+		return -EFAULT;
+	return slabshm_call_return(ctx, arg);
+}
+
+int slabshm_events_ioctl(struct slabshm_call *call, void *arg)
+{
+	struct slabshm_events_args *events = arg;
+
+	if (events->flags || events->pad)
+		return -EINVAL;
+	return slabshm_watch_events(call->client, events,
+				    slabshm_call_deadline(events->deadline),
+				    events_report, call);
 }
 
 int slabshm_watch_module_init(void)

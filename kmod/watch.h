@@ -33,6 +33,7 @@
 #include <linux/wait.h>
 #include <linux/workqueue.h>
 
+struct slabshm_call;
 struct slabshm_cells;
 struct slabshm_client;
 struct slabshm_slab;
@@ -122,5 +123,10 @@ void slabshm_watch_module_exit(void);
 
 /* Needs slabshm_cells.lock held. */
 void slabshm_watch_tell(struct slabshm_slab *slab);
+
+int slabshm_wait_ioctl(struct slabshm_call *call, void *arg);
+int slabshm_watch_ioctl(struct slabshm_call *call, void *arg);
+int slabshm_unwatch_ioctl(struct slabshm_call *call, void *arg);
+int slabshm_events_ioctl(struct slabshm_call *call, void *arg);
 
 #endif /* _SLABSHM_WATCH_H */

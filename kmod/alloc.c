@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * ALLOC, FREE, BLOCK, GROW, TRIM, and the waiting for space.
+ */
+#include <linux/jiffies.h>
+#include <linux/sched/signal.h>
+
+#include "alloc.h"
+#include "arena.h"
+#include "call.h"
+#include "client.h"
+#include "data.h"
+#include "reclaim.h"
+#include "slab.h"
+#include "trace.h"
+
+/*
+ * Ask the clients' caches for their blocks: each looks at its next call.  A client
+ * that is at its own limit may do that once a jiffy, as others pay for it.
+ */
+void slabshm_alloc_press(struct slabshm_slab *slab, bool limit)
+{
+	struct slabshm_header *header = slab->control.header;
+
+	spin_lock(&slab->arena.lock);
+	if (!limit || time_after(jiffies, slab->pressed)) {
+		slab->pressed = jiffies;
+		/* It says no more than "changed" */
+		WRITE_ONCE(header->pressure, header->pressure + 1);
+	}
+	spin_unlock(&slab->arena.lock);
+}
+
+/*
+ * So often an allocation waits for what is retired while others take it; and so
+ * often, if enough is free but lies apart; and so often readers are evicted for it.
+ */
+#define RECLAIM_TRIES	16
+#define APART_TRIES	4
+#define EVICT_TRIES	4
+
+/**
+ * struct alloc_wait - an allocation that found no space
+ * @bytes: that it needs in all
+ * @room: slabshm_slab.room before the last try
+ * @freed: slabshm_reclaim.freed before the last try
+ * @first: nothing was done for it yet
+ * @tries: how often it may still wait for what is retired
+ * @evictions: how often readers may still be evicted for it
+ * @rooms: how often room may still be made for it, which others may take
+ */
+struct alloc_wait {
+	u64 bytes;
+	unsigned long room;
+	u64 freed;
+	bool first;
+	unsigned int tries;
+	unsigned int evictions;
+	unsigned long rooms;
+};
+
+/* Wait for what is retired, if that is more than @least: did something change? */
+static bool alloc_reclaim(struct slabshm_slab *slab, struct alloc_wait *wait,
+			  unsigned long need, u64 least)
+{
+	if (!wait->tries)
+		return false;
+	if (!slabshm_reclaim_now(slab, least) &&
+	    READ_ONCE(slab->reclaim.freed) == wait->freed)
+		return false;
+	wait->tries--;
+	/* What comes does not join what is there; or not by waiting */
+	if (need > SLABSHM_RUN_PAGES &&
+	    slabshm_arena_free_bytes(&slab->arena) >= wait->bytes)
+		wait->tries = min(wait->tries, APART_TRIES);
+	return true;
+}
+
+/* More space for an allocation that found none: 0 to try again, or an error. */
+static int alloc_make_room(struct slabshm_call *call,
+			   const struct slabshm_alloc_args *alloc,
+			   struct alloc_wait *wait, unsigned long need)
+{
+	struct slabshm_slab *slab = call->slab;
+	bool may_grow = !slab->fixed && !(alloc->flags & SLABSHM_ALLOC_NOGROW);
+	bool first = wait->first;
+	int err;
+
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	if (READ_ONCE(call->client->ended))
+		return -ENXIO;
+	wait->first = false;
+	/* Rather wait a little than grow because of what is retired */
+	if (first && alloc_reclaim(slab, wait, need,
+				   READ_ONCE(slab->size) / 8))
+		return 0;
+	err = -ENOSPC;
+	if (wait->rooms) {
+		wait->rooms--;
+		err = slabshm_data_make_room(slab, need, alloc->align,
+					     DIV_ROUND_UP(wait->bytes,
+							  PAGE_SIZE),
+					     wait->room, may_grow);
+	}
+	if (!err || err == -EINTR)
+		return err;
+	/*
+	 * Before it fails: all that is retired; again, if others were faster
+	 * and have retired as much since; then what is held.
+	 */
+	if (alloc_reclaim(slab, wait, need, first ? 0 : wait->bytes - 1))
+		return 0;
+	if (alloc->flags & SLABSHM_ALLOC_STOCK)
+		return err;
+	slabshm_alloc_press(slab, false);
+	if (!wait->evictions ||
+	    !slabshm_reclaim_evict(slab, wait->bytes,
+				   wait->evictions == EVICT_TRIES))
+		return err;
+	wait->evictions--;
+	return 0;
+}
+
+static int alloc_rounds(struct slabshm_call *call,
+			const struct slabshm_alloc_args *alloc,
+			struct slabshm_request *req,
+			struct slabshm_claim *claim)
+{
+	bool stock = alloc->flags & SLABSHM_ALLOC_STOCK;
+	struct slabshm_slab *slab = call->slab;
+	struct alloc_wait wait = {
+		.first = true,
+		.tries = stock ? 1 : RECLAIM_TRIES,
+		.evictions = EVICT_TRIES,
+		/* TRIM's leavings are filled again in pieces of 2 MiB */
+		.rooms = 64 + 2 * (slab->max_size >> SLABSHM_CHUNK_SHIFT),
+	};
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < alloc->count; i++)
+		wait.bytes += req[i].size;
+	if (wait.bytes > slab->max_size)
+		return -ENOSPC;
+	do {
+		unsigned long need = 0;
+
+		wait.room = READ_ONCE(slab->room);
+		wait.freed = READ_ONCE(slab->reclaim.freed);
+		err = slabshm_arena_alloc(&slab->arena, &call->client->owner,
+					  req, alloc->count, alloc->align,
+					  claim, &need);
+		if (err != -ENOSPC)
+			break;
+		err = alloc_make_room(call, alloc, &wait, need);
+	} while (!err);
+	return err;
+}
+
+/* There is no space at once. */
+static noinline int alloc_wait(struct slabshm_call *call,
+			       const struct slabshm_alloc_args *alloc,
+			       struct slabshm_request *req,
+			       struct slabshm_claim *claim)
+{
+	struct mutex *turn = &call->slab->reclaim.turn;
+	int err;
+
+	/* A cache can do without */
+	if (alloc->flags & SLABSHM_ALLOC_STOCK)
+		return alloc_rounds(call, alloc, req, claim);
+	/*
+	 * One at a time, or the last to wake up finds each time that the others
+	 * have taken what it waited for.
+	 */
+	if (mutex_lock_killable(turn))
+		return -EINTR;
+	err = alloc_rounds(call, alloc, req, claim);
+	mutex_unlock(turn);
+	return err;
+}
+
+/**
+ * slabshm_alloc_blocks() - allocate, and wait for space as the call asks for
+ * @call: whose client is to own them
+ * @alloc: flags and alignment
+ * @req: sizes; offsets and sizes on success
+ * @n: how many
+ * @claim: NULL; or claims to fill in, as for slabshm_arena_alloc()
+ *
+ * Context: may sleep; takes slabshm_reclaim.turn.
+ * Return: as struct slabshm_alloc_args says.
+ */
+int slabshm_alloc_blocks(struct slabshm_call *call,
+			 const struct slabshm_alloc_args *alloc,
+					struct slabshm_request *req,
+					unsigned int n,
+					struct slabshm_claim *claim)
+{
+	unsigned long need;
+	int err;
+
+	err = slabshm_arena_alloc(&call->slab->arena, &call->client->owner,
+				  req, n, alloc->align, claim, &need);
+	if (unlikely(err == -ENOSPC) && need != ULONG_MAX)
+		err = alloc_wait(call, alloc, req, claim);
+	/* Of the client's own threads, too, some may have what others lack */
+	if (unlikely(err == -EDQUOT) && !(alloc->flags & SLABSHM_ALLOC_STOCK))
+		slabshm_alloc_press(call->slab, true);
+	return err;
+}
+
+/* The call failed: its blocks go back, if another thread did not guess them. */
+static noinline void alloc_undo(struct slabshm_call *call,
+				const struct slabshm_request *req,
+				unsigned int n)
+{
+	struct slabshm_claim claim;
+	unsigned int i, failed;
+
+	for (i = 0; i < n; i++) {
+		claim.offset = req[i].offset;
+		slabshm_arena_free(&call->slab->arena, &call->client->owner,
+				   &claim, 1, &failed);
+	}
+}
+
+static __always_inline int alloc_call(struct slabshm_call *call,
+				      const struct slabshm_alloc_args *alloc,
+				      struct slabshm_request *req,
+				      unsigned int n)
+{
+	void __user *blocks = u64_to_user_ptr(alloc->blocks);
+	unsigned int i;
+	int err;
+
+	BUILD_BUG_ON(sizeof(*req) != sizeof(struct slabshm_block));
+	if (slabshm_words_in(req, blocks, n * sizeof(*req)))
+		return -EFAULT;
+	err = slabshm_alloc_blocks(call, alloc, req, n, NULL);
+	if (err)
+		return err;
+	if (alloc->flags & SLABSHM_ALLOC_ZERO) {
+		for (i = 0; i < n && !err; i++)
+			err = slabshm_data_set(call->slab, req[i].offset,
+					       req[i].size, 0);
+	}
+	if (!err)
+		err = slabshm_words_out(blocks, req, n * sizeof(*req));
+	if (err) {
+		alloc_undo(call, req, n);
+		return err;
+	}
+	trace_slabshm_alloc(call->client, n, req[0].offset);
+	return 0;
+}
+
+/*
+ * The compiler clears what is on the stack: calls for one block need not pay for
+ * the room of 64.
+ */
+static noinline int alloc_many(struct slabshm_call *call,
+			       const struct slabshm_alloc_args *alloc)
+{
+	struct slabshm_request req[SLABSHM_BATCH_MAX];
+
+	return alloc_call(call, alloc, req, alloc->count);
+}
+
+static noinline int alloc_one(struct slabshm_call *call,
+			      const struct slabshm_alloc_args *alloc)
+{
+	struct slabshm_request req;
+
+	return alloc_call(call, alloc, &req, 1);
+}
+
+int slabshm_alloc_ioctl(struct slabshm_call *call, void *arg)
+{
+	const struct slabshm_alloc_args *alloc = arg;
+
+	if (alloc->flags & ~(SLABSHM_ALLOC_ZERO | SLABSHM_ALLOC_NOGROW |
+			     SLABSHM_ALLOC_STOCK) ||
+	    !alloc->count || alloc->count > SLABSHM_BATCH_MAX ||
+	    alloc->pad)
+		return -EINVAL;
+	return alloc->count == 1 ? alloc_one(call, alloc) :
+				   alloc_many(call, alloc);
+}
+
+static __always_inline int free_call(struct slabshm_call *call,
+				     struct slabshm_free_args *free,
+				     struct slabshm_claim *claim,
+				     unsigned int n)
+{
+	int err;
+
+	if (slabshm_words_in_step(&claim->offset, sizeof(*claim),
+				  u64_to_user_ptr(free->offsets), n * sizeof(u64)))
+		return -EFAULT;
+	err = slabshm_arena_free(&call->slab->arena, &call->client->owner,
+				 claim, n, &free->failed);
+	if (err)
+		return slabshm_call_return(call, free) ?: err;
+	trace_slabshm_free(call->client, n, claim[0].offset);
+	return 0;
+}
+
+static noinline int free_many(struct slabshm_call *call,
+			      struct slabshm_free_args *free)
+{
+	struct slabshm_claim claim[SLABSHM_BATCH_MAX];
+
+	return free_call(call, free, claim, free->count);
+}
+
+static noinline int free_one(struct slabshm_call *call,
+			     struct slabshm_free_args *free)
+{
+	struct slabshm_claim claim;
+
+	return free_call(call, free, &claim, 1);
+}
+
+int slabshm_free_ioctl(struct slabshm_call *call, void *arg)
+{
+	struct slabshm_free_args *free = arg;
+
+	if (free->flags || !free->count || free->count > SLABSHM_BATCH_MAX)
+		return -EINVAL;
+	return free->count == 1 ? free_one(call, free) : free_many(call, free);
+}
+
+int slabshm_block_ioctl(struct slabshm_call *call, void *arg)
+{
+	struct slabshm_block_args *info = arg;
+	struct slabshm_block_desc desc;
+	int err;
+
+	if (info->flags || info->pad)
+		return -EINVAL;
+	err = slabshm_arena_find(&call->slab->arena, info->offset, &desc);
+	if (err)
+		return err;
+	info->start = desc.start;
+	info->size = desc.size;
+	info->state = !desc.owner ? SLABSHM_BLOCK_PUBLISHED :
+		      desc.owner == &call->client->owner ? SLABSHM_BLOCK_OWN :
+		      SLABSHM_BLOCK_FOREIGN;
+	return slabshm_call_return(call, info);
+}
+
+int slabshm_grow_ioctl(struct slabshm_call *call, void *arg)
+{
+	struct slabshm_grow_args *grow = arg;
+	int err;
+
+	if (grow->flags)
+		return -EINVAL;
+	/* Growth cannot be undone: see first that it can be told */
+	err = slabshm_call_return(call, grow);
+	if (err)
+		return err;
+	err = slabshm_data_grow(call->slab, grow->size, false);
+	grow->size = READ_ONCE(call->slab->size);
+	return slabshm_call_return(call, grow) ?: err;
+}
+
+int slabshm_trim_ioctl(struct slabshm_call *call, void *arg)
+{
+	struct slabshm_trim_args *trim = arg;
+	int err;
+
+	if (trim->flags)
+		return -EINVAL;
+	/* As for growth */
+	err = slabshm_call_return(call, trim);
+	if (err)
+		return err;
+	slabshm_reclaim_now(call->slab, 0);
+	err = slabshm_data_trim(call->slab, trim->bytes, &trim->bytes);
+	return err ?: slabshm_call_return(call, trim);
+}
