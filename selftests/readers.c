@@ -557,7 +557,8 @@ TEST_F_TIMEOUT(readers, list_of_holders, 120)
 	one = list_us(s, 1);
 	all = list_us(s, SLABSHM_BATCH_MAX);
 	TH_LOG("1 reader: %lld us, %d: %lld us", one, SLABSHM_BATCH_MAX, all);
-	EXPECT_GE(16 * one, all);
+	/* Once for each reader would be 64 times and more; comparing is 16 */
+	EXPECT_GE(SLABSHM_BATCH_MAX / 2 * one, all);
 	client_close(&c);
 	slabshm_close(s);
 }
