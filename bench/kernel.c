@@ -244,47 +244,6 @@ static struct cost measure_publish(unsigned int n)
 	return best;
 }
 
-/* A loop of updates: each publishes a block and gets the next one. */
-static struct cost measure_update(void)
-{
-	struct cost best = { .call = 1e18, .all = 1e18 };
-	struct slabshm_block block, fresh;
-	struct slabshm_publish_args arg = {
-		.client = client,
-		.cells = (uintptr_t)item,
-		.ncells = 1,
-		.flags = SLABSHM_PUBLISH_FRESH,
-		.fresh = (uintptr_t)&fresh,
-	};
-	uint64_t t, b, idle_wait;
-	unsigned int i, k;
-
-	alloc(&block, 1, SIZE);
-	item[0].block = block.offset;
-	for (k = 0; k < ROUNDS; k++) {
-		wait_reclaimed();
-		b = busy();
-		wait_reclaimed();
-		idle_wait = busy() - b;
-
-		b = busy();
-		t = now();
-		for (i = 0; i < PUBLISHES; i++) {
-			if (ioctl(fd, SLABSHM_IOC_PUBLISH, &arg))
-				check("publish", -errno);
-			item[0].block = fresh.offset;
-		}
-		t = now() - t;
-		wait_reclaimed();
-		b = busy() - b - idle_wait;
-		if ((double)t / PUBLISHES < best.call)
-			best.call = (double)t / PUBLISHES;
-		if ((double)b / PUBLISHES < best.all)
-			best.all = (double)b / PUBLISHES;
-	}
-	return best;
-}
-
 /*
  * Many live blocks
  */
@@ -488,7 +447,7 @@ int main(int argc, char **argv)
 	const unsigned int many_ops = argc > 1 ? 100000 : 1000000;
 	bool one_cpu = sysconf(_SC_NPROCESSORS_ONLN) == 1;
 	struct slabshm_ref ref;
-	struct cost one, many, update;
+	struct cost one, many;
 	char name[8];
 	double few;
 	int i;
@@ -532,14 +491,11 @@ int main(int argc, char **argv)
 	if (one_cpu)
 		start_idle();
 	one = measure_publish(1);
-	update = measure_update();
 	many = measure_publish(MANY);
 	show("publish of 1 cell, the call", one.call);
-	show("update of 1 cell, with a fresh block, the call", update.call);
 	show("publish of 64 cells, the call", many.call);
 	if (one_cpu) {
 		show("publish of 1 cell, with the reclaim of the old block", one.all);
-		show("update of 1 cell, with all that follows", update.all);
 		show("publish of 64 cells, with reclaim", many.all);
 		figure("Calls without the library", "times", "64 cells against one",
 		       many.all / one.all);

@@ -489,7 +489,6 @@ int slabshm_cell_remove(struct slabshm_slab *slab, struct slabshm_client *client
  * @ncells: of @call
  * @nparts: of @call
  * @nclaims: blocks to publish: roots by cell, then parts
- * @nroots: how many of these become roots
  * @cell: by item
  * @spare: by item: an object for a cell that gets its first part
  * @drop: by part: the record of a part to drop
@@ -508,7 +507,6 @@ struct publish {
 	unsigned int ncells;
 	unsigned int nparts;
 	unsigned int nclaims;
-	unsigned int nroots;
 	struct cell **cell;
 	struct slabshm_object **spare;
 	struct slabshm_record **drop;
@@ -547,7 +545,6 @@ static __always_inline int publish_check(struct publish *p)
 		if (block)
 			p->claim[p->nclaims++].offset = block;
 	}
-	p->nroots = p->nclaims;
 	for (i = 0; i < p->nparts; i++) {
 		struct slabshm_publish_part *part = &call->parts[i];
 
@@ -894,29 +891,9 @@ unlock:
 	return err;
 }
 
-/*
- * There was no space for fresh blocks: make room, but not for the sake of a
- * publish that is refused.
- */
-static noinline int publish_make_room(struct publish p)
-{
-	struct slabshm_publish_call *call = p.call;
-	int err;
-
-	spin_lock(&p.slab->cells.lock);
-	err = publish_find_cells(&p);
-	if (!err)
-		err = publish_find_drops(&p);
-	if (!err)
-		publish_keep(&p, p.nparts);
-	spin_unlock(&p.slab->cells.lock);
-	return err ?: call->fresh(call, p.claim, p.nroots, true);
-}
-
 static __always_inline int publish_do(struct publish *p)
 {
 	struct slabshm_publish_call *call = p->call;
-	struct slabshm_arena *arena = &p->slab->arena;
 	bool retired = false;
 	int err;
 
@@ -929,30 +906,17 @@ static __always_inline int publish_do(struct publish *p)
 	err = publish_prepare(p);
 	if (err)
 		goto unclaim;
-	if (call->fresh) {
-		err = call->fresh(call, p->claim, p->nroots, false);
-		if (err == -ENOSPC || err == -EDQUOT)
-			err = publish_make_room(*p);
-		if (err)
-			goto unclaim;
-	}
 	err = publish_commit(p, &retired);
 	if (err)
-		goto free_fresh;
-	if (call->nfresh)
-		slabshm_arena_unclaim(arena, call->fresh_claim, call->nfresh);
+		goto unclaim;
 	if (retired)
 		slabshm_reclaim_queue(p->slab);
 	trace_slabshm_publish(p->slab, call->commit, call->ncells,
 			      call->nparts);
 	return 0;
 
-free_fresh:
-	if (call->nfresh)
-		slabshm_arena_free_claimed(arena, call->fresh_claim,
-					   call->nfresh);
 unclaim:
-	slabshm_arena_unclaim(arena, p->claim, p->nclaims);
+	slabshm_arena_unclaim(&p->slab->arena, p->claim, p->nclaims);
 	return err;
 }
 

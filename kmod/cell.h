@@ -126,8 +126,6 @@ struct slabshm_cells {
  * struct slabshm_publish_room - what a publish needs while it is under way
  * @cells: as in struct slabshm_publish_call
  * @parts: as there
- * @req: the sizes of fresh blocks
- * @fresh: their claims
  * @claim: of the blocks to publish
  * @record: theirs
  * @cell: by item
@@ -141,8 +139,6 @@ struct slabshm_cells {
 struct slabshm_publish_room {
 	struct slabshm_publish_cell cells[SLABSHM_BATCH_MAX];
 	struct slabshm_publish_part parts[SLABSHM_BATCH_MAX];
-	struct slabshm_request req[SLABSHM_BATCH_MAX];
-	struct slabshm_claim fresh[SLABSHM_BATCH_MAX];
 	struct slabshm_claim claim[2 * SLABSHM_BATCH_MAX];
 	struct slabshm_record *record[2 * SLABSHM_BATCH_MAX];
 	struct cell *cell[SLABSHM_BATCH_MAX];
@@ -158,11 +154,6 @@ struct slabshm_publish_room {
  * @ncells: 1 to %SLABSHM_BATCH_MAX
  * @nparts: 0 to %SLABSHM_BATCH_MAX
  * @room: NULL for one cell without parts
- * @fresh: NULL; or gets a claimed block of the size of each of the blocks that
- *	become roots, whose claims it is given, and tells the caller, or fails.
- *	Without @wait it neither makes room nor asks others for it
- * @nfresh: set by @fresh: how many
- * @fresh_claim: set by @fresh: the claims, good until the call is over
  * @failed: out: which item was refused, as in struct slabshm_publish_args
  * @commit: out: the version
  */
@@ -172,11 +163,6 @@ struct slabshm_publish_call {
 	unsigned int ncells;
 	unsigned int nparts;
 	struct slabshm_publish_room *room;
-	int (*fresh)(struct slabshm_publish_call *call,
-		     const struct slabshm_claim *root, unsigned int nroots,
-		     bool wait);
-	unsigned int nfresh;
-	struct slabshm_claim *fresh_claim;
 	u32 failed;
 	u64 commit;
 };

@@ -96,7 +96,7 @@ static const struct call_ops calls[] = {
 	CALL(TRIM, trim, trim_args, bytes, NEED_ALL),
 	CALL(CELL_OPEN, cell_open, cell_open_args, name, NEED_SLAB),
 	CALL(CELL_REMOVE, cell_remove, cell_remove_args, pad, NEED_ALL),
-	CALL(PUBLISH, publish, publish_args, fresh, NEED_ALL),
+	CALL(PUBLISH, publish, publish_args, commit, NEED_ALL),
 	CALL(REGISTER, register, register_args, pad, NEED_SLAB | NEED_LIFE),
 	CALL(UNREGISTER, unregister, unregister_args, pad, NEED_SLAB | NEED_LIFE),
 	CALL(READER_CHECK, reader_check, reader_check_args, pad,

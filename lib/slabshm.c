@@ -615,35 +615,20 @@ int64_t slabshm_put_if(struct slabshm *s, const struct slabshm_ref *ref,
 int64_t slabshm_update(struct slabshm *s, const struct slabshm_ref *ref,
 		       uint64_t *offset, size_t length)
 {
-	struct slabshm_publish_cell cell = {
-		.cell = ref->cell,
-		.flags = SLABSHM_PUBLISH_DROP_ALL,
-		.generation = ref->generation,
-		.block = *offset,
-		.length = length,
-	};
-	struct slabshm_block fresh = { 0 };
-	struct slabshm_publish_args arg = {
-		.cells = (uintptr_t)&cell,
-		.ncells = 1,
-		.flags = SLABSHM_PUBLISH_FRESH,
-		.fresh = (uintptr_t)&fresh,
-	};
-	int ret;
+	int64_t size = slabshm_usable_size(s, *offset), next, ret;
 
-	if (!*offset)
-		return -EINVAL;
-	slabshm_caches_relieve(s, 0);
-	tools_release_cell(s, ref->cell);
-	tools_release_space(s);
-	ret = call(s, SLABSHM_IOC_PUBLISH, &arg);
-	if (slabshm_caches_relieve(s, ret))
-		ret = call(s, SLABSHM_IOC_PUBLISH, &arg);
-	if (ret)
-		return ret;
-	tools_acquire_space(s);
-	*offset = fresh.offset;
-	return (int64_t)arg.commit;
+	if (size < 0)
+		return size;
+	/* Before the publish, which cannot be undone */
+	next = slabshm_alloc(s, (size_t)size);
+	if (next < 0)
+		return next;
+	ret = slabshm_put(s, ref, *offset, length);
+	if (ret < 0)
+		slabshm_free(s, (uint64_t)next);
+	else
+		*offset = (uint64_t)next;
+	return ret;
 }
 
 int64_t slabshm_assign(struct slabshm *s, const struct slabshm_ref *ref,

@@ -511,7 +511,8 @@ int64_t slabshm_put_if(struct slabshm *s, const struct slabshm_ref *ref,
  * @length: as slabshm_put()
  *
  * A loop that fills the block, updates the cell, and fills the next, makes one
- * system call an update.  The object that the cell had goes whole.
+ * system call an update, while the thread's cache has blocks of that size.  The
+ * object that the cell had goes whole.
  *
  * Return: as slabshm_publish() and slabshm_alloc(); on error @offset is as it
  * was, and still the caller's.

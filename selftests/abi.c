@@ -55,9 +55,8 @@ LAYOUT(slabshm_cell_open_args, name, 24);
 SIZE(slabshm_cell_remove_args, 24);
 SIZE(slabshm_publish_cell, 40);
 SIZE(slabshm_publish_part, 16);
-SIZE(slabshm_publish_args, 48);
+SIZE(slabshm_publish_args, 40);
 LAYOUT(slabshm_publish_args, commit, 32);
-LAYOUT(slabshm_publish_args, fresh, 40);
 LAYOUT(slabshm_publish_args, ncells, 24);
 LAYOUT(slabshm_publish_args, failed, 28);
 SIZE(slabshm_register_args, 16);
@@ -96,7 +95,7 @@ SIZE(slabshm_list_args, 40);
 
 static_assert(SLABSHM_IOC_ATTACH == 0xc178b500, "ATTACH");
 static_assert(SLABSHM_IOC_STAT == 0xc188b503, "STAT");
-static_assert(SLABSHM_IOC_PUBLISH == 0xc030b50c, "PUBLISH");
+static_assert(SLABSHM_IOC_PUBLISH == 0xc028b50c, "PUBLISH");
 static_assert(SLABSHM_IOC_LOCK == 0xc020b510, "LOCK");
 static_assert(SLABSHM_IOC_UNLOCK == 0xc018b511, "UNLOCK");
 static_assert(SLABSHM_IOC_WAIT == 0xc020b512, "WAIT");
@@ -969,8 +968,7 @@ static const struct reserved {
 	RESERVED(CELL_OPEN, cell_open_args, pad, 32, 0),
 	RESERVED(CELL_REMOVE, cell_remove_args, flags, 32, 0),
 	RESERVED(CELL_REMOVE, cell_remove_args, pad, 32, 0),
-	RESERVED(PUBLISH, publish_args, flags, 32, SLABSHM_PUBLISH_FRESH),
-	RESERVED(PUBLISH, publish_args, fresh, 64, 0),
+	RESERVED(PUBLISH, publish_args, flags, 32, 0),
 	RESERVED(LOCK, lock_args, flags, 32, 0),	/* TRY has no deadline */
 	RESERVED(UNLOCK, unlock_args, flags, 32, 0),	/* THREAD has no cells */
 	RESERVED(WAIT, wait_args, flags, 32, 0),

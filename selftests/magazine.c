@@ -304,34 +304,6 @@ TEST(own_before_quota)
 	slabshm_close(s);
 }
 
-/* An update allocates past the cache: what is in there goes before it fails. */
-TEST_F(magazine, own_before_update_fails)
-{
-	struct slabshm_ref ref;
-	unsigned long before;
-	uint64_t offset;
-
-	ASSERT_EQ(0, slabshm_cell_open(self->s, "cell", SLABSHM_CELL_CREATE,
-				       &ref));
-	offset = (uint64_t)slabshm_alloc(self->s, PAGE);
-	ASSERT_EQ(0, stock_up(self->s, PAGE, 16));
-	ASSERT_EQ(-ENOSPC, fill_pages(&self->c));
-	before = calls;
-	ASSERT_GT(slabshm_update(self->s, &ref, &offset, 1), 0);
-	/* It failed, what the thread kept was freed, it succeeded */
-	EXPECT_EQ(before + 3, calls);
-
-	/* Or before, as another client has asked for it */
-	EXPECT_LT(0, alloc_block(&self->c, PAGE));
-	ASSERT_EQ(0, stock_up(self->s, PAGE, 8));
-	ASSERT_EQ(-ENOSPC, fill_pages(&self->c));
-	ASSERT_EQ(-ENOSPC, alloc_block(&self->c, PAGE));
-	before = calls;
-	ASSERT_GT(slabshm_update(self->s, &ref, &offset, 1), 0);
-	EXPECT_EQ(before + 2, calls);
-	EXPECT_LT(0, alloc_block(&self->c, PAGE));
-}
-
 /* There is space for the block that is needed, not for those in stock. */
 TEST_F(magazine, refill_in_part)
 {

@@ -517,7 +517,7 @@ TEST_F(parts, others)
 }
 
 /*
- * ---------------- Fresh blocks ----------------
+ * ---------------- Updates ----------------
  */
 
 TEST_F(parts, update)
@@ -542,6 +542,8 @@ TEST_F(parts, update)
 	ASSERT_EQ(0, slabshm_cell_open(p->s, "gone", SLABSHM_CELL_CREATE,
 				       &gone));
 	ASSERT_EQ(0, slabshm_cell_remove(p->s, &gone));
+	/* So that the cache is not filled in between */
+	EXPECT_EQ(0, slabshm_free(p->s, (uint64_t)slabshm_alloc(p->s, 64)));
 	ASSERT_EQ(0, slabshm_stat(p->s, &st));
 	before = offset;
 	EXPECT_EQ(-EIDRM, slabshm_update(p->s, &gone, &offset, 64));
@@ -552,130 +554,14 @@ TEST_F(parts, update)
 	ASSERT_EQ(0, slabshm_stat(p->s, &now));
 	EXPECT_EQ(st.blocks, now.blocks);
 	EXPECT_EQ(0, slabshm_free(p->s, before));
-}
 
-/*
- * A publish that is refused does not make room for its fresh blocks; one that makes
- * room drops its parts after that.
- */
-TEST_F(parts, fresh_in_vain)
-{
-	struct pair *p = &self->p;
-	struct slabshm_publish_part drop[2] = {
-		{ .item = 0, .op = DROP, .block = p->block[1] },
-		{ .item = 1, .op = DROP, .block = p->block[2] },
-	};
-	struct slabshm_publish_cell both[2];
-	struct slabshm_publish_cell cell = {
-		.cell = p->ref[0].cell,
-		.generation = p->ref[0].generation,
-		.flags = SLABSHM_PUBLISH_EXPECT,
-		.expected = 1,
-	};
-	struct slabshm_block fresh;
-	struct slabshm_publish_args arg = {
-		.client = slabshm_client(p->s),
-		.cells = (uintptr_t)&cell,
-		.ncells = 1,
-		.flags = SLABSHM_PUBLISH_FRESH,
-		.fresh = (uintptr_t)&fresh,
-	};
-	struct slabshm_publish_part part = { .op = SLABSHM_PART_DROP };
-	struct slabshm_block fill;
-	struct slabshm_stat st, now;
-	uint64_t size;
-
-	ASSERT_GT(change_part(p, 0, ATTACH, p->block[1]), 0);
-	ASSERT_GT(change_part(p, 1, ATTACH, p->block[2]), 0);
-	/* Full, but that it could grow */
-	cell.block = (uint64_t)slabshm_alloc(p->s, 128 * KIB);
-	for (size = MIB; size >= PAGE; size /= 2) {
-		do {
-			fill.size = size;
-		} while (!slabshm_alloc_batch(p->s, &fill, 1, 0,
-					      SLABSHM_ALLOC_NOGROW));
-	}
-	ASSERT_EQ(0, slabshm_stat(p->s, &st));
-	EXPECT_EQ(-1, ioctl(slabshm_fd(p->s), SLABSHM_IOC_PUBLISH, &arg));
-	EXPECT_EQ(EAGAIN, errno);
-	EXPECT_EQ(0, arg.failed);
-	cell.generation++;
-	EXPECT_EQ(-1, ioctl(slabshm_fd(p->s), SLABSHM_IOC_PUBLISH, &arg));
-	EXPECT_EQ(EIDRM, errno);
-	cell.generation--;
-	cell.flags = 0;
-	cell.expected = 0;
-	/* More than fits */
-	cell.length = 128 * KIB + 1;
-	EXPECT_EQ(-1, ioctl(slabshm_fd(p->s), SLABSHM_IOC_PUBLISH, &arg));
-	EXPECT_EQ(EINVAL, errno);
-	EXPECT_EQ(0, arg.failed);
-	cell.length = 0;
-	/* No part of that object */
-	part.block = cell.block;
-	arg.parts = (uintptr_t)&part;
-	arg.nparts = 1;
-	EXPECT_EQ(-1, ioctl(slabshm_fd(p->s), SLABSHM_IOC_PUBLISH, &arg));
-	EXPECT_EQ(EINVAL, errno);
-	EXPECT_EQ(1, arg.failed);
-	ASSERT_EQ(0, slabshm_stat(p->s, &now));
-	EXPECT_EQ(st.size, now.size);
-	EXPECT_EQ(st.live, now.live);
-
-	both[0] = cell;
-	both[1] = (struct slabshm_publish_cell){
-		.cell = p->ref[1].cell,
-		.generation = p->ref[1].generation,
-		.flags = SLABSHM_PUBLISH_KEEP,
-	};
-	arg.cells = (uintptr_t)both;
-	arg.ncells = 2;
-	arg.parts = (uintptr_t)drop;
-	arg.nparts = 2;
-	EXPECT_EQ(0, ioctl(slabshm_fd(p->s), SLABSHM_IOC_PUBLISH, &arg));
-	EXPECT_EQ(128 * KIB, fresh.size);
-	ASSERT_EQ(0, slabshm_stat(p->s, &now));
-	EXPECT_LT(st.size, now.size);
-	EXPECT_OBJECT(0, cell.block, 0, 0, 128 * KIB);
-	EXPECT_OBJECT(1, 0, 0, 0, 0);
-}
-
-/* Some cells of a call get a fresh block, others none; or nobody does. */
-TEST_F(parts, fresh_of_many)
-{
-	struct pair *p = &self->p;
-	struct slabshm_publish_cell cell[2] = {
-		{ .cell = p->ref[0].cell, .generation = p->ref[0].generation },
-		{ .cell = p->ref[1].cell, .generation = p->ref[1].generation,
-		  .block = p->block[0], .length = 64 },
-	};
-	struct slabshm_block fresh[2];
-	struct slabshm_publish_args arg = {
-		.client = slabshm_client(p->s),
-		.cells = (uintptr_t)cell,
-		.ncells = 2,
-		.flags = SLABSHM_PUBLISH_FRESH,
-	};
-	struct slabshm_stat st, now;
-
-	ASSERT_EQ(0, slabshm_stat(p->s, &st));
-	/* Nowhere to tell them */
-	EXPECT_EQ(-1, ioctl(slabshm_fd(p->s), SLABSHM_IOC_PUBLISH, &arg));
-	EXPECT_EQ(EFAULT, errno);
-	ASSERT_EQ(0, slabshm_stat(p->s, &now));
-	EXPECT_EQ(st.blocks, now.blocks);
-	EXPECT_EQ(st.commit, now.commit);
-
-	memset(fresh, 0xa5, sizeof(fresh));
-	arg.fresh = (uintptr_t)fresh;
-	ASSERT_EQ(0, ioctl(slabshm_fd(p->s), SLABSHM_IOC_PUBLISH, &arg));
-	EXPECT_EQ(0, fresh[0].offset);
-	EXPECT_EQ(0, fresh[0].size);
-	EXPECT_EQ(64, fresh[1].size);
-	ASSERT_EQ(0, slabshm_stat(p->s, &now));
-	EXPECT_EQ(st.blocks + 1, now.blocks);
-	/* The caller's, and no longer claimed */
-	EXPECT_EQ(0, slabshm_free(p->s, fresh[1].offset));
+	/* No cache keeps blocks of this size */
+	before = offset = (uint64_t)slabshm_alloc(p->s, 128 * KIB);
+	ASSERT_GT(slabshm_update(p->s, &p->ref[0], &offset, 64), 0);
+	EXPECT_NE(before, offset);
+	EXPECT_EQ(128 * KIB, slabshm_usable_size(p->s, offset));
+	EXPECT_OBJECT(0, before, 64, 0, 128 * KIB);
+	EXPECT_EQ(0, slabshm_free(p->s, offset));
 }
 
 /* A client of its own that stops, updates @n times, and ends. */
@@ -686,6 +572,8 @@ static void updates(unsigned int n)
 	int64_t block;
 	uint64_t offset;
 
+	/* With caches, unlike the other tests */
+	unsetenv("SLABSHM_CHECK");
 	must_do(slab_open(&s, 64 * MIB, MIB));
 	must_do(slabshm_cell_open(s, "a", SLABSHM_CELL_CREATE, &ref));
 	block = slabshm_alloc(s, 100);
@@ -719,8 +607,11 @@ static unsigned int calls_of_updates(unsigned int n)
 
 TEST_F(parts, one_call_an_update)
 {
-	/* Each call stops twice, as it begins and as it ends */
-	EXPECT_EQ(2 * 100, calls_of_updates(150) - calls_of_updates(50));
+	unsigned int stops = calls_of_updates(150) - calls_of_updates(50);
+
+	/* Each call stops twice; now and then one fills the cache */
+	EXPECT_LE(2 * 100, stops);
+	EXPECT_GE(2 * (100 + 100 / 8), stops);
 }
 
 /*

@@ -667,11 +667,9 @@ struct slabshm_publish_part {
 	__aligned_u64 block;
 };
 
-#define SLABSHM_PUBLISH_FRESH	(1U << 0) /* of a call: new blocks in return */
-
 /**
  * struct slabshm_publish_args - change cells in one step of the clock, all or none
- * @flags: 0 or SLABSHM_PUBLISH_FRESH
+ * @flags: 0
  * @client: the client's number
  * @cells: address of @ncells struct slabshm_publish_cell
  * @parts: address of @nparts struct slabshm_publish_part
@@ -681,12 +679,6 @@ struct slabshm_publish_part {
  *	of the refused part; 0xffffffff if it was neither
  * @commit: out: the new version of all the cells.  Written last and best
  *	effort: the publish stands even if it cannot be
- * @fresh: FRESH: address of @ncells struct slabshm_block; otherwise 0
- *
- * With FRESH a publish allocates, too: to each cell whose @block is not 0 it
- * returns a new block of the same size in @fresh, and zeros to the others.  So
- * a loop of updates is one call an update.  What stands there counts only if
- * the call succeeds.
  *
  * Published blocks are not the client's any more; their cell keeps them, and
  * retires what the publish replaced or dropped.  Nobody may modify them.
@@ -698,7 +690,7 @@ struct slabshm_publish_part {
  * EBUSY the block is published already, or is being freed or published now, or
  * another holds the cell's lock, in a slab made with MANDATORY; EAGAIN the
  * version is not the expected one; EIDRM; EDQUOT, ENOMEM, EACCES, ENXIO,
- * ENOTCONN, EIO; with FRESH also those of ALLOC.
+ * ENOTCONN, EIO.
  */
 struct slabshm_publish_args {
 	__u32 flags;
@@ -709,7 +701,6 @@ struct slabshm_publish_args {
 	__u16 nparts;
 	__u32 failed;
 	__aligned_u64 commit;
-	__aligned_u64 fresh;
 };
 
 #define SLABSHM_IOC_PUBLISH	_IOWR(SLABSHM_IOC_TYPE, 12, struct slabshm_publish_args)
