@@ -43,7 +43,7 @@ void slabshm_alloc_press(struct slabshm_slab *slab, bool limit)
  * struct alloc_wait - an allocation that found no space
  * @bytes: that it needs in all
  * @room: slabshm_slab.room before the last try
- * @freed: slabshm_reclaim.freed before the last try
+ * @freed: slabshm_retired.freed before the last try
  * @first: nothing was done for it yet
  * @tries: how often it may still wait for what is retired
  * @evictions: how often readers may still be evicted for it
@@ -66,7 +66,7 @@ static bool alloc_reclaim(struct slabshm_slab *slab, struct alloc_wait *wait,
 	if (!wait->tries)
 		return false;
 	if (!slabshm_reclaim_now(slab, least) &&
-	    READ_ONCE(slab->reclaim.freed) == wait->freed)
+	    READ_ONCE(slab->retired.freed) == wait->freed)
 		return false;
 	wait->tries--;
 	/* What comes does not join what is there; or not by waiting */
@@ -147,7 +147,7 @@ static int alloc_rounds(struct slabshm_call *call,
 		unsigned long need = 0;
 
 		wait.room = READ_ONCE(slab->room);
-		wait.freed = READ_ONCE(slab->reclaim.freed);
+		wait.freed = READ_ONCE(slab->retired.freed);
 		err = slabshm_arena_alloc(&slab->arena, &call->client->owner,
 					  req, alloc->count, alloc->align,
 					  claim, &need);

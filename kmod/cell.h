@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Cells, the objects they hold, and the slab's clock.
+ * Cells, and the slab's clock.
+ *
+ * A cell has one line in the control region, which readers load without a lock,
+ * and a struct cell that only the kernel sees.  Its object is a root block and a
+ * list of parts; each of these blocks has a record, which the allocator keeps by
+ * the block's offset.
  */
 #ifndef _SLABSHM_CELL_H
 #define _SLABSHM_CELL_H
@@ -15,23 +20,20 @@
 #include "arena.h"
 #include "table.h"
 
-struct cell;
-struct cell_page;
+struct slabshm_client;
 struct slabshm_locker;
 struct slabshm_object;
-struct slabshm_record;
 struct slabshm_slab;
-struct slabshm_client;
 
 /**
  * struct slabshm_queue - who holds a cell's lock, and who waits at the cell
  * @holder: holds the lock; NULL: it is free
  * @waiters: slabshm_locker.wait, by their ids: the oldest comes first
- * @watchers: slabshm_watcher.link, of those to be told of the next change
+ * @watchers: slabshm_watcher.link, of those to notify of the next change
  * @users: how many slabshm_cell_queue_get() were not put yet: of those who watch,
  *	and of those who are about to wait or to lock
  * @spinning: waiters that spin rather than sleep
- * @inconsistent: a holder died, and none after it has said that all is well
+ * @inconsistent: a holder died, and no later one has declared the data consistent
  * @removed: the cell is gone; the last locker to leave frees this
  *
  * There while anybody uses it, while the lock is held or inconsistent, and after
@@ -67,7 +69,7 @@ static inline u64 slabshm_moved_changed(const struct slabshm_moved *moved,
 	return moved->commit == newest ? moved->changed : newest;
 }
 
-/* Does one who knows version @known know the last change? */
+/* Does version @known include the last change? */
 static inline bool slabshm_moved_known(const struct slabshm_moved *moved,
 				       u64 newest, u64 known)
 {
@@ -76,10 +78,53 @@ static inline bool slabshm_moved_known(const struct slabshm_moved *moved,
 }
 
 /**
+ * struct cell - the kernel's side of a cell
+ * @node: in slabshm_cells.names, while in use
+ * @link: in slabshm_cells.free, when removed
+ * @line: constant, its line in the control region
+ * @index: constant, its place in the cell table
+ * @hash: of @name
+ * @named: the last publish that named it, by its number
+ * @generation: how often the place was given to another cell, from 1: with the
+ *	index, the handle
+ * @moved: its versions that only moved the object
+ * @movable: constant while in use: COMPACT may move the object
+ * @name: NULL while not in use
+ * @object: what it holds; NULL while not in use
+ * @spare: an empty object; there when @object has parts
+ * @queue: who holds its lock and who waits; NULL while nobody needs one
+ */
+struct cell {
+	union {
+		struct rb_node node;
+		struct list_head link;
+	};
+	struct slabshm_cell *line;
+	u32 index;
+	u32 hash;
+	u64 named;
+	u64 generation;
+	struct slabshm_moved moved;
+	bool movable;
+	char *name;
+	struct slabshm_object *object;
+	struct slabshm_object *spare;
+	struct slabshm_queue *queue;
+};
+
+/* The newest version of a cell. */
+static inline struct slabshm_version *slabshm_cell_newest(const struct cell *cell)
+{
+	struct slabshm_version *v = cell->line->version;
+
+	return v[0].commit > v[1].commit ? &v[0] : &v[1];
+}
+
+/**
  * struct slabshm_cells - the cells of one slab
  * @lock: the commit lock: protects all that follows but the constants, the
  *	cell table, slabshm_header.commit, every cell, object and record, and
- *	the lists of struct slabshm_reclaim that publishers add to.
+ *	struct slabshm_retired.
  *	Held for at most 64 cells, 64 parts and 64 watchers; the arena's lock
  *	nests inside, and those that it takes to wake a thread and to queue work
  * @max: constant, how many there can be
@@ -90,17 +135,17 @@ static inline bool slabshm_moved_known(const struct slabshm_moved *moved,
  * @pages: struct cell_page of so many cells each; they stay
  * @commit: the clock, as slabshm_header.commit shows it
  * @moved: its commits that moved objects
- * @publishes: number of the last publish of more cells than one, done or refused
+ * @publishes: number of the last publish, done or refused
  * @lockers: slabshm_locker.node, all who hold locks or wait for them, by id
  * @last_locker: last id given
  * @threads: slabshm_locker.thread, those who wait and the tickets, by thread: each
  *	has one at most
  * @tickets: slabshm_locker.left, of waiters that a signal has called away, in the
  *	order in which they left
- * @watch_all: slabshm_watcher.link, of those to be told when any cell changes
+ * @watch_all: slabshm_watcher.link, of those to notify when any cell changes
  * @woken: slabshm_watcher.link, of those that a commit has taken out, and that are
- *	still to be told: by the next publisher or @tell, whichever comes first
- * @tell: tells them; holds the slab while it is queued
+ *	still to be notified: by the next publisher or @notify, whichever comes first
+ * @notify: notifies them
  */
 struct slabshm_cells {
 	spinlock_t lock;	/* all but the constants; outside the arena's */
@@ -119,87 +164,14 @@ struct slabshm_cells {
 	struct list_head tickets;
 	struct list_head watch_all;
 	struct list_head woken;
-	struct work_struct tell;
+	struct work_struct notify;
 };
-
-/**
- * struct slabshm_publish_room - what a publish needs while it is under way
- * @cells: as in struct slabshm_publish_call
- * @parts: as there
- * @claim: of the blocks to publish
- * @record: theirs
- * @cell: by item
- * @spare: by item; NULL when not in use
- * @drop: by part; NULL when not in use
- * @drop_bytes: by part
- *
- * For the most that a call can name, and never cleared: for 64 cells that would
- * cost more than to change them.
- */
-struct slabshm_publish_room {
-	struct slabshm_publish_cell cells[SLABSHM_BATCH_MAX];
-	struct slabshm_publish_part parts[SLABSHM_BATCH_MAX];
-	struct slabshm_claim claim[2 * SLABSHM_BATCH_MAX];
-	struct slabshm_record *record[2 * SLABSHM_BATCH_MAX];
-	struct cell *cell[SLABSHM_BATCH_MAX];
-	struct slabshm_object *spare[SLABSHM_BATCH_MAX];
-	struct slabshm_record *drop[SLABSHM_BATCH_MAX];
-	u64 drop_bytes[SLABSHM_BATCH_MAX];
-};
-
-/**
- * struct slabshm_publish_call - one publish, copied in
- * @cells: @ncells items
- * @parts: @nparts items
- * @ncells: 1 to %SLABSHM_BATCH_MAX
- * @nparts: 0 to %SLABSHM_BATCH_MAX
- * @room: NULL for one cell without parts
- * @failed: out: which item was refused, as in struct slabshm_publish_args
- * @commit: out: the version
- */
-struct slabshm_publish_call {
-	const struct slabshm_publish_cell *cells;
-	struct slabshm_publish_part *parts;
-	unsigned int ncells;
-	unsigned int nparts;
-	struct slabshm_publish_room *room;
-	u32 failed;
-	u64 commit;
-};
-
-/**
- * struct slabshm_move - one object to move
- * @to: where to: a claimed block of the same size
- * @from: its root's offset
- * @generation: of its cell
- * @version: of its cell, when @from was looked at
- * @cell: index of its cell
- */
-struct slabshm_move {
-	struct slabshm_claim to;
-	u64 from;
-	u64 generation;
-	u64 version;
-	u32 cell;
-};
-
-int slabshm_cell_module_init(void);
-void slabshm_cell_module_exit(void);
-
-struct slabshm_publish_room *slabshm_publish_room_get(void);
-void slabshm_publish_room_put(struct slabshm_publish_room *room);
 
 int slabshm_cells_init(struct slabshm_slab *slab, u32 max);
 void slabshm_cells_destroy(struct slabshm_slab *slab);
 
-int slabshm_cell_open(struct slabshm_slab *slab, bool may_create,
-		      struct slabshm_cell_open_args *arg, bool *created);
-int slabshm_cell_remove(struct slabshm_slab *slab, struct slabshm_client *client,
-			u32 index, u64 generation);
-int slabshm_cell_publish(struct slabshm_client *client,
-			 struct slabshm_publish_call *call);
-int slabshm_cell_move(struct slabshm_client *client, struct slabshm_move *move,
-		      unsigned int n, u64 *bytes);
+size_t slabshm_cell_cost(const char *name);
+int slabshm_cell_populate(struct slabshm_slab *slab);
 unsigned int slabshm_cell_list(struct slabshm_slab *slab, u64 *cursor,
 			       struct slabshm_cell_entry *entry,
 			       unsigned int n);
@@ -211,15 +183,24 @@ int slabshm_cell_queue_get(struct slabshm_cells *cells, u32 index,
 			   u64 generation);
 
 /* The following need the lock held. */
+struct cell *slabshm_cell_at(struct slabshm_cells *cells, u32 index);
+struct cell *slabshm_cell_get(struct slabshm_cells *cells, u32 index,
+			      u64 generation);
+struct cell *slabshm_cell_find(struct slabshm_cells *cells, const char *name,
+			       u32 hash);
+struct cell *slabshm_cell_take(struct slabshm_slab *slab);
+void slabshm_cell_set_name(struct slabshm_cells *cells, struct cell *cell,
+			   char *name, u32 hash);
+char *slabshm_cell_drop(struct slabshm_cells *cells, struct cell *cell);
+void slabshm_cell_write(struct slabshm_cells *cells, const struct cell *cell,
+			u64 offset, u64 length);
+void slabshm_cells_commit(struct slabshm_slab *slab);
 void slabshm_cell_queue_put(struct slabshm_cells *cells, u32 index,
 			    u64 generation);
 struct slabshm_queue *slabshm_cell_queue(struct slabshm_cells *cells, u32 index,
 					 u64 generation);
 u64 slabshm_cell_version(struct slabshm_cells *cells, u32 index,
 			 u64 generation, struct slabshm_moved *moved);
-int slabshm_cell_movable(struct slabshm_cells *cells,
-			 const struct slabshm_record *record,
-			 struct slabshm_move *move);
 const char *slabshm_cell_name(struct slabshm_cells *cells, u32 index,
 			      u64 generation);
 

@@ -17,6 +17,7 @@
 #include "call.h"
 #include "client.h"
 #include "lock.h"
+#include "name.h"
 #include "slab.h"
 #include "trace.h"
 #include "user.h"
@@ -90,23 +91,6 @@ static void clients_leave(struct work_struct *work)
 		slabshm_client_put(client);
 	}
 	slabshm_slab_put(slab);
-}
-
-/**
- * slabshm_clients_init() - a new slab has no clients
- * @slab: the slab
- *
- * Context: any.
- */
-void slabshm_clients_init(struct slabshm_slab *slab)
-{
-	mutex_init(&slab->clients_lock);
-	slab->clients = RB_ROOT;
-	INIT_LIST_HEAD(&slab->shares);
-	init_llist_head(&slab->ended);
-	init_llist_head(&slab->leaving);
-	INIT_WORK(&slab->end_work, clients_end);
-	INIT_WORK(&slab->leave_work, clients_leave);
 }
 
 /**
@@ -279,6 +263,10 @@ static int client_join(struct slabshm_client *client,
 		list_add(&share->link, &slab->shares);
 	slab->nclients++;
 	client->share = share;
+	if (!slab->last_client) {
+		INIT_WORK(&slab->end_work, clients_end);
+		INIT_WORK(&slab->leave_work, clients_leave);
+	}
 	client->seq = ++slab->last_client;
 	/* Another thread's call may look at it; it finds no slab */
 	WRITE_ONCE(client->id, id);

@@ -122,7 +122,6 @@ struct slabshm_client {
 	struct page *reader_pages[SLABSHM_READER_PAGES];
 };
 
-void slabshm_clients_init(struct slabshm_slab *slab);
 struct slabshm_client *slabshm_client_create(void);
 void slabshm_client_put(struct slabshm_client *client);
 void slabshm_client_release(struct slabshm_client *client);

@@ -18,6 +18,7 @@
 #include "client.h"
 #include "compact.h"
 #include "data.h"
+#include "object.h"
 #include "reclaim.h"
 #include "slab.h"
 #include "table.h"
@@ -25,6 +26,22 @@
 
 /* Runs that one call looks at */
 #define COMPACT_RUNS	4096
+
+/**
+ * struct move - one object to move
+ * @to: where to: a claimed block of the same size
+ * @from: its root's offset
+ * @generation: of its cell
+ * @version: of its cell, when @from was read
+ * @cell: index of its cell
+ */
+struct move {
+	struct slabshm_claim to;
+	u64 from;
+	u64 generation;
+	u64 version;
+	u32 cell;
+};
 
 /**
  * struct compact - one call
@@ -42,9 +59,140 @@ struct compact {
 	u64 limit;
 	u64 moved;
 	void *record[SLABSHM_BATCH_MAX];
-	struct slabshm_move move[SLABSHM_BATCH_MAX];
+	struct move move[SLABSHM_BATCH_MAX];
 	struct slabshm_run_desc *run;
 };
+
+/*
+ * May the object that a cell holds be moved?  Whoever holds the cell's lock may
+ * read it without a pin, and who is told that a holder has died looks at what that
+ * one has left.
+ */
+static bool cell_movable(const struct cell *cell)
+{
+	const struct slabshm_queue *queue = cell->queue;
+
+	return cell->movable && !cell->object->nparts &&
+	       (!queue || (!queue->holder && !queue->inconsistent &&
+			   RB_EMPTY_ROOT(&queue->waiters.rb_root)));
+}
+
+/*
+ * Fill in @move for the object in a published block, which the arena has had since
+ * the commit lock was taken; -EBUSY if it must stay, -ESTALE if it is retired.
+ */
+static int move_init(struct slabshm_cells *cells,
+		     const struct slabshm_record *record, struct move *move)
+{
+	u32 index = slabshm_record_cell(record);
+	struct cell *cell;
+
+	lockdep_assert_held(&cells->lock);
+
+	if (!(index & SLABSHM_RECORD_NO_PART))
+		return -EBUSY;
+	/* It says whose it was last; the cell says whether it is */
+	cell = slabshm_cell_at(cells, index & ~SLABSHM_RECORD_NO_PART);
+	if (!cell->object || cell->object->root != record)
+		return -ESTALE;
+	if (!cell_movable(cell))
+		return -EBUSY;
+	move->from = slabshm_record_offset(record);
+	move->generation = cell->generation;
+	move->version = slabshm_cell_newest(cell)->commit;
+	move->cell = cell->index;
+	return 0;
+}
+
+/* Is the object still what move_init() has found, and movable? */
+static struct cell *move_cell(struct slabshm_cells *cells,
+			      const struct move *move)
+{
+	struct cell *cell = slabshm_cell_get(cells, move->cell, move->generation);
+
+	if (IS_ERR(cell) || slabshm_cell_newest(cell)->commit != move->version ||
+	    !cell_movable(cell))
+		return NULL;
+	return cell;
+}
+
+/* Write the new version of a cell, whose object is in the block @move->to. */
+static void move_write(struct slabshm_slab *slab, struct cell *cell,
+		       const struct move *move,
+		       struct slabshm_record *record)
+{
+	struct slabshm_cells *cells = &slab->cells;
+	const struct slabshm_version *newest = slabshm_cell_newest(cell);
+	struct slabshm_moved moved = {
+		.commit = cells->commit + 1,
+		.changed = slabshm_moved_changed(&cell->moved, newest->commit),
+	};
+
+	record->born = moved.commit;
+	slabshm_record_set(record, move->to.offset, SLABSHM_RECORD_NO_PART);
+	slabshm_record_set_root(record, cell->index);
+	slabshm_arena_publish(&slab->arena, &move->to, record);
+	slabshm_cell_write(cells, cell, move->to.offset, newest->length);
+	cell->moved = moved;
+}
+
+/*
+ * Let @n cells lead to the copies of their objects, in one commit of which nobody is
+ * notified.  The copies are published, or freed if the object has changed.
+ */
+static int moves_commit(struct compact *c, unsigned int n)
+{
+	struct slabshm_slab *slab = c->slab;
+	struct slabshm_cells *cells = &slab->cells;
+	struct move *move = c->move;
+	struct slabshm_record *record[SLABSHM_BATCH_MAX];
+	struct cell *cell[SLABSHM_BATCH_MAX];
+	unsigned int i, moved = 0;
+	int err = 0;
+
+	spin_lock(&cells->lock);
+	while (slab->retired.nspare < n && !err) {
+		/* Memory comes from outside the lock */
+		spin_unlock(&cells->lock);
+		err = slabshm_records_add(slab, n);
+		spin_lock(&cells->lock);
+	}
+	spin_lock(&slab->arena.lock);
+	for (i = 0; i < n; i++) {
+		cell[i] = err ? NULL : move_cell(cells, &move[i]);
+		if (!cell[i])
+			continue;
+		record[i] = slabshm_record_pop(&slab->retired.spare);
+		slab->retired.nspare--;
+		move_write(slab, cell[i], &move[i], record[i]);
+		moved++;
+	}
+	spin_unlock(&slab->arena.lock);
+	if (moved) {
+		cells->moved.changed = slabshm_moved_changed(&cells->moved,
+							     cells->commit);
+		cells->moved.commit = cells->commit + 1;
+		slabshm_cells_commit(slab);
+	}
+	for (i = 0; i < n; i++) {
+		struct slabshm_object *object;
+
+		if (!cell[i])
+			continue;
+		object = cell[i]->object;
+		slabshm_retire_record(slab, object->root, object->root_bytes);
+		object->root = record[i];
+		c->moved += object->root_bytes;
+	}
+	spin_unlock(&cells->lock);
+
+	for (i = 0; i < n; i++)
+		if (!cell[i])
+			slabshm_arena_free_claimed(&slab->arena, &move[i].to, 1);
+	if (moved)
+		slabshm_reclaim_queue(slab);
+	return err;
+}
 
 /* The others are nearly full: to empty them moves much, and gains little. */
 static bool run_is_sparse(const struct slabshm_run_desc *run)
@@ -85,8 +233,7 @@ static int run_objects(struct compact *c, const struct slabshm_run_desc *run,
 		spin_unlock(&c->slab->arena.lock);
 		/* None is freed before the commit lock is dropped */
 		for (i = 0; i < n; i++) {
-			err = slabshm_cell_movable(cells, c->record[i],
-						   &c->move[found]);
+			err = move_init(cells, c->record[i], &c->move[found]);
 			if (!err)
 				found++;
 			else if (err != -ESTALE)
@@ -131,8 +278,7 @@ static int moves_do(struct compact *c, unsigned int n)
 	mutex_unlock(&slab->grow_lock);
 	moves_drop(c, i, n);
 	if (i)
-		err = slabshm_cell_move(c->client, c->move, i, &c->moved) ?:
-		      err;
+		err = moves_commit(c, i) ?: err;
 	return err;
 }
 
@@ -189,7 +335,7 @@ static bool may_retire(struct slabshm_slab *slab)
 
 	for (tries = 0; ; tries++) {
 		spin_lock(&slab->cells.lock);
-		bytes = slab->reclaim.bytes;
+		bytes = slab->retired.bytes;
 		spin_unlock(&slab->cells.lock);
 		if (bytes <= slab->reclaim.limit / 2)
 			return true;

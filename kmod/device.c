@@ -18,6 +18,7 @@
 #include "list.h"
 #include "lock.h"
 #include "mmap.h"
+#include "name.h"
 #include "publish.h"
 #include "reader.h"
 #include "slab.h"

@@ -12,7 +12,8 @@
 #include "client.h"
 #include "list.h"
 #include "lock.h"
-#include "reader.h"
+#include "name.h"
+#include "reclaim.h"
 #include "slab.h"
 #include "table.h"
 
@@ -47,7 +48,7 @@ static int list_some(struct slabshm_call *call, u32 what, u64 *cursor,
 	case SLABSHM_LIST_CLIENTS:
 		return slabshm_client_list(call->slab, cursor, entries, n);
 	case SLABSHM_LIST_READERS:
-		return slabshm_reader_list(call->slab, cursor, entries, n);
+		return slabshm_reclaim_readers(call->slab, cursor, entries, n);
 	default:
 		return slabshm_lock_list(call->slab, cursor, entries, n);
 	}

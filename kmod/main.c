@@ -11,9 +11,9 @@
 #include <linux/module.h>
 
 #include "arena.h"
-#include "cell.h"
 #include "client.h"
 #include "device.h"
+#include "name.h"
 #include "object.h"
 #include "reclaim.h"
 #include "slab.h"
@@ -38,12 +38,9 @@ static int __init slabshm_init(void)
 	err = slabshm_reclaim_module_init();
 	if (err)
 		goto exit_object;
-	err = slabshm_cell_module_init();
-	if (err)
-		goto exit_reclaim;
 	err = slabshm_watch_module_init();
 	if (err)
-		goto exit_cell;
+		goto exit_reclaim;
 	err = slabshm_client_module_init();
 	if (err)
 		goto exit_watch;
@@ -66,8 +63,6 @@ exit_client:
 	slabshm_client_module_exit();
 exit_watch:
 	slabshm_watch_module_exit();
-exit_cell:
-	slabshm_cell_module_exit();
 exit_reclaim:
 	slabshm_reclaim_module_exit();
 exit_object:
@@ -85,7 +80,6 @@ static void __exit slabshm_exit(void)
 	slabshm_slab_module_exit();
 	slabshm_client_module_exit();
 	slabshm_watch_module_exit();
-	slabshm_cell_module_exit();
 	slabshm_reclaim_module_exit();
 	slabshm_object_module_exit();
 	slabshm_arena_module_exit();

@@ -82,7 +82,7 @@ void slabshm_object_destroy(struct slabshm_object *object)
  */
 int slabshm_records_add(struct slabshm_slab *slab, unsigned int n)
 {
-	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	struct slabshm_retired *retired = &slab->retired;
 	struct slabshm_record *record[RECORDS_ADD];
 	unsigned int i, added;
 	int err;
@@ -100,8 +100,8 @@ int slabshm_records_add(struct slabshm_slab *slab, unsigned int n)
 		}
 		spin_lock(&slab->cells.lock);
 		for (i = 0; i < RECORDS_ADD; i++)
-			slabshm_record_push(&reclaim->spare, record[i]);
-		reclaim->nspare += RECORDS_ADD;
+			slabshm_record_push(&retired->spare, record[i]);
+		retired->nspare += RECORDS_ADD;
 		spin_unlock(&slab->cells.lock);
 	}
 	return 0;

@@ -20,7 +20,7 @@ struct slabshm_slab;
  *	Parts that came with it, or later, were born then or later; parts of
  *	objects that the cell had before were born before
  * @retired: after that: the commit it was retired at
- * @link: in slabshm_reclaim.objects
+ * @link: in slabshm_retired.objects
  *
  * Protected by slabshm_cells.lock until it is taken into a batch.
  */
@@ -49,11 +49,11 @@ struct slabshm_object {
  *
  * The allocator keeps it by the block's offset.  A full slab has one for each
  * block: 32 bytes, 8 for the pointer to it, and another 8 where a memory cgroup
- * pays.  Some that are not in use are kept, in slabshm_reclaim.spare.
+ * pays.  Some that are not in use are kept, in slabshm_retired.spare.
  *
  * Protected by slabshm_cells.lock until it is taken into a batch, then the round's,
- * and by slabshm_readers.lock in slabshm_reclaim.held.  @born and @place of one that
- * the allocator knows do not change once it is retired: slabshm_cell_publish() looks
+ * and by slabshm_readers.lock in slabshm_held.records.  @born and @place of one that
+ * the allocator knows do not change once it is retired: a publish looks
  * at them under slabshm_cells.lock and the arena's.
  */
 struct slabshm_record {

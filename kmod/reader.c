@@ -16,7 +16,7 @@
 #include "client.h"
 #include "mmap.h"
 #include "reader.h"
-#include "reclaim.h"
+#include "object.h"
 #include "slab.h"
 #include "task.h"
 #include "trace.h"
@@ -57,7 +57,7 @@ void slabshm_readers_init(struct slabshm_slab *slab)
 void slabshm_readers_destroy(struct slabshm_slab *slab)
 {
 	WARN_ON_ONCE(slab->readers.count);
-	kvfree(slab->readers.cover);
+	kvfree(slab->readers.interval);
 	mutex_destroy(&slab->readers.lock);
 }
 
@@ -69,7 +69,7 @@ static bool reader_dead(const struct slabshm_reader *reader)
 
 /* What a reader costs: itself, and its place in the table of a scan. */
 #define READER_COST	(sizeof(struct slabshm_reader) + \
-			 2 * sizeof(struct slabshm_cover))
+			 2 * sizeof(struct slabshm_interval))
 
 static void reader_free(struct slabshm_reader *reader)
 {
@@ -134,7 +134,7 @@ static int reader_reserve(struct slabshm_client *client, u32 index)
 	struct slabshm_readers *readers = &client->slab->readers;
 	struct page **slot = &client->reader_pages[index / SLOTS_PER_PAGE];
 	unsigned int capacity = READ_ONCE(readers->capacity);
-	struct slabshm_cover *cover = NULL;
+	struct slabshm_interval *interval = NULL;
 	struct page *page;
 
 	if (!READ_ONCE(*slot)) {
@@ -157,18 +157,18 @@ static int reader_reserve(struct slabshm_client *client, u32 index)
 	if (READ_ONCE(readers->count) < capacity - capacity / 4)
 		return 0;
 	capacity = max(64U, capacity * 2);
-	cover = kvmalloc_array(capacity, sizeof(*cover), SLABSHM_GFP);
-	if (!cover)
+	interval = kvmalloc_array(capacity, sizeof(*interval), SLABSHM_GFP);
+	if (!interval)
 		return -ENOMEM;
 	mutex_lock(&readers->lock);
 	if (readers->capacity < capacity) {
 		/* What is in the old one is good under the lock of its scan */
-		swap(readers->cover, cover);
-		readers->ncover = 0;
+		swap(readers->interval, interval);
+		readers->nintervals = 0;
 		WRITE_ONCE(readers->capacity, capacity);
 	}
 	mutex_unlock(&readers->lock);
-	kvfree(cover);
+	kvfree(interval);
 	return 0;
 }
 
@@ -346,9 +346,9 @@ static void reader_evict(struct slabshm_slab *slab, struct slabshm_reader *reade
 	trace_slabshm_evict(slab, reader);
 }
 
-static int cover_cmp(const void *a, const void *b)
+static int interval_cmp(const void *a, const void *b)
 {
-	const struct slabshm_cover *x = a, *y = b;
+	const struct slabshm_interval *x = a, *y = b;
 
 	return x->lo < y->lo ? -1 : x->lo > y->lo;
 }
@@ -403,34 +403,34 @@ void slabshm_readers_scan(struct slabshm_slab *slab)
 		from = max(lo, reader->barred);
 		if (!reader_pinned(reader, lo) || from >= readers->cut)
 			continue;
-		readers->cover[n].lo = from;
-		readers->cover[n].hi = reader->hi;
-		readers->cover[n].bytes = 0;
-		readers->cover[n].reader = reader;
+		readers->interval[n].lo = from;
+		readers->interval[n].hi = reader->hi;
+		readers->interval[n].bytes = 0;
+		readers->interval[n].reader = reader;
 		ndead += reader_dead(reader);
 		if (!(++n % 1024))
 			cond_resched();
 	}
 	readers->scanned = readers->cut;
-	sort(readers->cover, n, sizeof(*readers->cover), cover_cmp, NULL);
+	sort(readers->interval, n, sizeof(*readers->interval), interval_cmp, NULL);
 	for (i = 0; i < n; i++) {
-		hi = max(hi, readers->cover[i].hi);
-		readers->cover[i].hi = hi;
+		hi = max(hi, readers->interval[i].hi);
+		readers->interval[i].hi = hi;
 	}
-	readers->ncover = n;
+	readers->nintervals = n;
 	readers->ndead = ndead;
 	cond_resched();
 }
 
 /* How many entries have a lo below R?  These are the first. */
-static unsigned int cover_below(const struct slabshm_readers *readers, u64 retired)
+static unsigned int intervals_below(const struct slabshm_readers *readers, u64 retired)
 {
-	unsigned int a = 0, b = readers->ncover;
+	unsigned int a = 0, b = readers->nintervals;
 
 	while (a < b) {
 		unsigned int mid = a + (b - a) / 2;
 
-		if (readers->cover[mid].lo < retired)
+		if (readers->interval[mid].lo < retired)
 			a = mid + 1;
 		else
 			b = mid;
@@ -448,7 +448,7 @@ static unsigned int cover_below(const struct slabshm_readers *readers, u64 retir
  * Context: slabshm_readers.lock is held since the scan.
  * Return: the entry of the one with the least lo, NULL if there is none.
  */
-struct slabshm_cover *
+struct slabshm_interval *
 slabshm_readers_hold(const struct slabshm_readers *readers,
 		     const struct slabshm_record *record)
 {
@@ -456,19 +456,19 @@ slabshm_readers_hold(const struct slabshm_readers *readers,
 
 	lockdep_assert_held(&readers->lock);
 
-	a = cover_below(readers, record->retired);
-	if (!a || readers->cover[a - 1].hi < record->born)
+	a = intervals_below(readers, record->retired);
+	if (!a || readers->interval[a - 1].hi < record->born)
 		return NULL;
 	/* The first with a hi of B or more; it is its own, not one before it */
 	for (b = a - 1, a = 0; a < b; ) {
 		unsigned int mid = a + (b - a) / 2;
 
-		if (readers->cover[mid].hi < record->born)
+		if (readers->interval[mid].hi < record->born)
 			a = mid + 1;
 		else
 			b = mid;
 	}
-	return &readers->cover[a];
+	return &readers->interval[a];
 }
 
 /**
@@ -495,22 +495,22 @@ void slabshm_readers_evict(struct slabshm_slab *slab,
 
 	lockdep_assert_held(&readers->lock);
 
-	for (i = 0; i < readers->ncover; i++)
-		readers->cover[i].born = U64_MAX;
+	for (i = 0; i < readers->nintervals; i++)
+		readers->interval[i].born = U64_MAX;
 	for (record = records; record; record = record->next) {
-		below = cover_below(readers, record->retired);
+		below = intervals_below(readers, record->retired);
 		if (below) {
-			struct slabshm_cover *last = &readers->cover[below - 1];
+			struct slabshm_interval *last = &readers->interval[below - 1];
 
 			last->born = min(last->born, record->born);
 		}
 		if (!(++looked % 1024))
 			cond_resched();
 	}
-	for (i = readers->ncover; i--; ) {
-		struct slabshm_reader *reader = readers->cover[i].reader;
+	for (i = readers->nintervals; i--; ) {
+		struct slabshm_reader *reader = readers->interval[i].reader;
 
-		born = min(born, readers->cover[i].born);
+		born = min(born, readers->interval[i].born);
 		/* No block was retired after its lo.  No B is U64_MAX, but a hi is */
 		if (born == U64_MAX)
 			continue;
@@ -536,109 +536,44 @@ void slabshm_readers_evict(struct slabshm_slab *slab,
 void slabshm_readers_evict_most(struct slabshm_slab *slab, unsigned int round)
 {
 	struct slabshm_readers *readers = &slab->readers;
-	struct slabshm_cover *cover = readers->cover, *most = cover;
+	struct slabshm_interval *interval = readers->interval, *most = interval;
 	unsigned int i, oldest;
 
 	lockdep_assert_held(&readers->lock);
 
-	if (WARN_ON_ONCE(!readers->ncover))
+	if (WARN_ON_ONCE(!readers->nintervals))
 		return;
-	for (i = 1; i < readers->ncover; i++) {
-		if (cover[i].bytes > most->bytes)
-			most = &cover[i];
+	for (i = 1; i < readers->nintervals; i++) {
+		if (interval[i].bytes > most->bytes)
+			most = &interval[i];
 	}
 	oldest = round < 16 ? (1U << 2 * round) - 1 : UINT_MAX;
-	for (i = 0; i < readers->ncover; i++) {
-		if (i < oldest || (cover[i].lo == most->lo &&
-				   cover[i].reader->hi == most->hi))
-			reader_evict(slab, cover[i].reader);
+	for (i = 0; i < readers->nintervals; i++) {
+		if (i < oldest || (interval[i].lo == most->lo &&
+				   interval[i].reader->hi == most->hi))
+			reader_evict(slab, interval[i].reader);
 	}
-}
-
-/* Held blocks that a list goes through before others get the lock */
-#define LIST_PIECE	1024
-/* A list begins again so often, as the held blocks were judged meanwhile */
-#define LIST_AGAIN	2
-
-/*
- * What some readers hold back, and since when: @entry has their lo and hi, and
- * @from the commit after which they hold.
- */
-static int readers_held(struct slabshm_slab *slab, const u64 *from,
-			struct slabshm_reader_entry *entry, unsigned int n)
-{
-	struct slabshm_reclaim *reclaim = &slab->reclaim;
-	struct slabshm_record *record;
-	u64 oldest[SLABSHM_BATCH_MAX];
-	unsigned int i, again = 0, looked = 0;
-	u64 size, looks;
-
-restart:
-	looks = reclaim->looks;
-	for (i = 0; i < n; i++) {
-		entry[i].held = 0;
-		oldest[i] = U64_MAX;
-	}
-	for (record = reclaim->held; record; record = record->next) {
-		size = 0;
-		for (i = 0; i < n; i++) {
-			if (!entry[i].lo || record->retired <= from[i] ||
-			    record->born > entry[i].hi)
-				continue;
-			if (!size) {
-				spin_lock(&slab->arena.lock);
-				slabshm_arena_record(&slab->arena,
-						     slabshm_record_offset(record),
-						     &size);
-				spin_unlock(&slab->arena.lock);
-			}
-			entry[i].held += size;
-			oldest[i] = min(oldest[i], record->retired);
-		}
-		if (++looked % LIST_PIECE)
-			continue;
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		if (again == LIST_AGAIN) {
-			cond_resched();
-			continue;
-		}
-		mutex_unlock(&slab->readers.lock);
-		cond_resched();
-		mutex_lock(&slab->readers.lock);
-		if (looks != reclaim->looks) {
-			again++;
-			goto restart;
-		}
-	}
-	for (i = 0; i < n; i++) {
-		if (entry[i].held)
-			entry[i].held_ms = slabshm_reclaim_age_ms(slab, oldest[i]);
-	}
-	return 0;
 }
 
 /**
- * slabshm_reader_list() - some of a slab's readers
- * @slab: whose
+ * slabshm_readers_list() - some of a slab's readers
+ * @readers: the slab's
  * @cursor: id of the last one listed, 0 to start; moved on
  * @entry: array of @n, zeroed
- * @n: how many at most, up to %SLABSHM_BATCH_MAX
+ * @from: array of @n; for one that is pinned, set to the commit after which it holds
+ *	retired blocks
+ * @n: how many at most
  *
- * Context: may sleep; takes slabshm_readers.lock.
- * Return: how many there were, 0 at the end; -EINTR for a fatal signal.
+ * Context: slabshm_readers.lock is held.
+ * Return: how many there were.
  */
-int slabshm_reader_list(struct slabshm_slab *slab, u64 *cursor,
-			struct slabshm_reader_entry *entry, unsigned int n)
+unsigned int slabshm_readers_list(struct slabshm_readers *readers, u64 *cursor,
+				  struct slabshm_reader_entry *entry, u64 *from,
+				  unsigned int n)
 {
-	struct slabshm_readers *readers = &slab->readers;
 	struct slabshm_reader *reader;
-	u64 from[SLABSHM_BATCH_MAX];
 	unsigned int i = 0;
-	int err;
 
-	if (mutex_lock_killable(&readers->lock))
-		return -EINTR;
 	for (reader = reader_after(readers, *cursor); reader && i < n;
 	     reader = reader_next(reader)) {
 		u64 lo = READ_ONCE(reader->slot->lo);
@@ -659,9 +594,7 @@ int slabshm_reader_list(struct slabshm_slab *slab, u64 *cursor,
 		*cursor = reader->id;
 		i++;
 	}
-	err = readers_held(slab, from, entry, i);
-	mutex_unlock(&readers->lock);
-	return err ?: i;
+	return i;
 }
 
 /*

@@ -57,19 +57,19 @@ struct slabshm_reader {
 
 /**
  * struct slabshm_readers - the readers of one slab
- * @lock: protects all of this, and the held blocks of struct slabshm_reclaim.
+ * @lock: protects all of this, and struct slabshm_held.
  *	Held while reclaim looks through these; no publisher takes it
  * @tree: slabshm_reader.node, by id: a list goes on where it was
  * @last_id: of the reader that registered last
  * @count: how many
- * @cover: room for @capacity, which is at least @count: set aside at REGISTER,
+ * @interval: room for @capacity, which is at least @count: set aside at REGISTER,
  *	so that a scan needs no memory
- * @ncover: entries of the last scan: the readers that may hold a block retired
+ * @nintervals: entries of the last scan: the readers that may hold a block retired
  *	up to @cut, by lo (or barred, if that is larger), each with the largest hi
  *	so far, with the bytes of the held blocks for which it is the first to hold
  *	them, and, in slabshm_readers_evict(), with the least B of the blocks for
  *	which it is the last with a lo below R
- * @capacity: see @cover
+ * @capacity: see @interval
  * @ndead: entries whose thread has ended
  * @cut: the clock when the last batch was cut whose grace period has passed: what
  *	is judged was retired at or before it
@@ -81,14 +81,14 @@ struct slabshm_readers {
 	struct rb_root tree;
 	u64 last_id;
 	unsigned int count;
-	struct slabshm_cover {
+	struct slabshm_interval {
 		u64 lo;
 		u64 hi;
 		u64 bytes;
 		u64 born;
 		struct slabshm_reader *reader;
-	} *cover;
-	unsigned int ncover;
+	} *interval;
+	unsigned int nintervals;
 	unsigned int capacity;
 	unsigned int ndead;
 	u64 cut;
@@ -112,15 +112,16 @@ int slabshm_reader_check(struct slabshm_client *client, u32 index, u64 lo);
 void slabshm_reader_end(struct slabshm_client *client);
 
 void slabshm_readers_scan(struct slabshm_slab *slab);
-struct slabshm_cover *
+struct slabshm_interval *
 slabshm_readers_hold(const struct slabshm_readers *readers,
 		     const struct slabshm_record *record);
 void slabshm_readers_evict(struct slabshm_slab *slab,
 			   const struct slabshm_record *records,
 			   enum slabshm_evict which);
 void slabshm_readers_evict_most(struct slabshm_slab *slab, unsigned int round);
-int slabshm_reader_list(struct slabshm_slab *slab, u64 *cursor,
-			struct slabshm_reader_entry *entry, unsigned int n);
+unsigned int slabshm_readers_list(struct slabshm_readers *readers, u64 *cursor,
+				  struct slabshm_reader_entry *entry, u64 *from,
+				  unsigned int n);
 
 int slabshm_register_ioctl(struct slabshm_call *call, void *arg);
 int slabshm_unregister_ioctl(struct slabshm_call *call, void *arg);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Retired blocks, and how their space comes back.  See reclaim.h.
+ * Rounds, held blocks, and which readers to evict.  See reclaim.h.
  */
 #include <linux/jiffies.h>
 #include <linux/moduleparam.h>
@@ -28,13 +28,13 @@ MODULE_PARM_DESC(poison, "overwrite reclaimed blocks, for tests (default off)");
  */
 #define EVICT_BY_HI	2
 
-/* Looks at held blocks: soon at first, then less and less often. */
+/* Held blocks are checked soon at first, then less and less often. */
 #define DELAY_MIN	msecs_to_jiffies(8)
 #define DELAY_MAX	HZ
 
 /*
  * No more expedited grace periods than this, for all slabs together: each
- * disturbs every CPU.  If two get by at once, that is no harm.
+ * disturbs every CPU.  If two pass at once, that does no harm.
  */
 #define URGENT_EVERY	msecs_to_jiffies(8)
 static unsigned long last_urgent = INITIAL_JIFFIES;
@@ -43,13 +43,59 @@ static unsigned long last_urgent = INITIAL_JIFFIES;
 static struct workqueue_struct *round_wq;
 
 /*
- * So many records that are not in use are kept, or a few more: publishes that come
+ * Keep this many records that are not in use, or a few more: publishes that come
  * faster than grace periods end need thousands.
  */
 #define RECORDS_KEPT	8192
 
-/* Add the blocks of a retired object to the chain of a batch. */
-static void object_take_apart(struct slabshm_object *object,
+/**
+ * slabshm_retire_record() - retire one block
+ * @slab: whose
+ * @record: of the block, on no list
+ * @bytes: of the block
+ *
+ * Context: slabshm_cells.lock has been held since the commit that replaced or
+ * dropped the block.  The caller queues a round.
+ */
+void slabshm_retire_record(struct slabshm_slab *slab,
+			   struct slabshm_record *record, u64 bytes)
+{
+	struct slabshm_retired *retired = &slab->retired;
+
+	lockdep_assert_held(&slab->cells.lock);
+
+	record->retired = slab->cells.commit;
+	slabshm_record_push(&retired->blocks, record);
+	retired->bytes += bytes;
+	retired->count++;
+	trace_slabshm_retire(slab, record->retired, 1, bytes);
+}
+
+/**
+ * slabshm_retire_object() - retire all blocks of an object, however many
+ * @slab: whose
+ * @object: no cell's any more
+ *
+ * Context: as slabshm_retire_record().
+ */
+void slabshm_retire_object(struct slabshm_slab *slab,
+			   struct slabshm_object *object)
+{
+	struct slabshm_retired *retired = &slab->retired;
+	u64 bytes = object->root_bytes + object->part_bytes;
+	u64 n = object->nparts + !!object->root;
+
+	lockdep_assert_held(&slab->cells.lock);
+
+	object->retired = slab->cells.commit;
+	list_add_tail(&object->link, &retired->objects);
+	retired->bytes += bytes;
+	retired->count += n;
+	trace_slabshm_retire(slab, object->retired, n, bytes);
+}
+
+/* Unlink an object's records, and add them to the chain of a batch. */
+static void object_unlink(struct slabshm_object *object,
 			      struct slabshm_record **chain)
 {
 	struct slabshm_record *record, *next;
@@ -68,13 +114,13 @@ static void object_take_apart(struct slabshm_object *object,
 static void reclaim_batch(struct slabshm_slab *slab,
 			  struct slabshm_record *batch, unsigned int n)
 {
-	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	struct slabshm_retired *retired = &slab->retired;
 	struct slabshm_record *record, *last = NULL;
 	u64 bytes = 0, size = 0;
 
 	if (!n)
 		return;
-	for (record = reclaim->poison ? batch : NULL; record;
+	for (record = slab->held.poison ? batch : NULL; record;
 	     record = record->next) {
 		u64 offset = slabshm_record_offset(record);
 
@@ -93,13 +139,13 @@ static void reclaim_batch(struct slabshm_slab *slab,
 		last = record;
 	}
 	spin_unlock(&slab->arena.lock);
-	reclaim->bytes -= bytes;
-	reclaim->count -= n;
-	WRITE_ONCE(reclaim->freed, reclaim->freed + bytes);
-	if (reclaim->nspare < RECORDS_KEPT) {
-		last->next = reclaim->spare;
-		reclaim->spare = batch;
-		reclaim->nspare += n;
+	retired->bytes -= bytes;
+	retired->count -= n;
+	WRITE_ONCE(retired->freed, retired->freed + bytes);
+	if (retired->nspare < RECORDS_KEPT) {
+		last->next = retired->spare;
+		retired->spare = batch;
+		retired->nspare += n;
 		batch = NULL;
 	}
 	spin_unlock(&slab->cells.lock);
@@ -110,34 +156,34 @@ static void reclaim_batch(struct slabshm_slab *slab,
 	cond_resched();
 }
 
-static void held_add(struct slabshm_slab *slab, struct slabshm_record *record,
-		     struct slabshm_cover *holder)
+static void hold_record(struct slabshm_slab *slab, struct slabshm_record *record,
+			struct slabshm_interval *holder)
 {
-	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	struct slabshm_held *held = &slab->held;
 	u64 size = 0;
 
 	spin_lock(&slab->arena.lock);
 	slabshm_arena_record(&slab->arena, slabshm_record_offset(record),
 			     &size);
 	spin_unlock(&slab->arena.lock);
-	slabshm_record_push(&reclaim->held, record);
-	reclaim->held_bytes += size;
-	reclaim->held_count++;
+	slabshm_record_push(&held->records, record);
+	held->bytes += size;
+	held->count++;
 	holder->bytes += size;
 }
 
 /*
- * Free the records that no reader holds, keep the others in @held; who holds one
- * that was retired at @expired or before is evicted, and so is a dead thread that
- * holds any.  Returns how many were freed.
+ * Free the blocks that no reader holds, and keep the others as held.  Evict readers
+ * that hold one retired at @expired or before, and dead threads that hold any.
+ * Returns how many were freed.
  */
 static u64 reclaim_records(struct slabshm_slab *slab,
 			   struct slabshm_record *chain, u64 expired)
 {
 	struct slabshm_readers *readers = &slab->readers;
 	struct slabshm_record *record, *overdue, *batch = NULL;
-	unsigned int round, n = 0, looked = 0;
-	struct slabshm_cover *holder;
+	unsigned int round, n = 0, checked = 0;
+	struct slabshm_interval *holder;
 	u64 freed = 0;
 
 	lockdep_assert_held(&readers->lock);
@@ -148,9 +194,9 @@ static u64 reclaim_records(struct slabshm_slab *slab,
 		overdue = NULL;
 		while (chain) {
 			record = slabshm_record_pop(&chain);
-			if (!(++looked % 1024))
+			if (!(++checked % 1024))
 				cond_resched();
-			holder = readers->ncover ?
+			holder = readers->nintervals ?
 				 slabshm_readers_hold(readers, record) : NULL;
 			if (!holder) {
 				slabshm_record_push(&batch, record);
@@ -162,7 +208,7 @@ static u64 reclaim_records(struct slabshm_slab *slab,
 				n = 0;
 			} else if (record->retired > expired ||
 				   WARN_ON_ONCE(round > EVICT_BY_HI)) {
-				held_add(slab, record, holder);
+				hold_record(slab, record, holder);
 			} else {
 				slabshm_record_push(&overdue, record);
 			}
@@ -178,234 +224,223 @@ static u64 reclaim_records(struct slabshm_slab *slab,
 	return freed;
 }
 
-/* Look at the held blocks again. Returns how many were freed. */
+/* Check the held blocks again.  Returns how many were freed. */
 static u64 reclaim_held(struct slabshm_slab *slab, u64 expired)
 {
-	struct slabshm_reclaim *reclaim = &slab->reclaim;
-	struct slabshm_record *held = reclaim->held;
+	struct slabshm_held *held = &slab->held;
+	struct slabshm_record *records = held->records;
 
 	lockdep_assert_held(&slab->readers.lock);
 
-	reclaim->held = NULL;
-	reclaim->held_bytes = 0;
-	reclaim->held_count = 0;
-	reclaim->looks++;
-	return reclaim_records(slab, held, expired);
+	held->records = NULL;
+	held->bytes = 0;
+	held->count = 0;
+	held->checks++;
+	return reclaim_records(slab, records, expired);
 }
 
 /*
- * Evict who holds back the most until held blocks are at most @limit bytes: after
- * at most ten rounds, as then all are evicted that may hold any.
+ * Evict the readers that hold back the most until held blocks are at most @limit
+ * bytes.  That takes at most ten rounds, as then all are evicted that may hold any.
  */
 static bool reclaim_to_limit(struct slabshm_slab *slab, u64 limit)
 {
-	struct slabshm_reclaim *reclaim = &slab->reclaim;
 	unsigned int round;
 
 	lockdep_assert_held(&slab->readers.lock);
 
-	for (round = 0; reclaim->held_bytes > limit; round++) {
+	for (round = 0; slab->held.bytes > limit; round++) {
 		slabshm_readers_scan(slab);
 		reclaim_held(slab, 0);
-		if (reclaim->held_bytes <= limit)
+		if (slab->held.bytes <= limit)
 			break;
 		slabshm_readers_evict_most(slab, round);
 	}
 	return round;
 }
 
-/* Note what the clock shows; say which commit is older than the timeout. */
-static u64 reclaim_expired(struct slabshm_slab *slab, u64 commit)
+/* Add a sample of the clock if one is due. */
+static void sample_add(struct slabshm_slab *slab, u64 commit)
 {
-	struct slabshm_reclaim *reclaim = &slab->reclaim;
-	unsigned int i, n = reclaim->nsamples;
-	unsigned long now = jiffies;
-	u64 expired = 0;
+	struct slabshm_held *held = &slab->held;
+	unsigned long timeout = slab->reclaim.timeout, now = jiffies;
+	unsigned int i, n = held->nsamples;
 
 	lockdep_assert_held(&slab->readers.lock);
 
-	/* Nothing whose age matters: begin anew */
-	if (!reclaim->held && !reclaim->timeout) {
+	/* Nothing whose age matters: start again */
+	if (!held->records && !timeout) {
 		n = 0;
-		reclaim->sample_step = DELAY_MAX / (SLABSHM_SAMPLES / 2);
+		held->sample_step = DELAY_MAX / (SLABSHM_SAMPLES / 2);
 	}
-	if (!n || time_after_eq(now, reclaim->sample[n - 1].when +
-				reclaim->sample_step)) {
-		if (n == SLABSHM_SAMPLES && reclaim->timeout) {
-			/* The oldest is of no use any more */
-			n--;
-			memmove(&reclaim->sample[0], &reclaim->sample[1],
-				n * sizeof(reclaim->sample[0]));
-		} else if (n == SLABSHM_SAMPLES) {
-			/* Half as many for the same time */
-			n /= 2;
-			for (i = 0; i < n; i++)
-				reclaim->sample[i] = reclaim->sample[2 * i];
-			reclaim->sample_step *= 2;
-		}
-		reclaim->sample[n].commit = commit;
-		reclaim->sample[n].when = now;
-		n++;
+	if (n && time_before(now, held->sample[n - 1].when + held->sample_step))
+		return;
+	if (n == SLABSHM_SAMPLES && timeout) {
+		/* The oldest is of no use any more */
+		n--;
+		memmove(&held->sample[0], &held->sample[1],
+			n * sizeof(held->sample[0]));
+	} else if (n == SLABSHM_SAMPLES) {
+		/* Half as many for the same time */
+		n /= 2;
+		for (i = 0; i < n; i++)
+			held->sample[i] = held->sample[2 * i];
+		held->sample_step *= 2;
 	}
-	reclaim->nsamples = n;
-	if (!reclaim->timeout)
-		return 0;
-	for (i = 0; i < n; i++) {
-		if (time_before(now, reclaim->sample[i].when +
-				reclaim->timeout))
+	held->sample[n].commit = commit;
+	held->sample[n].when = now;
+	held->nsamples = n + 1;
+}
+
+/* The last commit that is older than the read timeout. */
+static u64 sample_expired(struct slabshm_slab *slab)
+{
+	struct slabshm_held *held = &slab->held;
+	unsigned long timeout = slab->reclaim.timeout, now = jiffies;
+	u64 expired = 0;
+	unsigned int i;
+
+	for (i = 0; timeout && i < held->nsamples; i++) {
+		if (time_before(now, held->sample[i].when + timeout))
 			break;
-		expired = reclaim->sample[i].commit;
+		expired = held->sample[i].commit;
 	}
 	return expired;
 }
 
-/**
- * slabshm_reclaim_age_ms() - how long ago was this commit?
- * @slab: whose
- * @commit: of a retirement
- *
- * Context: slabshm_readers.lock is held.
- * Return: milliseconds, to about a 32nd of the read timeout, or of the whole.
- */
-u64 slabshm_reclaim_age_ms(struct slabshm_slab *slab, u64 commit)
+/* How long ago a commit was, to about a 32nd of the read timeout or of the whole. */
+static u64 sample_age_ms(struct slabshm_slab *slab, u64 commit)
 {
-	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	struct slabshm_held *held = &slab->held;
 	unsigned int i;
 
 	lockdep_assert_held(&slab->readers.lock);
 
-	for (i = 0; i < reclaim->nsamples; i++) {
-		if (reclaim->sample[i].commit >= commit)
-			return jiffies_to_msecs(jiffies -
-						reclaim->sample[i].when);
+	for (i = 0; i < held->nsamples; i++) {
+		if (held->sample[i].commit >= commit)
+			return jiffies_to_msecs(jiffies - held->sample[i].when);
 	}
 	return 0;
 }
 
-/*
- * The held blocks have been looked at: queue the next look at them, or see that
- * none comes.
- */
-static void reclaim_schedule(struct slabshm_slab *slab, bool progress)
+/* The held blocks have been checked: when to check them again. */
+static void held_checked(struct slabshm_slab *slab, bool progress)
 {
-	struct slabshm_reclaim *reclaim = &slab->reclaim;
-	unsigned long most = reclaim->timeout ?
-			     clamp(reclaim->timeout / 16, 1UL, (ulong)DELAY_MAX) :
-			     DELAY_MAX;
+	struct slabshm_held *held = &slab->held;
+	unsigned long timeout = slab->reclaim.timeout;
+	unsigned long most = timeout ? clamp(timeout / 16, 1UL, (ulong)DELAY_MAX) :
+				       DELAY_MAX;
 
 	lockdep_assert_held(&slab->readers.lock);
 
-	if (!reclaim->held) {
-		reclaim->delay = DELAY_MIN;
-		reclaim->next_look = jiffies;
-		if (cancel_delayed_work(&reclaim->retry))
-			slabshm_slab_put(slab);
-		return;
-	}
-	reclaim->delay = progress ? DELAY_MIN : reclaim->delay * 2;
-	reclaim->delay = clamp(reclaim->delay, 1UL, most);
-	reclaim->next_look = jiffies + reclaim->delay;
-	slabshm_slab_get(slab);
-	if (mod_delayed_work(round_wq, &reclaim->retry, reclaim->delay))
-		slabshm_slab_put(slab);	/* it was queued already */
+	held->delay = progress || !held->records ? DELAY_MIN : held->delay * 2;
+	held->delay = clamp(held->delay, 1UL, most);
+	held->next_check = jiffies + held->delay;
 }
 
-static void reclaim_retry(struct work_struct *work)
+/* Take the batch.  Returns the clock at that moment. */
+static u64 batch_take(struct slabshm_slab *slab, struct slabshm_record **records,
+		      struct list_head *objects, bool *urgent, u64 *round)
 {
-	struct slabshm_slab *slab = container_of(work, struct slabshm_slab,
-						 reclaim.retry.work);
+	struct slabshm_retired *retired = &slab->retired;
+	u64 commit;
 
-	slabshm_reclaim_queue(slab);
-	slabshm_slab_put(slab);
+	spin_lock(&slab->cells.lock);
+	*records = retired->blocks;
+	retired->blocks = NULL;
+	list_splice_init(&retired->objects, objects);
+	commit = slab->cells.commit;
+	*urgent = retired->urgent;
+	retired->urgent = false;
+	*round = ++retired->begun;
+	spin_unlock(&slab->cells.lock);
+	return commit;
+}
+
+/*
+ * Readers have no fence between the stores to their slot and their loads of the
+ * clock and of cells; a quiescent state of every CPU, with a full barrier, is that
+ * fence.  A reader's store before it is seen by the scan that follows; a load after
+ * it finds the batch retired.  Pairs with the compiler barriers in pin and advance.
+ */
+static void batch_wait(bool urgent)
+{
+	if (urgent && time_after_eq(jiffies, READ_ONCE(last_urgent) +
+				    URGENT_EVERY)) {
+		WRITE_ONCE(last_urgent, jiffies);
+		synchronize_rcu_expedited();
+	} else {
+		synchronize_rcu();
+	}
 }
 
 /* One round.  One at a time for each slab, as it is one work item. */
 static void reclaim_work(struct work_struct *work)
 {
 	struct slabshm_slab *slab = container_of(work, struct slabshm_slab,
-						 reclaim.work);
-	struct slabshm_reclaim *reclaim = &slab->reclaim;
+						 reclaim.round.work);
+	struct slabshm_held *held = &slab->held;
+	bool progress = false, check, urgent, poisons = READ_ONCE(poison);
 	struct slabshm_object *object, *next;
-	bool progress = false, looked, urgent, poisons;
 	struct slabshm_record *records;
 	LIST_HEAD(objects);
 	u64 commit, expired, round;
 
-	/* The batch is cut before the grace period starts */
-	spin_lock(&slab->cells.lock);
-	records = reclaim->blocks;
-	reclaim->blocks = NULL;
-	list_splice_init(&reclaim->objects, &objects);
-	commit = slab->cells.commit;
-	urgent = reclaim->urgent;
-	reclaim->urgent = false;
-	round = ++reclaim->begun;
-	spin_unlock(&slab->cells.lock);
-
-	/*
-	 * Readers have no fence between the stores to their slot and their
-	 * loads of the clock and of cells; every CPU's passing through a
-	 * quiescent state, with a full barrier, is that fence.  A reader's
-	 * store before it is seen by the scan below; a load after it finds the
-	 * batch retired.  Pairs with the compiler barriers in pin and advance.
-	 */
-	if (records || !list_empty(&objects)) {
-		if (urgent && time_after_eq(jiffies, READ_ONCE(last_urgent) +
-					    URGENT_EVERY)) {
-			WRITE_ONCE(last_urgent, jiffies);
-			synchronize_rcu_expedited();
-		} else {
-			synchronize_rcu();
-		}
-	}
-
+	/* The batch is taken before the grace period starts */
+	commit = batch_take(slab, &records, &objects, &urgent, &round);
+	if (records || !list_empty(&objects))
+		batch_wait(urgent);
 	list_for_each_entry_safe(object, next, &objects, link)
-		object_take_apart(object, &records);
+		object_unlink(object, &records);
 
-	/* The data may be gone, and shall not stay because of this round */
-	poisons = READ_ONCE(poison) && slabshm_slab_use(slab);
-
+	/* Keeps the data, if it is not gone */
+	if (poisons)
+		mutex_lock(&slab->grow_lock);
 	mutex_lock(&slab->readers.lock);
 	slab->readers.cut = commit;
-	reclaim->poison = poisons;
-	expired = reclaim_expired(slab, commit);
+	held->poison = poisons && slab->data;
+	sample_add(slab, commit);
+	expired = sample_expired(slab);
 	slabshm_readers_scan(slab);
-	looked = !reclaim->held || urgent ||
-		 time_after_eq(jiffies, reclaim->next_look);
-	if (looked)
+	check = !held->records || urgent ||
+		time_after_eq(jiffies, held->next_check);
+	if (check)
 		progress = reclaim_held(slab, expired);
 	reclaim_records(slab, records, expired);
-	if (reclaim_to_limit(slab, reclaim->limit))
+	if (reclaim_to_limit(slab, slab->reclaim.limit))
 		progress = true;
-	/* A look that is due already is not put off by rounds in between */
-	if (looked || !reclaim->held)
-		reclaim_schedule(slab, progress);
+	/* Rounds in between do not put off a check that is due */
+	if (check)
+		held_checked(slab, progress);
+	/* Does nothing if a publisher has queued the next round meanwhile */
+	if (held->records)
+		queue_delayed_work(round_wq, &slab->reclaim.round,
+				   max_t(long, held->next_check - jiffies, 0));
 	mutex_unlock(&slab->readers.lock);
 	if (poisons)
-		slabshm_slab_unuse(slab);
-	WRITE_ONCE(reclaim->ended, round);
-	wake_up_all(&reclaim->wait);
-	slabshm_slab_put(slab);
+		mutex_unlock(&slab->grow_lock);
+	WRITE_ONCE(slab->reclaim.ended, round);
+	wake_up_all(&slab->reclaim.wait);
 }
 
 /**
  * slabshm_reclaim_queue() - start a round soon
- * @slab: whose; the queued item holds it
+ * @slab: whose
  *
  * Context: any.
  */
 void slabshm_reclaim_queue(struct slabshm_slab *slab)
 {
+	struct delayed_work *round = &slab->reclaim.round;
+
 	/*
-	 * A round that has not begun will find what the caller has retired
-	 * under slabshm_cells.lock: it begins with taking that lock, after it
-	 * is not pending any more.
+	 * A round that has not begun will find what the caller has retired under
+	 * slabshm_cells.lock: it begins by taking that lock, after it is not
+	 * pending any more.
 	 */
-	if (work_pending(&slab->reclaim.work))
+	if (work_pending(&round->work) && !timer_pending(&round->timer))
 		return;
-	slabshm_slab_get(slab);
-	if (!queue_work(round_wq, &slab->reclaim.work))
-		slabshm_slab_put(slab);
+	mod_delayed_work(round_wq, round, 0);
 }
 
 /**
@@ -418,41 +453,42 @@ void slabshm_reclaim_queue(struct slabshm_slab *slab)
  */
 bool slabshm_reclaim_now(struct slabshm_slab *slab, u64 least)
 {
+	struct slabshm_retired *retired = &slab->retired;
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
 	/* Only a hint: it changes under another lock */
-	u64 held = data_race(reclaim->held_bytes);
+	u64 held = data_race(slab->held.bytes);
 	u64 round;
 	bool worth;
 
 	spin_lock(&slab->cells.lock);
-	round = reclaim->begun + 1;
-	worth = reclaim->bytes > held && reclaim->bytes - held > least;
+	round = retired->begun + 1;
+	worth = retired->bytes > held && retired->bytes - held > least;
 	if (worth)
-		reclaim->urgent = true;
+		retired->urgent = true;
 	spin_unlock(&slab->cells.lock);
 	if (!worth)
 		return false;
-	slabshm_reclaim_queue(slab);
+	mod_delayed_work(round_wq, &reclaim->round, 0);
 	/* A fatal signal is for the caller to see */
 	wait_event_killable(reclaim->wait, READ_ONCE(reclaim->ended) >= round);
 	return true;
 }
 
 /**
- * slabshm_reclaim_evict() - evict readers for the sake of an allocation
+ * slabshm_reclaim_evict() - evict readers for an allocation
  * @slab: whose
  * @bytes: that it needs; if that many are not free or held back, nobody is
  *	evicted
- * @apart: if that many are free, they lie apart: evict all the same
+ * @fragmented: evict also if that many are free, but not in one piece
  *
  * Evicts those who hold back the most; the caller tries again.
  *
  * Context: may sleep; takes slabshm_readers.lock.
  * Return: whether to try again.
  */
-bool slabshm_reclaim_evict(struct slabshm_slab *slab, u64 bytes, bool apart)
+bool slabshm_reclaim_evict(struct slabshm_slab *slab, u64 bytes, bool fragmented)
 {
-	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	struct slabshm_held *held = &slab->held;
 	u64 free, need;
 	bool enough;
 
@@ -460,16 +496,103 @@ bool slabshm_reclaim_evict(struct slabshm_slab *slab, u64 bytes, bool apart)
 	if (mutex_lock_killable(&slab->readers.lock))
 		return true;
 	free = slabshm_arena_free_bytes(&slab->arena);
-	/* If it would do but lies apart, what is held may lie between */
-	need = bytes > free ? bytes - free : reclaim->held_bytes / 4 + 1;
-	enough = reclaim->held_bytes && reclaim->held_bytes >= need &&
-		 (bytes > free || apart);
+	/* If enough is free in pieces, what is held may lie between them */
+	need = bytes > free ? bytes - free : held->bytes / 4 + 1;
+	enough = held->bytes && held->bytes >= need &&
+		 (bytes > free || fragmented);
 	if (enough) {
-		reclaim->poison = READ_ONCE(poison);
-		reclaim_to_limit(slab, reclaim->held_bytes - need);
+		held->poison = READ_ONCE(poison);
+		reclaim_to_limit(slab, held->bytes - need);
 	}
 	mutex_unlock(&slab->readers.lock);
 	return enough;
+}
+
+/* Held blocks that a list goes through before others get the lock */
+#define LIST_PIECE	1024
+/* How often a list starts again because the held blocks were checked meanwhile */
+#define LIST_AGAIN	2
+
+/*
+ * Fill in what some readers hold back, and since when: @entry has their lo and hi,
+ * and @from the commit after which they hold.
+ */
+static int list_held(struct slabshm_slab *slab, const u64 *from,
+		     struct slabshm_reader_entry *entry, unsigned int n)
+{
+	struct slabshm_held *held = &slab->held;
+	struct slabshm_record *record;
+	u64 oldest[SLABSHM_BATCH_MAX];
+	unsigned int i, again = 0, passed = 0;
+	u64 size, checks;
+
+restart:
+	checks = held->checks;
+	for (i = 0; i < n; i++) {
+		entry[i].held = 0;
+		oldest[i] = U64_MAX;
+	}
+	for (record = held->records; record; record = record->next) {
+		size = 0;
+		for (i = 0; i < n; i++) {
+			if (!entry[i].lo || record->retired <= from[i] ||
+			    record->born > entry[i].hi)
+				continue;
+			if (!size) {
+				spin_lock(&slab->arena.lock);
+				slabshm_arena_record(&slab->arena,
+						     slabshm_record_offset(record),
+						     &size);
+				spin_unlock(&slab->arena.lock);
+			}
+			entry[i].held += size;
+			oldest[i] = min(oldest[i], record->retired);
+		}
+		if (++passed % LIST_PIECE)
+			continue;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (again == LIST_AGAIN) {
+			cond_resched();
+			continue;
+		}
+		mutex_unlock(&slab->readers.lock);
+		cond_resched();
+		mutex_lock(&slab->readers.lock);
+		if (checks != held->checks) {
+			again++;
+			goto restart;
+		}
+	}
+	for (i = 0; i < n; i++) {
+		if (entry[i].held)
+			entry[i].held_ms = sample_age_ms(slab, oldest[i]);
+	}
+	return 0;
+}
+
+/**
+ * slabshm_reclaim_readers() - some of a slab's readers, and what they hold back
+ * @slab: whose
+ * @cursor: id of the last one listed, 0 to start; moved on
+ * @entry: array of @n, zeroed
+ * @n: how many at most, up to %SLABSHM_BATCH_MAX
+ *
+ * Context: may sleep; takes slabshm_readers.lock.
+ * Return: how many there were, 0 at the end; -EINTR for a fatal signal.
+ */
+int slabshm_reclaim_readers(struct slabshm_slab *slab, u64 *cursor,
+			    struct slabshm_reader_entry *entry, unsigned int n)
+{
+	u64 from[SLABSHM_BATCH_MAX];
+	int err;
+
+	if (mutex_lock_killable(&slab->readers.lock))
+		return -EINTR;
+	n = slabshm_readers_list(&slab->readers, cursor, entry, from, n);
+	err = list_held(slab, from, entry, n);
+	mutex_unlock(&slab->readers.lock);
+	return err ?: n;
 }
 
 /**
@@ -484,33 +607,34 @@ void slabshm_reclaim_init(struct slabshm_slab *slab, u32 timeout_ms, u64 limit)
 {
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
 
-	INIT_LIST_HEAD(&reclaim->objects);
+	INIT_LIST_HEAD(&slab->retired.objects);
+	slab->held.delay = DELAY_MIN;
 	init_waitqueue_head(&reclaim->wait);
-	INIT_WORK(&reclaim->work, reclaim_work);
-	INIT_DELAYED_WORK(&reclaim->retry, reclaim_retry);
+	INIT_DELAYED_WORK(&reclaim->round, reclaim_work);
 	reclaim->timeout = msecs_to_jiffies(timeout_ms);
-	reclaim->sample_step = max(reclaim->timeout / (SLABSHM_SAMPLES / 2),
-				   1UL);
+	slab->held.sample_step = max(reclaim->timeout / (SLABSHM_SAMPLES / 2),
+				     1UL);
 	reclaim->limit = limit;
-	reclaim->delay = DELAY_MIN;
 	mutex_init(&reclaim->turn);
 }
 
 /**
- * slabshm_reclaim_destroy() - the slab ends
- * @slab: whose; no work is queued, as that would hold the slab
+ * slabshm_reclaim_destroy() - the slab ends, and what is retired in it
+ * @slab: whose; nobody can queue a round any more
  *
- * Context: may sleep.
+ * Context: may sleep, for a grace period.
  */
 void slabshm_reclaim_destroy(struct slabshm_slab *slab)
 {
-	struct slabshm_reclaim *reclaim = &slab->reclaim;
+	struct slabshm_object *object, *next;
 
-	mutex_destroy(&reclaim->turn);
-	slabshm_records_destroy(slab, reclaim->spare);
-	/* A round is queued for whatever is retired or held, and holds the slab */
-	WARN_ON_ONCE(reclaim->blocks || !list_empty(&reclaim->objects) ||
-		     reclaim->held);
+	cancel_delayed_work_sync(&slab->reclaim.round);
+	list_for_each_entry_safe(object, next, &slab->retired.objects, link)
+		slabshm_object_destroy(object);
+	slabshm_records_destroy(slab, slab->retired.blocks);
+	slabshm_records_destroy(slab, slab->held.records);
+	slabshm_records_destroy(slab, slab->retired.spare);
+	mutex_destroy(&slab->reclaim.turn);
 }
 
 int slabshm_reclaim_module_init(void)

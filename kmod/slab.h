@@ -9,9 +9,9 @@
  * before its last process can be waited for, as those of a memfd do.  Nothing
  * in that path flushes work, takes slabshm_readers.lock, or can be interrupted.
  *
- * @ref is held by @use as a whole, by clients, which may outlive their file
- * until their end was worked off, and by queued work.  It holds the bookkeeping,
- * which a work item frees.  Work that needs the data takes @use for as long.
+ * @ref is held by @use as a whole, and by clients, which may outlive their file
+ * until work has given back what they had.  It holds the bookkeeping, which a work
+ * item frees, after it has cancelled the slab's other work.
  *
  * A name is no reference.  The data is a shmem file, which mappings hold by
  * themselves; it may outlive the slab.
@@ -54,10 +54,6 @@
 #include "control.h"
 #include "user.h"
 
-struct slabshm_call;
-
-struct net;
-
 /**
  * struct slabshm_slab - one shared heap
  * @ref: see above
@@ -71,24 +67,26 @@ struct net;
  * @names: in slabshm_net.slabs; empty if it has no name (any more).
  *	Protected by slabshm_names_lock
  * @persist: holds @use. Protected by slabshm_names_lock
- * @data: constant, the shmem file; its inode has the owner and the mode. There
- *	while the slab is in use
+ * @data: the shmem file; its inode has the owner and the mode. Constant while the
+ *	slab is in use, then NULL, which is written under @grow_lock
  * @data_ro: the same opened for reading, which read-only clients map
  * @destroy_work: frees the slab after the last reference
  * @control: see there
  * @arena: which bytes are whose; has a lock of its own
  * @cells: cells and clock; has a lock of its own
  * @readers: who may be looking at what; has a lock of its own
- * @reclaim: retired blocks; see there
+ * @retired: retired blocks; under the lock of @cells
+ * @held: those that readers hold back; under the lock of @readers
+ * @reclaim: the rounds that free them
  * @clients_lock: protects the next four
  * @clients: slabshm_client.node, by seq: a list goes on where it was
  * @shares: slabshm_share.link, of each user that has a client
  * @nclients: how many
  * @last_client: slabshm_client.seq of the one that came last
  * @ended: slabshm_client.ended_link, clients that have ended
- * @end_work: gives back the locks and blocks of those
+ * @end_work: gives back the locks and blocks of those; holds @ref
  * @leaving: slabshm_client.ended_link, clients for which that is done
- * @leave_work: ends the watches and readers of those
+ * @leave_work: ends the watches and readers of those; holds @ref
  * @grow_lock: serializes growth, refill and TRIM
  * @size: bytes of data. Written under @grow_lock, read anywhere
  * @room: counts up when memory was added to the free set, so that one who
@@ -116,6 +114,8 @@ struct slabshm_slab {
 	struct slabshm_arena arena;
 	struct slabshm_cells cells;
 	struct slabshm_readers readers;
+	struct slabshm_retired retired;
+	struct slabshm_held held;
 	struct slabshm_reclaim reclaim;
 
 	struct mutex clients_lock;	/* the next four */
@@ -140,29 +140,12 @@ struct slabshm_slab {
 /* The end of clients and of slabs, which wait for nothing */
 extern struct workqueue_struct *slabshm_end_wq;
 
-struct slabshm_slab *slabshm_slab_open(const struct slabshm_attach_args *arg,
-				       bool *created);
+struct slabshm_slab *slabshm_slab_create(const struct slabshm_attach_args *arg);
+void slabshm_slab_drop_data(struct slabshm_slab *slab);
 void slabshm_slab_get(struct slabshm_slab *slab);
 void slabshm_slab_put(struct slabshm_slab *slab);
-bool slabshm_slab_use(struct slabshm_slab *slab);
-void slabshm_slab_unuse(struct slabshm_slab *slab);
-void slabshm_slab_persist(struct slabshm_slab *slab);
-int slabshm_slab_unlink(const char *name);
-int slabshm_slab_setattr(struct slabshm_slab *slab,
-			 const struct slabshm_setattr_args *arg);
-bool slabshm_slab_owned_by(struct slabshm_slab *slab, u32 uid);
-void slabshm_slab_stat(struct slabshm_slab *slab, struct slabshm_stat *stat);
-unsigned int slabshm_slab_list(u64 *cursor, struct slabshm_stat *stat,
-			       unsigned int n);
 
-bool slabshm_name_valid(const char *name, bool slab);
-
-int slabshm_names_init(void);
-void slabshm_names_exit(void);
 int slabshm_slab_module_init(void);
 void slabshm_slab_module_exit(void);
-
-int slabshm_unlink_ioctl(struct slabshm_call *call, void *arg);
-int slabshm_setattr_ioctl(struct slabshm_call *call, void *arg);
 
 #endif /* _SLABSHM_SLAB_H */

@@ -217,18 +217,12 @@ int slabshm_watch_wait(struct slabshm_client *client,
 }
 
 /*
- * ---------------- Telling ----------------
+ * ---------------- Notifying ----------------
  */
 
 static void client_wake(struct slabshm_client *client)
 {
 	wake_up_interruptible_poll(&client->watches.wait, EPOLLIN | EPOLLRDNORM);
-}
-
-/* For a reference that is not the last one. */
-static void client_held(struct kref *ref)
-{
-	WARN_ON_ONCE(1);
 }
 
 static void watches_wake(struct work_struct *work)
@@ -240,7 +234,6 @@ static void watches_wake(struct work_struct *work)
 	/* The events may have been taken meanwhile */
 	if (slabshm_watch_pending(client))
 		client_wake(client);
-	slabshm_client_put(client);
 }
 
 /**
@@ -273,8 +266,8 @@ static bool client_waits(struct slabshm_client *client)
 	return wq_has_sleeper(&client->watches.wait);
 }
 
-/* Tell some of those whom commits have taken out of their queues. */
-static void tell_some(struct slabshm_cells *cells)
+/* Notify some of those whom commits have taken out of their queues. */
+static void notify_some(struct slabshm_cells *cells)
 {
 	struct slabshm_watcher *watcher;
 	struct slabshm_client *client;
@@ -293,28 +286,22 @@ static void tell_some(struct slabshm_cells *cells)
 		}
 		client = watcher->client;
 		list_move_tail(&watcher->link, &client->watches.pending);
-		if (!client_waits(client))
-			continue;
-		kref_get(&client->ref);
-		/* If it is queued, that holds the client, too */
-		if (!queue_work(wake_wq, &client->watches.wake))
-			kref_put(&client->ref, client_held);
+		if (client_waits(client))
+			queue_work(wake_wq, &client->watches.wake);
 	}
 }
 
-static void watches_tell(struct work_struct *work)
+static void notify_work(struct work_struct *work)
 {
-	struct slabshm_slab *slab = container_of(work, struct slabshm_slab,
-						 cells.tell);
-	struct slabshm_cells *cells = &slab->cells;
+	struct slabshm_cells *cells = container_of(work, struct slabshm_cells,
+						   notify);
 
 	while (!list_empty_careful(&cells->woken)) {
 		spin_lock(&cells->lock);
-		tell_some(cells);
+		notify_some(cells);
 		spin_unlock(&cells->lock);
 		cond_resched();
 	}
-	slabshm_slab_put(slab);
 }
 
 /**
@@ -325,32 +312,37 @@ static void watches_tell(struct work_struct *work)
  */
 void slabshm_watch_init(struct slabshm_cells *cells)
 {
-	INIT_LIST_HEAD(&cells->watch_all);
-	INIT_LIST_HEAD(&cells->woken);
-	INIT_WORK(&cells->tell, watches_tell);
+	INIT_WORK(&cells->notify, notify_work);
 }
 
 /**
- * slabshm_watch_tell() - tell those whom a commit has taken out of their queues
+ * slabshm_watch_destroy() - the end of slabshm_watch_init()
+ * @cells: the slab's, which has no client any more
+ *
+ * Context: may sleep.
+ */
+void slabshm_watch_destroy(struct slabshm_cells *cells)
+{
+	cancel_work_sync(&cells->notify);
+}
+
+/**
+ * slabshm_watch_notify() - notify those whom a commit has taken out of their queues
  * @slab: whose
  *
- * 64 of them; if there are more, a work item tells them.  So nobody who watches
- * holds up a publisher, and a publisher that is held up after its commit, which may
- * be for long if it has a low priority, does not hold up who watches.
+ * Notifies 64 of them, and leaves the others to a work item.  So watchers do not
+ * delay a publisher; and a publisher that does not run after its commit, which may
+ * be for long if it has a low priority, does not delay them.
  *
- * Context: slabshm_cells.lock is held since the commit.
+ * Context: slabshm_cells.lock has been held since the commit.
  */
-void slabshm_watch_tell(struct slabshm_slab *slab)
+void slabshm_watch_notify(struct slabshm_slab *slab)
 {
 	struct slabshm_cells *cells = &slab->cells;
 
-	tell_some(cells);
-	if (list_empty(&cells->woken) || work_pending(&cells->tell))
-		return;
-	slabshm_slab_get(slab);
-	/* The caller's client holds it, too */
-	if (!queue_work(wake_wq, &cells->tell))
-		slabshm_slab_put(slab);
+	notify_some(cells);
+	if (!list_empty(&cells->woken))
+		queue_work(wake_wq, &cells->notify);
 }
 
 /*
@@ -585,10 +577,12 @@ void slabshm_watches_end(struct slabshm_client *client)
  * slabshm_watches_destroy() - the end of slabshm_watches_init()
  * @watches: the client's, which has no reference any more
  *
- * Context: any.
+ * Context: may sleep.
  */
 void slabshm_watches_destroy(struct slabshm_watches *watches)
 {
+	/* None can queue it: they have ended */
+	cancel_work_sync(&watches->wake);
 	mutex_destroy(&watches->lock);
 }
 
@@ -623,7 +617,7 @@ static struct slabshm_watcher *events_take(struct slabshm_client *client,
 
 	spin_lock(&cells->lock);
 	/* What was published before this call shall be among them */
-	tell_some(cells);
+	notify_some(cells);
 	while (!all && *i < n &&
 	       !list_empty(&watches->pending)) {
 		watcher = list_first_entry(&watches->pending,

@@ -83,7 +83,7 @@ struct slabshm_watcher {
  * @pending: slabshm_watcher.link, with something to tell
  * @taken: slabshm_watcher.link, while EVENTS copies out what they tell
  * @wait: poll(2), and EVENTS
- * @wake: wakes those; holds the client while it is queued
+ * @wake: wakes those
  * @ended: who sleeps in WAIT or LOCK, to be woken when the client ends, or its
  *	waits are cancelled
  *
@@ -101,6 +101,7 @@ struct slabshm_watches {
 };
 
 void slabshm_watch_init(struct slabshm_cells *cells);
+void slabshm_watch_destroy(struct slabshm_cells *cells);
 void slabshm_watches_init(struct slabshm_watches *watches);
 void slabshm_watches_end(struct slabshm_client *client);
 void slabshm_watches_destroy(struct slabshm_watches *watches);
@@ -122,7 +123,7 @@ int slabshm_watch_module_init(void);
 void slabshm_watch_module_exit(void);
 
 /* Needs slabshm_cells.lock held. */
-void slabshm_watch_tell(struct slabshm_slab *slab);
+void slabshm_watch_notify(struct slabshm_slab *slab);
 
 int slabshm_wait_ioctl(struct slabshm_call *call, void *arg);
 int slabshm_watch_ioctl(struct slabshm_call *call, void *arg);
