@@ -11,33 +11,17 @@
 #include "object.h"
 #include "slab.h"
 
-#define CELLS_PER_PAGE	(PAGE_SIZE / sizeof(struct slabshm_cell))
-
-/**
- * struct cell_page - the cells of one page of the cell table
- * @line: that page
- * @commit: the newest version of these cells. Read without a lock
- * @cell: the kernel's side
- * @removed: by cell: the commit that removed the last one of before; 0 if none was
- */
-struct cell_page {
-	struct slabshm_cell *line;
-	u64 commit;
-	struct cell cell[CELLS_PER_PAGE];
-	u64 removed[CELLS_PER_PAGE];
-};
-
 /* The page that a cell lies in, without a lookup in the table. */
-static struct cell_page *cell_page(const struct cell *cell)
+static struct slabshm_cell_page *cell_page(const struct cell *cell)
 {
-	unsigned int k = cell->index % CELLS_PER_PAGE;
+	unsigned int k = cell->index % SLABSHM_CELLS_PER_PAGE;
 
-	return container_of(cell - k, struct cell_page, cell[0]);
+	return container_of(cell - k, struct slabshm_cell_page, cell[0]);
 }
 
 static int page_add(struct slabshm_slab *slab, unsigned long i)
 {
-	struct cell_page *page;
+	struct slabshm_cell_page *page;
 	unsigned int k;
 	int err;
 
@@ -53,9 +37,9 @@ static int page_add(struct slabshm_slab *slab, unsigned long i)
 	err = PTR_ERR_OR_ZERO(page->line);
 	if (err)
 		goto free;
-	for (k = 0; k < CELLS_PER_PAGE; k++) {
+	for (k = 0; k < SLABSHM_CELLS_PER_PAGE; k++) {
 		page->cell[k].line = &page->line[k];
-		page->cell[k].index = i * CELLS_PER_PAGE + k;
+		page->cell[k].index = i * SLABSHM_CELLS_PER_PAGE + k;
 		page->cell[k].generation = 1;
 	}
 	err = slabshm_table_add(&slab->cells.pages, i, page);
@@ -72,7 +56,7 @@ uncharge:
 static bool page_missing(const struct slabshm_cells *cells)
 {
 	return list_empty(&cells->free) && cells->next < cells->max &&
-	       !slabshm_table_get(&cells->pages, cells->next / CELLS_PER_PAGE);
+	       !slabshm_table_get(&cells->pages, cells->next / SLABSHM_CELLS_PER_PAGE);
 }
 
 /**
@@ -92,7 +76,7 @@ int slabshm_cell_populate(struct slabshm_slab *slab)
 	missing = page_missing(cells);
 	next = cells->next;
 	spin_unlock(&cells->lock);
-	return missing ? page_add(slab, next / CELLS_PER_PAGE) : 0;
+	return missing ? page_add(slab, next / SLABSHM_CELLS_PER_PAGE) : 0;
 }
 
 /*
@@ -103,48 +87,6 @@ size_t slabshm_cell_cost(const char *name)
 {
 	return strlen(name) + 1 + 2 * sizeof(struct slabshm_object) +
 	       sizeof(struct slabshm_queue);
-}
-
-/**
- * slabshm_cell_at() - a cell by its index
- * @cells: of the slab
- * @index: of a cell that is or was in use
- *
- * Context: the commit lock is held.
- * Return: the cell.
- */
-struct cell *slabshm_cell_at(struct slabshm_cells *cells, u32 index)
-{
-	lockdep_assert_held(&cells->lock);
-
-	struct cell_page *page;
-
-	page = slabshm_table_get(&cells->pages, index / CELLS_PER_PAGE);
-	return &page->cell[index % CELLS_PER_PAGE];
-}
-
-/**
- * slabshm_cell_get() - a cell by its handle
- * @cells: of the slab
- * @index: of the handle
- * @generation: of the handle
- *
- * Context: the commit lock is held.
- * Return: the cell, or an ERR_PTR of -EINVAL or -EIDRM.
- */
-struct cell *slabshm_cell_get(struct slabshm_cells *cells, u32 index,
-			      u64 generation)
-{
-	struct cell *cell;
-
-	lockdep_assert_held(&cells->lock);
-
-	if (index >= cells->next)
-		return ERR_PTR(-EINVAL);
-	cell = slabshm_cell_at(cells, array_index_nospec(index, cells->next));
-	if (!cell->name || cell->generation != generation)
-		return ERR_PTR(-EIDRM);
-	return cell;
 }
 
 /**
@@ -274,9 +216,9 @@ struct cell *slabshm_cell_take(struct slabshm_slab *slab)
 		return cell;
 	}
 	cell = slabshm_cell_at(cells, cells->next);
-	if (!(cells->next % CELLS_PER_PAGE))
+	if (!(cells->next % SLABSHM_CELLS_PER_PAGE))
 		WRITE_ONCE(slab->control.header->cells_ready,
-			   cells->next + CELLS_PER_PAGE);
+			   cells->next + SLABSHM_CELLS_PER_PAGE);
 	/* The page's entry first; pairs with slabshm_cells_changed() */
 	smp_store_release(&cells->next, cells->next + 1);
 	return cell;
@@ -316,7 +258,7 @@ char *slabshm_cell_drop(struct slabshm_cells *cells, struct cell *cell)
 
 	lockdep_assert_held(&cells->lock);
 
-	cell_page(cell)->removed[cell->index % CELLS_PER_PAGE] = cells->commit;
+	cell_page(cell)->removed[cell->index % SLABSHM_CELLS_PER_PAGE] = cells->commit;
 	rb_erase(&cell->node, &cells->names);
 	list_add(&cell->link, &cells->free);
 	cells->used--;
@@ -378,7 +320,7 @@ unsigned int slabshm_cell_list(struct slabshm_slab *slab, u64 *cursor,
 }
 
 /* Was a cell removed from this place since a commit?  The last one, if several. */
-static bool cell_removed(const struct cell_page *page, unsigned int k, u64 since,
+static bool cell_removed(const struct slabshm_cell_page *page, unsigned int k, u64 since,
 			 struct slabshm_event *event)
 {
 	const struct cell *cell = &page->cell[k];
@@ -395,7 +337,7 @@ static bool cell_removed(const struct cell_page *page, unsigned int k, u64 since
 
 /* Has the cell that is there now changed? */
 static bool cell_changed(struct slabshm_cells *cells,
-			 const struct cell_page *page, unsigned int k, u64 since,
+			 const struct slabshm_cell_page *page, unsigned int k, u64 since,
 			 struct slabshm_event *event)
 {
 	const struct cell *cell = &page->cell[k];
@@ -433,10 +375,10 @@ unsigned int slabshm_cells_changed(struct slabshm_slab *slab, u64 since,
 	/* Pairs with the release in slabshm_cell_open(): the page is there */
 	while (i < n && *cursor / 2 < smp_load_acquire(&cells->next)) {
 		u32 index = *cursor / 2;
-		u32 end = round_down(index, CELLS_PER_PAGE) + CELLS_PER_PAGE;
-		struct cell_page *page =
+		u32 end = round_down(index, SLABSHM_CELLS_PER_PAGE) + SLABSHM_CELLS_PER_PAGE;
+		struct slabshm_cell_page *page =
 			slabshm_table_get(&cells->pages,
-					  index / CELLS_PER_PAGE);
+					  index / SLABSHM_CELLS_PER_PAGE);
 
 		if (!(++looked % 1024))
 			cond_resched();
@@ -448,7 +390,7 @@ unsigned int slabshm_cells_changed(struct slabshm_slab *slab, u64 since,
 		spin_lock(&cells->lock);
 		end = min(end, cells->next);
 		for (; i < n && *cursor < 2 * (u64)end; ++*cursor) {
-			unsigned int k = *cursor / 2 % CELLS_PER_PAGE;
+			unsigned int k = *cursor / 2 % SLABSHM_CELLS_PER_PAGE;
 
 			i += *cursor % 2 ?
 			     cell_changed(cells, page, k, since, &event[i]) :
@@ -608,16 +550,16 @@ int slabshm_cells_init(struct slabshm_slab *slab, u32 max)
 	cells->commit = 1;
 	slab->control.header->commit = 1;
 	return slabshm_table_init(&cells->pages,
-				  DIV_ROUND_UP(max, CELLS_PER_PAGE),
+				  DIV_ROUND_UP(max, SLABSHM_CELLS_PER_PAGE),
 				  &slab->meter);
 }
 
 static void cell_page_free(void *entry)
 {
-	struct cell_page *page = entry;
+	struct slabshm_cell_page *page = entry;
 	unsigned int k;
 
-	for (k = 0; k < CELLS_PER_PAGE; k++) {
+	for (k = 0; k < SLABSHM_CELLS_PER_PAGE; k++) {
 		slabshm_object_destroy(page->cell[k].object);
 		kfree(page->cell[k].spare);
 		kfree(page->cell[k].name);

@@ -10,7 +10,11 @@
 #ifndef _SLABSHM_CELL_H
 #define _SLABSHM_CELL_H
 
+#include <linux/err.h>
 #include <linux/list.h>
+#include <linux/lockdep.h>
+#include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/rbtree.h>
 #include <linux/slabshm.h>
 #include <linux/spinlock.h>
@@ -120,6 +124,22 @@ static inline struct slabshm_version *slabshm_cell_newest(const struct cell *cel
 	return v[0].commit > v[1].commit ? &v[0] : &v[1];
 }
 
+#define SLABSHM_CELLS_PER_PAGE	(PAGE_SIZE / sizeof(struct slabshm_cell))
+
+/**
+ * struct slabshm_cell_page - the cells of one page of the cell table
+ * @line: that page
+ * @commit: the newest version of these cells. Read without a lock
+ * @cell: the kernel's side
+ * @removed: by cell: the commit that removed the last one of before; 0 if none was
+ */
+struct slabshm_cell_page {
+	struct slabshm_cell *line;
+	u64 commit;
+	struct cell cell[SLABSHM_CELLS_PER_PAGE];
+	u64 removed[SLABSHM_CELLS_PER_PAGE];
+};
+
 /**
  * struct slabshm_cells - the cells of one slab
  * @lock: the commit lock: protects all that follows but the constants, the
@@ -167,6 +187,48 @@ struct slabshm_cells {
 	struct work_struct notify;
 };
 
+/**
+ * slabshm_cell_at() - a cell by its index
+ * @cells: of the slab
+ * @index: of a cell that is or was in use
+ *
+ * Context: the commit lock is held.
+ * Return: the cell.
+ */
+static inline struct cell *slabshm_cell_at(struct slabshm_cells *cells, u32 index)
+{
+	struct slabshm_cell_page *page;
+
+	lockdep_assert_held(&cells->lock);
+
+	page = slabshm_table_get(&cells->pages, index / SLABSHM_CELLS_PER_PAGE);
+	return &page->cell[index % SLABSHM_CELLS_PER_PAGE];
+}
+
+/**
+ * slabshm_cell_get() - a cell by its handle
+ * @cells: of the slab
+ * @index: of the handle
+ * @generation: of the handle
+ *
+ * Context: the commit lock is held.
+ * Return: the cell, or an ERR_PTR of -EINVAL or -EIDRM.
+ */
+static inline struct cell *
+slabshm_cell_get(struct slabshm_cells *cells, u32 index, u64 generation)
+{
+	struct cell *cell;
+
+	lockdep_assert_held(&cells->lock);
+
+	if (index >= cells->next)
+		return ERR_PTR(-EINVAL);
+	cell = slabshm_cell_at(cells, array_index_nospec(index, cells->next));
+	if (!cell->name || cell->generation != generation)
+		return ERR_PTR(-EIDRM);
+	return cell;
+}
+
 int slabshm_cells_init(struct slabshm_slab *slab, u32 max);
 void slabshm_cells_destroy(struct slabshm_slab *slab);
 
@@ -183,9 +245,6 @@ int slabshm_cell_queue_get(struct slabshm_cells *cells, u32 index,
 			   u64 generation);
 
 /* The following need the lock held. */
-struct cell *slabshm_cell_at(struct slabshm_cells *cells, u32 index);
-struct cell *slabshm_cell_get(struct slabshm_cells *cells, u32 index,
-			      u64 generation);
 struct cell *slabshm_cell_find(struct slabshm_cells *cells, const char *name,
 			       u32 hash);
 struct cell *slabshm_cell_take(struct slabshm_slab *slab);

@@ -15,6 +15,7 @@
 #include "device.h"
 #include "name.h"
 #include "object.h"
+#include "publish.h"
 #include "reclaim.h"
 #include "slab.h"
 #include "watch.h"
@@ -47,9 +48,12 @@ static int __init slabshm_init(void)
 	err = slabshm_slab_module_init();
 	if (err)
 		goto exit_client;
-	err = slabshm_names_init();
+	err = slabshm_publish_module_init();
 	if (err)
 		goto exit_slab;
+	err = slabshm_names_init();
+	if (err)
+		goto exit_publish;
 	err = misc_register(&slabshm_device);
 	if (err)
 		goto exit_names;
@@ -57,6 +61,8 @@ static int __init slabshm_init(void)
 
 exit_names:
 	slabshm_names_exit();
+exit_publish:
+	slabshm_publish_module_exit();
 exit_slab:
 	slabshm_slab_module_exit();
 exit_client:
@@ -76,6 +82,7 @@ static void __exit slabshm_exit(void)
 {
 	misc_deregister(&slabshm_device);
 	slabshm_names_exit();
+	slabshm_publish_module_exit();
 	/* Waits for the last slab, so for all that is queued */
 	slabshm_slab_module_exit();
 	slabshm_client_module_exit();
