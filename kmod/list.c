@@ -2,7 +2,11 @@
 /*
  * STAT, LIST and fdinfo.
  */
+#include <linux/ktime.h>
+#include <linux/math64.h>
 #include <linux/nospec.h>
+#include <linux/pid.h>
+#include <linux/rbtree.h>
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
@@ -16,6 +20,7 @@
 #include "reclaim.h"
 #include "slab.h"
 #include "table.h"
+#include "task.h"
 
 int slabshm_stat_ioctl(struct slabshm_call *call, void *arg)
 {
@@ -28,6 +33,78 @@ int slabshm_stat_ioctl(struct slabshm_call *call, void *arg)
 	return slabshm_call_return(call, stat);
 }
 
+/* The first locker with a larger id. */
+static struct slabshm_locker *locker_after(struct slabshm_cells *cells, u64 id)
+{
+	struct rb_node *node = cells->lockers.rb_node;
+	struct slabshm_locker *after = NULL;
+
+	while (node) {
+		struct slabshm_locker *locker;
+
+		locker = rb_entry(node, struct slabshm_locker, node);
+		if (locker->id > id) {
+			after = locker;
+			node = node->rb_left;
+		} else {
+			node = node->rb_right;
+		}
+	}
+	return after;
+}
+
+/* Describe one; return how many steps the search for a deadlock took. */
+static unsigned int locker_describe(struct slabshm_cells *cells,
+				    const struct slabshm_locker *locker,
+				    struct slabshm_lock_entry *entry)
+{
+	const char *name = slabshm_cell_name(cells, locker->cell,
+					     locker->generation);
+	unsigned int steps = SLABSHM_LOCK_STEPS;
+	u64 now = ktime_get_ns();
+
+	entry->cell = locker->cell;
+	entry->generation = locker->generation;
+	entry->client = locker->client->id;
+	entry->tid = pid_vnr(locker->pid);
+	if (now > locker->since)
+		entry->ms = div_u64(now - locker->since, NSEC_PER_MSEC);
+	if (locker->queue->inconsistent)
+		entry->flags |= SLABSHM_LOCKER_INCONSISTENT;
+	if (name)
+		strscpy(entry->name, name, sizeof(entry->name));
+	if (locker->queue->holder != locker) {
+		if (slabshm_lock_deadlocked(cells, locker, &steps))
+			entry->flags |= SLABSHM_LOCKER_DEADLOCK;
+		return SLABSHM_LOCK_STEPS - steps;
+	}
+	entry->flags |= SLABSHM_LOCKER_HOLDS;
+	if (slabshm_thread_dead(locker->client->mm, locker->pid))
+		entry->flags |= SLABSHM_LOCKER_DEAD;
+	return 0;
+}
+
+/* Threads that hold locks or wait, up to @n; 0 at the end. */
+static unsigned int lock_list(struct slabshm_slab *slab, u64 *cursor,
+			      struct slabshm_lock_entry *entry, unsigned int n)
+{
+	struct slabshm_cells *cells = &slab->cells;
+	unsigned int i, steps = SLABSHM_LOCK_STEPS;
+	struct slabshm_locker *locker;
+
+	spin_lock(&cells->lock);
+	locker = locker_after(cells, *cursor);
+	/* All entries of one hold of the lock share so many steps */
+	for (i = 0; locker && i < n && steps; i++) {
+		steps -= min(steps, locker_describe(cells, locker, &entry[i]));
+		*cursor = locker->id;
+		locker = rb_entry_safe(rb_next(&locker->node),
+				       struct slabshm_locker, node);
+	}
+	spin_unlock(&cells->lock);
+	return i;
+}
+
 static const size_t list_entry_size[] = {
 	[SLABSHM_LIST_SLABS] = sizeof(struct slabshm_stat),
 	[SLABSHM_LIST_CELLS] = sizeof(struct slabshm_cell_entry),
@@ -37,8 +114,7 @@ static const size_t list_entry_size[] = {
 };
 
 static int list_some(struct slabshm_call *call, u32 what, u64 *cursor,
-		     void *entries,
-		     unsigned int n)
+		     void *entries, unsigned int n)
 {
 	switch (what) {
 	case SLABSHM_LIST_SLABS:
@@ -50,7 +126,7 @@ static int list_some(struct slabshm_call *call, u32 what, u64 *cursor,
 	case SLABSHM_LIST_READERS:
 		return slabshm_reclaim_readers(call->slab, cursor, entries, n);
 	default:
-		return slabshm_lock_list(call->slab, cursor, entries, n);
+		return lock_list(call->slab, cursor, entries, n);
 	}
 }
 

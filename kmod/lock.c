@@ -43,9 +43,6 @@
 
 #define TICKET_NS	NSEC_PER_SEC
 
-/* Threads that a search for a deadlock follows */
-#define CHAIN_MAX	64
-
 static struct slabshm_locker *queue_first(struct slabshm_queue *queue)
 {
 	return rb_entry_safe(rb_first_cached(&queue->waiters),
@@ -328,7 +325,7 @@ static bool would_deadlock(struct slabshm_cells *cells,
 			   struct slabshm_queue *queue,
 			   const struct slabshm_locker *locker)
 {
-	unsigned int steps = CHAIN_MAX;
+	unsigned int steps = SLABSHM_LOCK_STEPS;
 
 	return locker->deadline == SLABSHM_DEADLINE_NEVER &&
 	       chain_leads_to(cells, queue, locker->pid, false, &steps);
@@ -578,89 +575,6 @@ static void tickets_void(struct slabshm_cells *cells,
 	spin_unlock(&cells->lock);
 }
 
-static int cell_cmp(const void *a, const void *b)
-{
-	const struct slabshm_lock_cell *x = *(void **)a, *y = *(void **)b;
-
-	if (x->cell != y->cell)
-		return x->cell < y->cell ? -1 : 1;
-	/* At most one of these is there still */
-	if (x->generation != y->generation)
-		return x->generation < y->generation ? -1 : 1;
-	return x < y ? -1 : x > y;	/* the later one is refused */
-}
-
-static noinline int lock_many(struct slabshm_client *client,
-			      struct slabshm_lock_cell *cell, unsigned int n,
-			      bool try, u64 deadline, u32 *failed)
-{
-	struct slabshm_lock_cell *order[SLABSHM_BATCH_MAX];
-	unsigned int cancels = READ_ONCE(client->cancels);
-	bool dead = false;
-	unsigned int i;
-	int err = 0;
-
-	for (i = 0; i < n; i++)
-		order[i] = &cell[i];
-	sort(order, n, sizeof(*order), cell_cmp, NULL);
-	for (i = 1; i < n; i++) {
-		if (order[i]->cell == order[i - 1]->cell &&
-		    order[i]->generation == order[i - 1]->generation) {
-			*failed = order[i] - cell;
-			return -EINVAL;
-		}
-	}
-	tickets_void(&client->slab->cells, cell, n);
-	for (i = 0; i < n; i++) {
-		err = lock_one(client, order[i], try, cancels, deadline);
-		if (err)
-			break;
-		dead |= order[i]->flags & SLABSHM_LOCKED_OWNERDEAD;
-	}
-	if (!err)
-		return dead ? -EOWNERDEAD : 0;
-	*failed = order[i] - cell;
-	while (i--) {
-		u32 unused;
-
-		/* As it was; if the cell is gone meanwhile, so is the lock */
-		order[i]->flags = 0;
-		slabshm_unlock_cells(client, order[i], 1, &unused);
-	}
-	return err;
-}
-
-/**
- * slabshm_lock_cells() - lock cells for the calling thread, all or none
- * @client: the thread's; entered
- * @cell: the cells; their flags say whose holder has died
- * @n: 1 to %SLABSHM_BATCH_MAX
- * @try: do not wait
- * @deadline: until when to wait, in ns of CLOCK_MONOTONIC
- * @failed: on error set to the index of the cell that was refused
- *
- * Context: may sleep, for as long as somebody else likes; holds nothing then but
- * the locks that come before in the order.  Takes the commit lock.
- * Return: 0, -EOWNERDEAD if that is in the flags of one of them; -ERESTARTSYS for
- * a signal, else as struct slabshm_lock_args says.
- */
-int slabshm_lock_cells(struct slabshm_client *client,
-		       struct slabshm_lock_cell *cell, unsigned int n, bool try,
-		       u64 deadline, u32 *failed)
-{
-	int err;
-
-	if (n > 1)
-		return lock_many(client, cell, n, try, deadline, failed);
-	tickets_void(&client->slab->cells, cell, 1);
-	err = lock_one(client, cell, try, READ_ONCE(client->cancels), deadline);
-	if (err)
-		*failed = 0;
-	else if (cell->flags & SLABSHM_LOCKED_OWNERDEAD)
-		err = -EOWNERDEAD;
-	return err;
-}
-
 /* The calling thread's lock of a cell, which it is to hold. */
 static struct slabshm_locker *lock_mine(struct slabshm_client *client,
 					const struct slabshm_lock_cell *cell)
@@ -678,19 +592,19 @@ static struct slabshm_locker *lock_mine(struct slabshm_client *client,
 	return holder;
 }
 
-static noinline int unlock_many(struct slabshm_client *client,
-				const struct slabshm_lock_cell *cell,
-				unsigned int n, u32 *failed)
+/* Release locks of the calling thread, all or none. */
+static int unlock_cells(struct slabshm_client *client,
+			const struct slabshm_lock_cell *cell, unsigned int n,
+			u32 *failed)
 {
 	struct slabshm_slab *slab = client->slab;
-	struct slabshm_locker *mine[SLABSHM_BATCH_MAX];
+	struct slabshm_locker *locker;
 	unsigned int i, named;
 	int err = 0;
 
 	spin_lock(&slab->cells.lock);
 	for (named = 0; named < n; named++) {
-		struct slabshm_locker *locker = lock_mine(client, &cell[named]);
-
+		locker = lock_mine(client, &cell[named]);
 		err = PTR_ERR_OR_ZERO(locker);
 		if (!err && locker->named)
 			err = -EINVAL;
@@ -699,12 +613,13 @@ static noinline int unlock_many(struct slabshm_client *client,
 			break;
 		}
 		locker->named = true;
-		mine[named] = locker;
 	}
 	for (i = 0; i < named; i++) {
-		mine[i]->named = false;
+		/* It was there above */
+		locker = lock_mine(client, &cell[i]);
+		locker->named = false;
 		if (!err)
-			slabshm_lock_unlock(slab, mine[i]->queue,
+			slabshm_lock_unlock(slab, locker->queue,
 					    cell[i].flags &
 					    SLABSHM_UNLOCK_CONSISTENT);
 	}
@@ -712,35 +627,80 @@ static noinline int unlock_many(struct slabshm_client *client,
 	return err;
 }
 
-/**
- * slabshm_unlock_cells() - release locks of the calling thread, all or none
- * @client: the thread's; entered
- * @cell: the cells; %SLABSHM_UNLOCK_CONSISTENT in their flags
- * @n: 1 to %SLABSHM_BATCH_MAX
- * @failed: on error set to the index of the cell that was refused
- *
- * Context: takes the commit lock.
- * Return: as struct slabshm_unlock_args says.
- */
-int slabshm_unlock_cells(struct slabshm_client *client,
-			 const struct slabshm_lock_cell *cell, unsigned int n,
-			 u32 *failed)
+static int order_cmp(const void *a, const void *b, const void *cells)
 {
-	struct slabshm_slab *slab = client->slab;
-	struct slabshm_locker *mine;
+	const struct slabshm_lock_cell *x = cells, *y = cells;
+
+	x += *(const u8 *)a;
+	y += *(const u8 *)b;
+	if (x->cell != y->cell)
+		return x->cell < y->cell ? -1 : 1;
+	/* At most one of these is there still */
+	if (x->generation != y->generation)
+		return x->generation < y->generation ? -1 : 1;
+	return x < y ? -1 : x > y;	/* the later one is refused */
+}
+
+/* The order in which cells are locked; -EINVAL if one is named twice. */
+static int lock_order(u8 *order, const struct slabshm_lock_cell *cells,
+		      unsigned int n, u32 *failed)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		order[i] = i;
+	if (n == 1)
+		return 0;
+	sort_r(order, n, sizeof(*order), order_cmp, NULL, cells);
+	for (i = 1; i < n; i++) {
+		const struct slabshm_lock_cell *cell = &cells[order[i]];
+		const struct slabshm_lock_cell *before = &cells[order[i - 1]];
+
+		if (cell->cell == before->cell &&
+		    cell->generation == before->generation) {
+			*failed = order[i];
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+/* Give back locks that were just taken: nobody has declared their data consistent. */
+static void lock_undo(struct slabshm_client *client, struct slabshm_lock_cell *cell)
+{
+	u32 unused;
+
+	cell->flags = 0;
+	/* If the cell is gone meanwhile, so is its lock */
+	unlock_cells(client, cell, 1, &unused);
+}
+
+/* Lock cells for the calling thread, all or none; their flags tell of dead holders. */
+static int lock_cells(struct slabshm_client *client,
+		      struct slabshm_lock_cell *cell, unsigned int n, bool try,
+		      u64 deadline, u32 *failed)
+{
+	u8 order[SLABSHM_BATCH_MAX] __uninitialized;
+	unsigned int cancels = READ_ONCE(client->cancels);
+	bool dead = false;
+	unsigned int i;
 	int err;
 
-	if (n > 1)
-		return unlock_many(client, cell, n, failed);
-	spin_lock(&slab->cells.lock);
-	mine = lock_mine(client, cell);
-	err = PTR_ERR_OR_ZERO(mine);
+	err = lock_order(order, cell, n, failed);
 	if (err)
-		*failed = 0;
-	else
-		slabshm_lock_unlock(slab, mine->queue,
-				    cell->flags & SLABSHM_UNLOCK_CONSISTENT);
-	spin_unlock(&slab->cells.lock);
+		return err;
+	tickets_void(&client->slab->cells, cell, n);
+	for (i = 0; i < n; i++) {
+		err = lock_one(client, &cell[order[i]], try, cancels, deadline);
+		if (err)
+			break;
+		dead |= cell[order[i]].flags & SLABSHM_LOCKED_OWNERDEAD;
+	}
+	if (!err)
+		return dead ? -EOWNERDEAD : 0;
+	*failed = order[i];
+	while (i--)
+		lock_undo(client, &cell[order[i]]);
 	return err;
 }
 
@@ -791,16 +751,9 @@ void slabshm_lock_release(struct slabshm_client *client, struct pid *pid)
 	mutex_unlock(&client->release_lock);
 }
 
-/**
- * slabshm_lock_check() - may the calling thread change this cell?
- * @slab: whose
- * @queue: of the cell; NULL if it was never locked or watched
- * @client: the thread's
- * @must_hold: it wants to release the lock
- *
- * Context: the commit lock is held.
- * Return: 0; -EPERM it does not hold the lock, but must; -EBUSY another does, and
- * the slab's locks are mandatory.
+/*
+ * May the calling thread change a cell that has this queue, or none?  -EPERM: it does
+ * not hold the lock, but @must_hold; -EBUSY: another does, and locks are mandatory.
  */
 int slabshm_lock_check(struct slabshm_slab *slab, struct slabshm_queue *queue,
 		       struct slabshm_client *client, bool must_hold)
@@ -818,14 +771,7 @@ int slabshm_lock_check(struct slabshm_slab *slab, struct slabshm_queue *queue,
 	return holder && slab->mandatory ? -EBUSY : 0;
 }
 
-/**
- * slabshm_lock_unlock() - the holder of a lock releases it
- * @slab: whose
- * @queue: of the cell; the calling thread holds the lock
- * @consistent: what it protects is right, whatever holders before have left
- *
- * Context: the commit lock is held.
- */
+/* The holder, which is the calling thread, releases the lock. */
 void slabshm_lock_unlock(struct slabshm_slab *slab, struct slabshm_queue *queue,
 			 bool consistent)
 {
@@ -837,13 +783,9 @@ void slabshm_lock_unlock(struct slabshm_slab *slab, struct slabshm_queue *queue,
 	holder_leave(&slab->cells, holder);
 }
 
-/**
- * slabshm_lock_cell_removed() - a cell is gone, and its lock with it
- * @slab: whose
- * @queue: of the cell, which does not lead to it any more; its watchers are taken
- *	out.  Is freed, at once or by the last of those who wait
- *
- * Context: the commit lock is held.
+/*
+ * The cell of this queue is removed, and its watchers are taken out.  Frees the queue,
+ * or leaves that to the last waiter.
  */
 void slabshm_lock_cell_removed(struct slabshm_slab *slab,
 			       struct slabshm_queue *queue)
@@ -858,192 +800,87 @@ void slabshm_lock_cell_removed(struct slabshm_slab *slab,
 	/* Otherwise it was handed the lock, and leaves by itself */
 }
 
-/**
- * slabshm_lock_list() - some of the holders of a slab's locks, and who waits
- * @slab: whose
- * @cursor: id of the last one told, 0 to start; moved on
- * @entry: room for @n, zeroed
- * @n: how many at most, up to %SLABSHM_BATCH_MAX
- *
- * Context: takes the commit lock.
- * Return: how many there were; 0 at the end.
- */
-unsigned int slabshm_lock_list(struct slabshm_slab *slab, u64 *cursor,
-			       struct slabshm_lock_entry *entry,
-			       unsigned int n)
+/* Is a waiter in a cycle?  Waits with a deadline count, too.  Uses up some @steps. */
+bool slabshm_lock_deadlocked(struct slabshm_cells *cells,
+			     const struct slabshm_locker *locker,
+			     unsigned int *steps)
 {
-	struct slabshm_cells *cells = &slab->cells;
-	struct slabshm_locker *locker = NULL;
-	u64 now = ktime_get_ns();
-	unsigned int i = 0, steps = CHAIN_MAX;
-	struct rb_node *node;
-
-	spin_lock(&cells->lock);
-	for (node = cells->lockers.rb_node; node; ) {
-		struct slabshm_locker *l = rb_entry(node, struct slabshm_locker,
-						    node);
-
-		if (l->id > *cursor) {
-			locker = l;
-			node = node->rb_left;
-		} else {
-			node = node->rb_right;
-		}
-	}
-	/* The chains of all entries of a hold have so many steps between them */
-	for (; locker && i < n && steps; i++) {
-		const char *name = slabshm_cell_name(cells, locker->cell,
-						     locker->generation);
-
-		entry[i].cell = locker->cell;
-		entry[i].generation = locker->generation;
-		entry[i].client = locker->client->id;
-		entry[i].tid = pid_vnr(locker->pid);
-		entry[i].ms = now > locker->since ?
-			      div_u64(now - locker->since, NSEC_PER_MSEC) : 0;
-		if (locker->queue->holder == locker) {
-			entry[i].flags |= SLABSHM_LOCKER_HOLDS;
-			if (slabshm_thread_dead(locker->client->mm,
-						locker->pid))
-				entry[i].flags |= SLABSHM_LOCKER_DEAD;
-		} else {
-			unsigned int left = CHAIN_MAX;
-
-			if (chain_leads_to(cells, locker->queue, locker->pid,
-					   true, &left))
-				entry[i].flags |= SLABSHM_LOCKER_DEADLOCK;
-			steps -= min(steps, CHAIN_MAX - left);
-		}
-		if (locker->queue->inconsistent)
-			entry[i].flags |= SLABSHM_LOCKER_INCONSISTENT;
-		if (name)
-			strscpy(entry[i].name, name, sizeof(entry[i].name));
-		*cursor = locker->id;
-		node = rb_next(&locker->node);
-		locker = node ? rb_entry(node, struct slabshm_locker, node) :
-				NULL;
-	}
-	spin_unlock(&cells->lock);
-	return i;
+	return chain_leads_to(cells, locker->queue, locker->pid, true, steps);
 }
 
 /*
  * ---------------- Calls ----------------
  */
 
-/* What a cell's flags may say, in a call that does not ask for it, too */
+/* In a call that does not ask for one of them it is ignored */
 #define LOCK_CELL_FLAGS	(SLABSHM_LOCKED_OWNERDEAD | SLABSHM_UNLOCK_CONSISTENT)
 
-static __always_inline int lock_call(struct slabshm_call *call,
-				     struct slabshm_lock_args *lock,
-				     struct slabshm_lock_cell *cells,
-				     unsigned int n)
+/* Copy in the cells of a call. */
+static int lock_copy_in(struct slabshm_lock_cell *cells, u64 user, unsigned int n,
+			u32 *failed)
 {
-	void __user *user = u64_to_user_ptr(lock->cells);
-	size_t size = n * sizeof(*cells);
-	bool tell = false;
 	unsigned int i;
-	u32 unused;
-	int err;
 
-	if (slabshm_words_in(cells, user, size))
+	if (slabshm_words_in(cells, u64_to_user_ptr(user), n * sizeof(*cells)))
 		return -EFAULT;
-	lock->failed = U32_MAX;
 	for (i = 0; i < n; i++) {
 		if (cells[i].flags & ~LOCK_CELL_FLAGS) {
-			lock->failed = i;
-			slabshm_call_return(call, lock);
+			*failed = i;
 			return -EINVAL;
 		}
-		tell |= cells[i].flags;
 	}
-	err = slabshm_lock_cells(call->client, cells, n,
-				 lock->flags & SLABSHM_LOCK_TRY,
-				 slabshm_call_deadline(lock->deadline), &lock->failed);
-	if (err && err != -EOWNERDEAD) {
-		slabshm_call_return(call, lock);
-		return err;
-	}
-	/* Mostly no flag was set, and none is */
-	if ((!err && !tell) || !copy_to_user(user, cells, size))
-		return err;
-	/* As it was: nobody has said that it is consistent */
-	for (i = 0; i < n; i++) {
-		cells[i].flags = 0;
-		slabshm_unlock_cells(call->client, &cells[i], 1, &unused);
-	}
+	return 0;
+}
+
+/* Copy the flags of locked cells out; mostly none was set, and none is. */
+static int lock_copy_out(struct slabshm_client *client, u64 user,
+			 struct slabshm_lock_cell *cells, unsigned int n)
+{
+	unsigned int i;
+
+	if (!copy_to_user(u64_to_user_ptr(user), cells, n * sizeof(*cells)))
+		return 0;
+	for (i = 0; i < n; i++)
+		lock_undo(client, &cells[i]);
 	return -EFAULT;
-}
-
-/* As with ALLOC, a call for one need not clear the stack of 64 */
-static noinline int lock_array(struct slabshm_call *call, struct slabshm_lock_args *lock)
-{
-	struct slabshm_lock_cell cells[SLABSHM_BATCH_MAX];
-
-	return lock_call(call, lock, cells, lock->count);
-}
-
-static noinline int lock_single(struct slabshm_call *call, struct slabshm_lock_args *lock)
-{
-	struct slabshm_lock_cell cell;
-
-	return lock_call(call, lock, &cell, 1);
 }
 
 int slabshm_lock_ioctl(struct slabshm_call *call, void *arg)
 {
+	struct slabshm_lock_cell cells[SLABSHM_BATCH_MAX] __uninitialized;
 	struct slabshm_lock_args *lock = arg;
+	unsigned int i, n = lock->count;
+	bool flags = false;
+	int err;
 
-	if (lock->flags & ~SLABSHM_LOCK_TRY || !lock->count ||
-	    lock->count > SLABSHM_BATCH_MAX ||
+	if (lock->flags & ~SLABSHM_LOCK_TRY || !n || n > SLABSHM_BATCH_MAX ||
 	    (lock->flags & SLABSHM_LOCK_TRY && lock->deadline))
 		return -EINVAL;
-	return lock->count == 1 ? lock_single(call, lock) :
-				  lock_array(call, lock);
-}
-
-static __always_inline int unlock_call(struct slabshm_call *call,
-				       struct slabshm_unlock_args *unlock,
-				       struct slabshm_lock_cell *cells,
-				       unsigned int n)
-{
-	unsigned int i;
-	int err = 0;
-
-	if (slabshm_words_in(cells, u64_to_user_ptr(unlock->cells), n * sizeof(*cells)))
-		return -EFAULT;
-	for (i = 0; i < n && !err; i++) {
-		if (cells[i].flags & ~LOCK_CELL_FLAGS) {
-			unlock->failed = i;
-			err = -EINVAL;
-		}
-	}
+	lock->failed = U32_MAX;
+	err = lock_copy_in(cells, lock->cells, n, &lock->failed);
+	if (err == -EFAULT)
+		return err;
+	for (i = 0; i < n; i++)
+		flags |= cells[i].flags;
 	if (!err)
-		err = slabshm_unlock_cells(call->client, cells, n,
-					   &unlock->failed);
-	if (err)
-		slabshm_call_return(call, unlock);
-	return err;
-}
-
-static noinline int unlock_array(struct slabshm_call *call, struct slabshm_unlock_args *unlock)
-{
-	struct slabshm_lock_cell cells[SLABSHM_BATCH_MAX];
-
-	return unlock_call(call, unlock, cells, unlock->count);
-}
-
-static noinline int unlock_single(struct slabshm_call *call,
-				  struct slabshm_unlock_args *unlock)
-{
-	struct slabshm_lock_cell cell;
-
-	return unlock_call(call, unlock, &cell, 1);
+		err = lock_cells(call->client, cells, n,
+				 lock->flags & SLABSHM_LOCK_TRY,
+				 slabshm_call_deadline(lock->deadline),
+				 &lock->failed);
+	if (err && err != -EOWNERDEAD) {
+		slabshm_call_return(call, lock);
+		return err;
+	}
+	if (err || flags)
+		return lock_copy_out(call->client, lock->cells, cells, n) ?: err;
+	return 0;
 }
 
 int slabshm_unlock_ioctl(struct slabshm_call *call, void *arg)
 {
+	struct slabshm_lock_cell cells[SLABSHM_BATCH_MAX] __uninitialized;
 	struct slabshm_unlock_args *unlock = arg;
+	int err;
 
 	if (unlock->flags & ~SLABSHM_UNLOCK_THREAD ||
 	    unlock->count > SLABSHM_BATCH_MAX ||
@@ -1053,6 +890,13 @@ int slabshm_unlock_ioctl(struct slabshm_call *call, void *arg)
 		slabshm_lock_release(call->client, task_pid(current));
 		return 0;
 	}
-	return unlock->count == 1 ? unlock_single(call, unlock) :
-				    unlock_array(call, unlock);
+	err = lock_copy_in(cells, unlock->cells, unlock->count, &unlock->failed);
+	if (err == -EFAULT)
+		return err;
+	if (!err)
+		err = unlock_cells(call->client, cells, unlock->count,
+				   &unlock->failed);
+	if (err)
+		slabshm_call_return(call, unlock);
+	return err;
 }

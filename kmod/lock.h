@@ -33,6 +33,7 @@
 
 struct pid;
 struct slabshm_call;
+struct slabshm_cells;
 struct slabshm_client;
 struct slabshm_queue;
 struct slabshm_slab;
@@ -87,18 +88,15 @@ struct slabshm_locker {
 	bool named;
 };
 
-int slabshm_lock_cells(struct slabshm_client *client,
-		       struct slabshm_lock_cell *cell, unsigned int n, bool try,
-		       u64 deadline, u32 *failed);
-int slabshm_unlock_cells(struct slabshm_client *client,
-			 const struct slabshm_lock_cell *cell, unsigned int n,
-			 u32 *failed);
 void slabshm_lock_release(struct slabshm_client *client, struct pid *pid);
-unsigned int slabshm_lock_list(struct slabshm_slab *slab, u64 *cursor,
-			       struct slabshm_lock_entry *entry,
-			       unsigned int n);
+
+/* Threads that a search for a deadlock follows */
+#define SLABSHM_LOCK_STEPS	64
 
 /* The following need slabshm_cells.lock held. */
+bool slabshm_lock_deadlocked(struct slabshm_cells *cells,
+			     const struct slabshm_locker *locker,
+			     unsigned int *steps);
 int slabshm_lock_check(struct slabshm_slab *slab, struct slabshm_queue *queue,
 		       struct slabshm_client *client, bool must_hold);
 void slabshm_lock_unlock(struct slabshm_slab *slab, struct slabshm_queue *queue,

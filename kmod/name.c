@@ -45,8 +45,8 @@ struct slab_making {
 static unsigned int slabshm_net_id;
 
 /*
- * Protects the lists of names, slabshm_slab.names and .persist, and names_made.  One for all namespaces, so that the end of a slab needs no
- * namespace.
+ * Protects the lists of names, slabshm_slab.names and .persist, and names_made.  One
+ * for all namespaces, so that the end of a slab needs no namespace.
  */
 static DEFINE_MUTEX(slabshm_names_lock);
 

@@ -96,7 +96,7 @@ void slabshm_retire_object(struct slabshm_slab *slab,
 
 /* Unlink an object's records, and add them to the chain of a batch. */
 static void object_unlink(struct slabshm_object *object,
-			      struct slabshm_record **chain)
+			  struct slabshm_record **chain)
 {
 	struct slabshm_record *record, *next;
 

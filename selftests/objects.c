@@ -556,7 +556,8 @@ TEST_F(parts, update)
 	EXPECT_EQ(0, slabshm_free(p->s, before));
 
 	/* No cache keeps blocks of this size */
-	before = offset = (uint64_t)slabshm_alloc(p->s, 128 * KIB);
+	offset = (uint64_t)slabshm_alloc(p->s, 128 * KIB);
+	before = offset;
 	ASSERT_GT(slabshm_update(p->s, &p->ref[0], &offset, 64), 0);
 	EXPECT_NE(before, offset);
 	EXPECT_EQ(128 * KIB, slabshm_usable_size(p->s, offset));
