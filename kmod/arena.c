@@ -2,30 +2,21 @@
 /*
  * The allocator of a slab.  arena.h says what it does; this is how.
  *
- * From the bottom up: pages point to extents; extents are cut, and joined with
- * their free neighbours; runs are extents that hold small blocks; blocks are
- * found by offset and change state; on top of that are the calls.
- *
- * Offsets come from user space.  They are only ever looked up, through the
- * page pointers, and these have one invariant: the pointer of a page is either
- * NULL or the live extent that the page lies in.  Every page of a run points
- * to it; of all other extents the first and the last page do (so that
- * neighbours find each other), and those in between are NULL.
+ * From the bottom up: extent.c cuts page ranges, and joins free ones; runs are
+ * extents that hold small blocks; blocks are found by offset and change state;
+ * on top of that are the calls.
  */
 #include <linux/bitmap.h>
 #include <linux/err.h>
 #include <linux/log2.h>
 #include <linux/math64.h>
 #include <linux/mm.h>
-#include <linux/nospec.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/slabshm.h>
 
-#include "arena.h"
+#include "extent.h"
 #include "user.h"
-
-#define CHUNK_PAGES	(1UL << (SLABSHM_CHUNK_SHIFT - PAGE_SHIFT))
 
 /* Small blocks are of at most this size, and aligned to at most a page */
 #define SMALL_MAX	16384
@@ -67,17 +58,6 @@ static const u8 run_kib[SLABSHM_NCLASSES] = {
 /* Which part of what an owner has a new run may be, unless it is very short */
 #define RUN_SHARE	512
 
-/* So many free extents are looked at for one that is aligned as it should be */
-#define ALIGN_TRIES	16
-
-enum extent_state {
-	EXTENT_TAKEN,		/* none of the others, and in no tree or list */
-	EXTENT_BACKED,		/* free, in arena.backed */
-	EXTENT_UNBACKED,	/* free, in arena.unbacked */
-	EXTENT_LARGE,		/* one block */
-	EXTENT_RUN,		/* embedded in a struct slabshm_run */
-};
-
 enum block_state {
 	BLOCK_FREE,		/* or there is none */
 	BLOCK_OWNED,
@@ -86,41 +66,8 @@ enum block_state {
 };
 
 /**
- * struct slabshm_extent - a range of pages
- * @node: BACKED, UNBACKED: in the tree, by (@npages, @page)
- * @list: RUN: in the owner's slabshm_runs, or the arena's; LARGE: in
- *	slabshm_owner.extents unless published, then in no list
- * @page: where it starts
- * @npages: how many
- * @owner: LARGE: who has the block, NULL if published; RUN: who has all the
- *	owned and claimed blocks, NULL while there are none, unless it is kept
- *	empty and has not changed hands
- * @record: LARGE, published: what the publisher gave
- * @state: enum extent_state
- * @block: LARGE: enum block_state, not free
- * @in_run: the descriptor is part of a struct slabshm_run, which it may have
- *	been made for long ago: freeing needs no memory, so that the pages of a
- *	run that ends are described by what there is
- *
- * Protected by slabshm_arena.lock.
- */
-struct slabshm_extent {
-	union {
-		struct rb_node node;
-		struct list_head list;
-	};
-	unsigned long page;
-	unsigned long npages;
-	struct slabshm_owner *owner;
-	void *record;
-	u8 state;
-	u8 block;
-	bool in_run;
-};
-
-/**
  * struct slabshm_run - an extent of equal small blocks
- * @extent: its pages
+ * @extent: its pages; must be first
  * @records: what the publisher of each block gave; made at the first claim
  * @class: of its blocks
  * @nblocks: how many it holds
@@ -162,48 +109,6 @@ struct spares {
 	unsigned int want;	/* blocks that the allocation is for */
 };
 
-static struct kmem_cache *extent_cache;
-static struct kmem_cache *run_cache;
-
-/*
- * Pages
- */
-
-/* What @page points to.  Any number will do. */
-static __always_inline struct slabshm_extent *
-page_extent(const struct slabshm_arena *arena, u64 page)
-{
-	struct slabshm_extent **chunk;
-
-	if (page >= arena->max_pages)
-		return NULL;
-	page = array_index_nospec(page, arena->max_pages);
-	chunk = slabshm_table_get(&arena->chunks, page / CHUNK_PAGES);
-	return chunk ? chunk[page % CHUNK_PAGES] : NULL;
-}
-
-static void page_set(struct slabshm_arena *arena, unsigned long page,
-		     struct slabshm_extent *extent)
-{
-	struct slabshm_extent **chunk;
-
-	chunk = slabshm_table_get(&arena->chunks, page / CHUNK_PAGES);
-	chunk[page % CHUNK_PAGES] = extent;
-}
-
-/* Tell the users what @page is. */
-static void page_show(struct slabshm_arena *arena, unsigned long page, u8 what)
-{
-	u8 *map = slabshm_table_get(&arena->maps, page / CHUNK_PAGES);
-
-	if (map)
-		WRITE_ONCE(map[page % CHUNK_PAGES], what);
-}
-
-/*
- * Extents
- */
-
 /* What users see of the first page of a large block. */
 static u8 extent_class(unsigned long npages)
 {
@@ -212,160 +117,6 @@ static u8 extent_class(unsigned long npages)
 
 	return i < NLARGE ? SLABSHM_NCLASSES + i + 1 : SLABSHM_PAGE_EXTENT;
 }
-
-/* A descriptor of @size bytes, which are charged. */
-static int desc_new(struct slabshm_arena *arena, struct kmem_cache *cache,
-		    size_t size, void *desc)
-{
-	int err = slabshm_meter_add(arena->meter, size);
-
-	if (err)
-		return err;
-	*(void **)desc = kmem_cache_zalloc(cache, SLABSHM_GFP);
-	if (*(void **)desc)
-		return 0;
-	slabshm_meter_sub(arena->meter, size);
-	return -ENOMEM;
-}
-
-static int extent_new(struct slabshm_arena *arena, struct slabshm_extent **extent)
-{
-	return desc_new(arena, extent_cache, sizeof(**extent), extent);
-}
-
-/* Free a descriptor, which may be NULL. */
-static void extent_put(struct slabshm_arena *arena, struct slabshm_extent *extent)
-{
-	if (!extent)
-		return;
-	if (extent->in_run) {
-		slabshm_meter_sub(arena->meter, sizeof(struct slabshm_run));
-		kmem_cache_free(run_cache, container_of(extent,
-							struct slabshm_run,
-							extent));
-	} else {
-		slabshm_meter_sub(arena->meter, sizeof(*extent));
-		kmem_cache_free(extent_cache, extent);
-	}
-}
-
-static bool extent_less(struct rb_node *a, const struct rb_node *b)
-{
-	const struct slabshm_extent *x, *y;
-
-	x = rb_entry(a, struct slabshm_extent, node);
-	y = rb_entry(b, struct slabshm_extent, node);
-	if (x->npages != y->npages)
-		return x->npages < y->npages;
-	return x->page < y->page;
-}
-
-/* The smallest extent of at least @npages, the first of these; or NULL. */
-static struct slabshm_extent *extent_fit(const struct rb_root *tree,
-					 unsigned long npages)
-{
-	struct rb_node *node = tree->rb_node;
-	struct slabshm_extent *best = NULL;
-
-	while (node) {
-		struct slabshm_extent *extent;
-
-		extent = rb_entry(node, struct slabshm_extent, node);
-		if (extent->npages >= npages) {
-			best = extent;
-			node = node->rb_left;
-		} else {
-			node = node->rb_right;
-		}
-	}
-	return best;
-}
-
-static struct slabshm_extent *extent_largest(const struct rb_root *tree)
-{
-	return rb_entry_safe(rb_last(tree), struct slabshm_extent, node);
-}
-
-static struct rb_root *extent_tree(struct slabshm_arena *arena,
-				   enum extent_state state)
-{
-	return state == EXTENT_BACKED ? &arena->backed : &arena->unbacked;
-}
-
-/* Let the pages at the ends point to @extent. */
-static void extent_mark(struct slabshm_arena *arena,
-			struct slabshm_extent *extent)
-{
-	page_set(arena, extent->page, extent);
-	page_set(arena, extent->page + extent->npages - 1, extent);
-}
-
-static void extent_unmark(struct slabshm_arena *arena,
-			  const struct slabshm_extent *extent)
-{
-	page_set(arena, extent->page, NULL);
-	page_set(arena, extent->page + extent->npages - 1, NULL);
-}
-
-/* Take a free extent out of its tree. */
-static void extent_remove(struct slabshm_arena *arena,
-			  struct slabshm_extent *extent)
-{
-	rb_erase(&extent->node, extent_tree(arena, extent->state));
-	extent->state = EXTENT_TAKEN;
-}
-
-/* Cut the first @npages off a taken extent; @head then describes these. */
-static void extent_cut(struct slabshm_arena *arena,
-		       struct slabshm_extent *extent, unsigned long npages,
-		       struct slabshm_extent *head)
-{
-	head->state = EXTENT_TAKEN;
-	head->page = extent->page;
-	head->npages = npages;
-	extent->page += npages;
-	extent->npages -= npages;
-	extent_mark(arena, head);
-	extent_mark(arena, extent);
-}
-
-/* Join @extent with @side, free, if that is a neighbour of this state. */
-static struct slabshm_extent *extent_join(struct slabshm_arena *arena,
-					  struct slabshm_extent *extent,
-					  struct slabshm_extent *side,
-					  enum extent_state state)
-{
-	if (!side || side->state != state)
-		return extent;
-	extent_remove(arena, side);
-	extent_unmark(arena, side);
-	extent_unmark(arena, extent);
-	side->page = min(side->page, extent->page);
-	side->npages += extent->npages;
-	extent_put(arena, extent);
-	return side;
-}
-
-/* A taken extent becomes free: @state is EXTENT_BACKED or EXTENT_UNBACKED. */
-static void extent_insert(struct slabshm_arena *arena,
-			  struct slabshm_extent *extent,
-			  enum extent_state state)
-{
-	lockdep_assert_held(&arena->lock);
-
-	extent = extent_join(arena, extent,
-			     page_extent(arena, extent->page - 1), state);
-	extent = extent_join(arena, extent,
-			     page_extent(arena, extent->page + extent->npages),
-			     state);
-	extent->state = state;
-	extent_mark(arena, extent);
-	rb_add(&extent->node, extent_tree(arena, state), extent_less);
-}
-
-/*
- * Runs
- */
 
 static struct slabshm_run *extent_run(struct slabshm_extent *extent)
 {
@@ -396,8 +147,8 @@ static void run_mark(struct slabshm_arena *arena, struct slabshm_run *run,
 	unsigned long i;
 
 	for (i = 0; i < run->extent.npages; i++) {
-		page_set(arena, run->extent.page + i, extent);
-		page_show(arena, run->extent.page + i, what);
+		slabshm_page_set(arena, run->extent.page + i, extent);
+		slabshm_page_show(arena, run->extent.page + i, what);
 	}
 }
 
@@ -415,7 +166,7 @@ static void run_end(struct slabshm_arena *arena, struct slabshm_run *run)
 	run->extent.owner = NULL;
 	run->extent.state = EXTENT_TAKEN;
 	run_mark(arena, run, NULL, SLABSHM_PAGE_NONE);
-	extent_insert(arena, &run->extent, EXTENT_BACKED);
+	slabshm_extent_insert(arena, &run->extent, EXTENT_BACKED);
 }
 
 /* Make free space of the runs that are kept empty. */
@@ -430,15 +181,17 @@ static void runs_end_empty(struct slabshm_arena *arena)
 			run_end(arena, arena->empty[class]);
 }
 
-/* Like extent_fit() in the free space, after all that is possible. */
-static struct slabshm_extent *space_fit(struct slabshm_arena *arena,
-					unsigned long npages)
+/* The best fit for @npages in the free space, after all that is possible. */
+static struct slabshm_extent *find_space(struct slabshm_arena *arena,
+					 unsigned long npages,
+					 unsigned long align)
 {
-	struct slabshm_extent *space = extent_fit(&arena->backed, npages);
+	struct slabshm_extent *space;
 
+	space = slabshm_extent_fit(&arena->backed, npages, align);
 	if (!space) {
 		runs_end_empty(arena);
-		space = extent_fit(&arena->backed, npages);
+		space = slabshm_extent_fit(&arena->backed, npages, align);
 	}
 	return space;
 }
@@ -478,9 +231,9 @@ static noinline struct slabshm_run *run_new(struct slabshm_arena *arena,
 	unsigned long npages, nblocks = 0;
 
 	npages = run_pages(owner, class, spares->want);
-	space = space_fit(arena, npages);
+	space = find_space(arena, npages, 1);
 	if (!space)
-		space = extent_largest(&arena->backed);
+		space = slabshm_extent_largest(&arena->backed);
 	if (space)
 		nblocks = min(npages, space->npages) * PAGE_SIZE / size;
 	if (!nblocks) {
@@ -492,14 +245,14 @@ static noinline struct slabshm_run *run_new(struct slabshm_arena *arena,
 	spares->run = NULL;
 
 	npages = DIV_ROUND_UP(nblocks * size, PAGE_SIZE);
-	extent_remove(arena, space);
+	slabshm_extent_remove(arena, space);
 	if (space->npages > npages) {
-		extent_cut(arena, space, npages, &run->extent);
-		extent_insert(arena, space, EXTENT_BACKED);
+		slabshm_extent_cut(arena, space, npages, &run->extent);
+		slabshm_extent_insert(arena, space, EXTENT_BACKED);
 	} else {
 		run->extent.page = space->page;
 		run->extent.npages = npages;
-		extent_put(arena, space);
+		slabshm_extent_destroy(arena, space);
 	}
 	run->extent.state = EXTENT_RUN;
 	INIT_LIST_HEAD(&run->extent.list);
@@ -589,7 +342,7 @@ static __always_inline bool block_find(const struct slabshm_arena *arena,
 
 	lockdep_assert_held(&arena->lock);
 
-	extent = page_extent(arena, offset >> PAGE_SHIFT);
+	extent = slabshm_extent_at(arena, offset >> PAGE_SHIFT);
 	if (!extent)
 		return false;
 	ref->extent = extent;
@@ -680,8 +433,8 @@ static __always_inline void block_free(struct slabshm_arena *arena,
 		extent->owner = NULL;
 		extent->record = NULL;
 		extent->state = EXTENT_TAKEN;
-		page_show(arena, extent->page, SLABSHM_PAGE_NONE);
-		extent_insert(arena, extent, EXTENT_BACKED);
+		slabshm_page_show(arena, extent->page, SLABSHM_PAGE_NONE);
+		slabshm_extent_insert(arena, extent, EXTENT_BACKED);
 	}
 }
 
@@ -732,41 +485,6 @@ static __always_inline int small_alloc(struct slabshm_arena *arena,
 	return 0;
 }
 
-/*
- * The first of the smallest extents in which @npages can be aligned.  If many are
- * not aligned as they should be, one that is large enough however it lies.
- */
-static struct slabshm_extent *extent_fit_aligned(struct slabshm_arena *arena,
-						 unsigned long npages,
-						 unsigned long align)
-{
-	struct slabshm_extent *extent = extent_fit(&arena->backed, npages);
-	unsigned int i;
-
-	for (i = 0; extent && i < ALIGN_TRIES; i++) {
-		if (ALIGN(extent->page, align) + npages <=
-		    extent->page + extent->npages)
-			return extent;
-		extent = rb_entry_safe(rb_next(&extent->node),
-				       struct slabshm_extent, node);
-	}
-	return extent ? extent_fit(&arena->backed, npages + align - 1) : NULL;
-}
-
-/* Like that in the free space, after all that is possible. */
-static struct slabshm_extent *space_fit_aligned(struct slabshm_arena *arena,
-						unsigned long npages,
-						unsigned long align)
-{
-	struct slabshm_extent *space = extent_fit_aligned(arena, npages, align);
-
-	if (!space) {
-		runs_end_empty(arena);
-		space = extent_fit_aligned(arena, npages, align);
-	}
-	return space;
-}
-
 /* A large block: the best fit, without what alignment leaves on both sides */
 static noinline int large_alloc(struct slabshm_arena *arena,
 				struct slabshm_owner *owner,
@@ -777,7 +495,7 @@ static noinline int large_alloc(struct slabshm_arena *arena,
 	struct slabshm_extent *extent, *rest;
 	unsigned long head, tail;
 
-	extent = space_fit_aligned(arena, npages, align);
+	extent = find_space(arena, npages, align);
 	if (!extent) {
 		*need = npages + align - 1;
 		return -ENOSPC;
@@ -787,25 +505,25 @@ static noinline int large_alloc(struct slabshm_arena *arena,
 	if ((head && !spares->extent[0]) || (tail && !spares->extent[1]))
 		return -EAGAIN;
 
-	extent_remove(arena, extent);
+	slabshm_extent_remove(arena, extent);
 	if (head) {
 		rest = spares->extent[0];
 		spares->extent[0] = NULL;
-		extent_cut(arena, extent, head, rest);
-		extent_insert(arena, rest, EXTENT_BACKED);
+		slabshm_extent_cut(arena, extent, head, rest);
+		slabshm_extent_insert(arena, rest, EXTENT_BACKED);
 	}
 	if (tail) {
 		rest = extent;
 		extent = spares->extent[1];
 		spares->extent[1] = NULL;
-		extent_cut(arena, rest, npages, extent);
-		extent_insert(arena, rest, EXTENT_BACKED);
+		slabshm_extent_cut(arena, rest, npages, extent);
+		slabshm_extent_insert(arena, rest, EXTENT_BACKED);
 	}
 	extent->state = EXTENT_LARGE;
 	extent->block = BLOCK_OWNED;
 	extent->owner = owner;
 	list_add(&extent->list, &owner->extents);
-	page_show(arena, extent->page, extent_class(npages));
+	slabshm_page_show(arena, extent->page, extent_class(npages));
 	*offset = (u64)extent->page << PAGE_SHIFT;
 	return 0;
 }
@@ -838,29 +556,35 @@ static __always_inline int block_alloc(struct slabshm_arena *arena,
 static int spares_fill(struct slabshm_arena *arena, struct spares *spares,
 		       u64 size, u64 align)
 {
-	int err = 0;
+	struct slabshm_extent *extent;
+	unsigned int i;
 
 	if (is_small(size, align)) {
-		if (!spares->run)
-			err = desc_new(arena, run_cache, sizeof(*spares->run),
-				       &spares->run);
-		if (!err)
-			spares->run->extent.in_run = true;
-		return err;
+		if (spares->run)
+			return 0;
+		extent = slabshm_extent_create(arena, sizeof(*spares->run), false);
+		if (IS_ERR(extent))
+			return PTR_ERR(extent);
+		spares->run = extent_run(extent);
+		return 0;
 	}
-	if (!spares->extent[0] && align > PAGE_SIZE)
-		err = extent_new(arena, &spares->extent[0]);
-	if (!err && !spares->extent[1])
-		err = extent_new(arena, &spares->extent[1]);
-	return err;
+	for (i = align > PAGE_SIZE ? 0 : 1; i < 2; i++) {
+		if (spares->extent[i])
+			continue;
+		extent = slabshm_extent_create(arena, sizeof(*extent), false);
+		if (IS_ERR(extent))
+			return PTR_ERR(extent);
+		spares->extent[i] = extent;
+	}
+	return 0;
 }
 
 static void spares_drop(struct slabshm_arena *arena, struct spares *spares)
 {
 	if (spares->run)
-		extent_put(arena, &spares->run->extent);
-	extent_put(arena, spares->extent[0]);
-	extent_put(arena, spares->extent[1]);
+		slabshm_extent_destroy(arena, &spares->run->extent);
+	slabshm_extent_destroy(arena, spares->extent[0]);
+	slabshm_extent_destroy(arena, spares->extent[1]);
 }
 
 /* What @claim is of, as block_find() tells it. */
@@ -962,41 +686,6 @@ void slabshm_arena_classes(u32 *size)
 }
 
 /**
- * slabshm_arena_module_init() - what all arenas share
- *
- * Context: may sleep; once, before the first arena.
- * Return: 0, or -ENOMEM.
- */
-int slabshm_arena_module_init(void)
-{
-	/* The unit tests have a copy of this file in a module of their own */
-	extent_cache = kmem_cache_create(KBUILD_MODNAME "_extent",
-					 sizeof(struct slabshm_extent), 0,
-					 SLAB_ACCOUNT, NULL);
-	if (!extent_cache)
-		return -ENOMEM;
-	run_cache = kmem_cache_create(KBUILD_MODNAME "_run",
-				      sizeof(struct slabshm_run), 0,
-				      SLAB_ACCOUNT, NULL);
-	if (!run_cache) {
-		kmem_cache_destroy(extent_cache);
-		return -ENOMEM;
-	}
-	return 0;
-}
-
-/**
- * slabshm_arena_module_exit() - undo slabshm_arena_module_init()
- *
- * Context: may sleep; no arena is left.
- */
-void slabshm_arena_module_exit(void)
-{
-	kmem_cache_destroy(run_cache);
-	kmem_cache_destroy(extent_cache);
-}
-
-/**
  * slabshm_arena_init() - make an arena without any space
  * @arena: to fill in
  * @max_pages: pages that there can ever be, 1 to %SLABSHM_SIZE_MAX in bytes
@@ -1013,6 +702,8 @@ int slabshm_arena_init(struct slabshm_arena *arena, unsigned long max_pages,
 
 	if (!max_pages || max_pages > SLABSHM_SIZE_MAX >> PAGE_SHIFT)
 		return -EINVAL;
+	/* slabshm_extent_destroy() frees either */
+	BUILD_BUG_ON(offsetof(struct slabshm_run, extent));
 	memset(arena, 0, sizeof(*arena));
 	arena->meter = meter;
 	err = slabshm_table_init(&arena->chunks, nchunks, meter);
@@ -1048,13 +739,13 @@ void slabshm_arena_destroy(struct slabshm_arena *arena)
 
 	/* An extent may begin in one chunk and end in another */
 	while (page < arena->max_pages) {
-		struct slabshm_extent *extent = page_extent(arena, page);
+		struct slabshm_extent *extent = slabshm_extent_at(arena, page);
 
 		if (extent) {
 			page += extent->npages;
 			if (extent->state == EXTENT_RUN)
 				kfree(extent_run(extent)->records);
-			extent_put(arena, extent);
+			slabshm_extent_destroy(arena, extent);
 		} else if (slabshm_table_get(&arena->chunks, page / CHUNK_PAGES)) {
 			page++;
 		} else {
@@ -1140,15 +831,15 @@ int slabshm_arena_add(struct slabshm_arena *arena, unsigned long page,
 		      unsigned long npages)
 {
 	struct slabshm_extent *extent;
-	int err = extent_new(arena, &extent);
 
-	if (err)
-		return err;
+	extent = slabshm_extent_create(arena, sizeof(*extent), false);
+	if (IS_ERR(extent))
+		return PTR_ERR(extent);
 	extent->page = page;
 	extent->npages = npages;
 	spin_lock(&arena->lock);
 	arena->backed_pages += npages;
-	extent_insert(arena, extent, EXTENT_BACKED);
+	slabshm_extent_insert(arena, extent, EXTENT_BACKED);
 	spin_unlock(&arena->lock);
 	return 0;
 }
@@ -1169,7 +860,7 @@ unsigned long slabshm_arena_tail(struct slabshm_arena *arena, unsigned long end)
 	spin_lock(&arena->lock);
 	runs_end_empty(arena);
 	if (end)
-		extent = page_extent(arena, end - 1);
+		extent = slabshm_extent_at(arena, end - 1);
 	if (extent && extent->state == EXTENT_BACKED)
 		npages = extent->npages;
 	spin_unlock(&arena->lock);
@@ -1199,27 +890,26 @@ struct slabshm_extent *slabshm_arena_take(struct slabshm_arena *arena,
 					  unsigned long *npages)
 {
 	enum extent_state state = backed ? EXTENT_BACKED : EXTENT_UNBACKED;
-	struct rb_root *tree = extent_tree(arena, state);
+	struct rb_root *tree = backed ? &arena->backed : &arena->unbacked;
 	struct slabshm_extent *spare, *extent;
 
-	spare = kmem_cache_zalloc(extent_cache, SLABSHM_GFP);
-	if (!spare)
-		return ERR_PTR(-ENOMEM);
 	/* Who gives memory back must not fail at the limit */
-	slabshm_meter_force(arena->meter, sizeof(*spare));
+	spare = slabshm_extent_create(arena, sizeof(*spare), true);
+	if (IS_ERR(spare))
+		return spare;
 	spin_lock(&arena->lock);
 	if (backed)
 		runs_end_empty(arena);
-	extent = min > 1 ? extent_fit(tree, min) : extent_largest(tree);
+	extent = min > 1 ? slabshm_extent_fit(tree, min, 1) : slabshm_extent_largest(tree);
 	if (extent) {
-		extent_remove(arena, extent);
+		slabshm_extent_remove(arena, extent);
 		if (extent->npages > max) {
 			struct slabshm_extent *rest = extent;
 
 			extent = spare;
 			spare = NULL;
-			extent_cut(arena, rest, max, extent);
-			extent_insert(arena, rest, state);
+			slabshm_extent_cut(arena, rest, max, extent);
+			slabshm_extent_insert(arena, rest, state);
 		}
 		if (backed)
 			arena->backed_pages -= extent->npages;
@@ -1227,7 +917,7 @@ struct slabshm_extent *slabshm_arena_take(struct slabshm_arena *arena,
 		*npages = extent->npages;
 	}
 	spin_unlock(&arena->lock);
-	extent_put(arena, spare);
+	slabshm_extent_destroy(arena, spare);
 	return extent;
 }
 
@@ -1244,22 +934,13 @@ struct slabshm_extent *slabshm_arena_take(struct slabshm_arena *arena,
 bool slabshm_arena_next_unbacked(struct slabshm_arena *arena,
 				 unsigned long *page, unsigned long *npages)
 {
-	struct slabshm_extent last = { .page = *page, .npages = *npages };
-	struct rb_node *node, *next = NULL;
+	struct slabshm_extent *next;
 
 	spin_lock(&arena->lock);
-	node = arena->unbacked.rb_node;
-	while (node) {
-		if (extent_less(&last.node, node)) {
-			next = node;
-			node = node->rb_left;
-		} else {
-			node = node->rb_right;
-		}
-	}
+	next = slabshm_extent_behind(&arena->unbacked, *page, *npages);
 	if (next) {
-		*page = rb_entry(next, struct slabshm_extent, node)->page;
-		*npages = rb_entry(next, struct slabshm_extent, node)->npages;
+		*page = next->page;
+		*npages = next->npages;
 	}
 	spin_unlock(&arena->lock);
 	return next;
@@ -1279,7 +960,7 @@ void slabshm_arena_put(struct slabshm_arena *arena,
 	spin_lock(&arena->lock);
 	if (backed)
 		arena->backed_pages += extent->npages;
-	extent_insert(arena, extent, backed ? EXTENT_BACKED : EXTENT_UNBACKED);
+	slabshm_extent_insert(arena, extent, backed ? EXTENT_BACKED : EXTENT_UNBACKED);
 	spin_unlock(&arena->lock);
 }
 
@@ -1833,7 +1514,7 @@ u64 slabshm_arena_free_published(struct slabshm_arena *arena, u64 offset)
 static struct slabshm_run *desc_run(const struct slabshm_arena *arena,
 				    const struct slabshm_run_desc *desc)
 {
-	struct slabshm_extent *extent = page_extent(arena, desc->page);
+	struct slabshm_extent *extent = slabshm_extent_at(arena, desc->page);
 
 	lockdep_assert_held(&arena->lock);
 
@@ -1866,7 +1547,7 @@ unsigned int slabshm_arena_runs(struct slabshm_arena *arena,
 	spin_lock(&arena->lock);
 	for (looked = 0; looked < SLABSHM_BATCH_MAX && i < n && *page < end;
 	     looked++) {
-		struct slabshm_extent *extent = page_extent(arena, *page);
+		struct slabshm_extent *extent = slabshm_extent_at(arena, *page);
 		struct slabshm_run *run;
 
 		if (!extent) {

@@ -28,8 +28,7 @@
  *
  * Claimed means: a call is about to publish or free it; others keep off.
  *
- * Freeing needs no memory: an extent's descriptor is made before the extent is
- * carved, and merging only gives descriptors back.
+ * Freeing needs no memory: see extent.h.
  */
 #ifndef _SLABSHM_ARENA_H
 #define _SLABSHM_ARENA_H
@@ -154,9 +153,6 @@ struct slabshm_block_desc {
 extern const u32 slabshm_class_size[SLABSHM_NCLASSES];
 
 void slabshm_arena_classes(u32 *size);
-
-int slabshm_arena_module_init(void);
-void slabshm_arena_module_exit(void);
 
 int slabshm_arena_init(struct slabshm_arena *arena, unsigned long max_pages,
 		       struct slabshm_meter *meter);

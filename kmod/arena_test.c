@@ -2,8 +2,8 @@
 /*
  * Unit tests of the allocator: slabshm_kunit.ko, suite slabshm_arena.
  *
- * arena.c is part of this file, so that its invariants can be looked at from
- * inside, its allocations made to fail, and things done while it has dropped
+ * arena.c and extent.c are part of this file, so that their invariants can be
+ * checked from inside, its allocations made to fail, and things done while it has dropped
  * its lock to allocate.  The module of the tests thus needs no slabshm.ko.
  */
 #include <kunit/test.h>
@@ -16,13 +16,13 @@
 
 #include "user.h"
 
-/* The how-manieth allocation from now fails; 0: none does */
+/* Fail the Nth allocation from now; 0: none */
 static unsigned int fail_at;
 /* Called before each allocation that arena.c makes */
 static void (*before_alloc)(void *arg);
 static void *before_alloc_arg;
-/* Arrays that were not freed */
-static atomic_t arrays;
+/* Arrays and descriptors that were not freed */
+static atomic_t live;
 
 static bool alloc_fails(void)
 {
@@ -31,25 +31,25 @@ static bool alloc_fails(void)
 	return fail_at && !--fail_at;
 }
 
-static void *test_cache_zalloc(struct kmem_cache *cache, gfp_t gfp)
-{
-	return alloc_fails() ? NULL : kmem_cache_zalloc(cache, gfp);
-}
-
 static void *test_kcalloc(size_t n, size_t size, gfp_t gfp)
 {
 	void *array = alloc_fails() ? NULL : kcalloc(n, size, gfp);
 
 	if (array)
-		atomic_inc(&arrays);
+		atomic_inc(&live);
 	return array;
 }
 
-static void test_kfree(const void *array)
+static void *test_kzalloc(size_t size, gfp_t gfp)
 {
-	if (array)
-		atomic_dec(&arrays);
-	kfree(array);
+	return test_kcalloc(1, size, gfp);
+}
+
+static void test_kfree(const void *p)
+{
+	if (p)
+		atomic_dec(&live);
+	kfree(p);
 }
 
 static unsigned long test_get_zeroed_page(gfp_t gfp)
@@ -79,16 +79,17 @@ void slabshm_meter_sub(struct slabshm_meter *m, size_t n)
 	atomic_long_sub(n, &m->bytes);
 }
 
-#undef kmem_cache_zalloc
+#undef kzalloc
 #undef kcalloc
 #undef get_zeroed_page
 #undef kfree
-#define kmem_cache_zalloc	test_cache_zalloc
+#define kzalloc			test_kzalloc
 #define kcalloc			test_kcalloc
 #define get_zeroed_page		test_get_zeroed_page
 #define kfree			test_kfree
 
 #include "table.c"
+#include "extent.c"
 #include "arena.c"
 
 #define NPAGES		4096UL		/* of the fixture's arena */
@@ -150,7 +151,7 @@ static void check_run(struct kunit *test, struct slabshm_arena *arena,
 	KUNIT_ASSERT_LE(test,
 			run->nblocks * slabshm_class_size[run->class],
 			run->extent.npages * PAGE_SIZE);
-	KUNIT_ASSERT_TRUE(test, run->extent.in_run);
+	KUNIT_ASSERT_EQ(test, run->extent.bytes, sizeof(*run));
 }
 
 /* The pages of @extent point where they should, and show what they should. */
@@ -174,7 +175,7 @@ static void check_pages(struct kunit *test, struct slabshm_arena *arena,
 			if (!i && extent->state == EXTENT_LARGE)
 				what = extent_class(extent->npages);
 		}
-		wrong_pointer += page_extent(arena, page) != pointer;
+		wrong_pointer += slabshm_extent_at(arena, page) != pointer;
 		wrong_map += map && map[page % CHUNK_PAGES] != what;
 	}
 	KUNIT_ASSERT_EQ(test, wrong_pointer, 0);
@@ -243,7 +244,7 @@ static void slabshm_arena_check(struct kunit *test,
 	unsigned int i;
 
 	while (page < arena->max_pages) {
-		extent = page_extent(arena, page);
+		extent = slabshm_extent_at(arena, page);
 		if (!extent) {
 			last = NULL;
 			page++;
@@ -333,7 +334,7 @@ static void check_empty(struct kunit *test)
 	slabshm_arena_tail(&f->arena, NPAGES);
 	check(test);
 	KUNIT_ASSERT_EQ(test, f->arena.blocks, 0);
-	extent = extent_largest(&f->arena.backed);
+	extent = slabshm_extent_largest(&f->arena.backed);
 	KUNIT_ASSERT_TRUE(test, extent);
 	KUNIT_ASSERT_EQ(test, extent->npages, NPAGES - 1);
 }
@@ -633,12 +634,12 @@ static void test_init(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, slabshm_arena_add(&arena, 2 * CHUNK_PAGES, 1), 0);
 	slabshm_arena_check(test, &arena, NULL, 0, 2 * CHUNK_PAGES);
 	KUNIT_EXPECT_EQ(test, arena.backed_pages, 2 * CHUNK_PAGES);
-	KUNIT_EXPECT_EQ(test, extent_largest(&arena.backed)->npages,
+	KUNIT_EXPECT_EQ(test, slabshm_extent_largest(&arena.backed)->npages,
 			2 * CHUNK_PAGES);
 	slabshm_arena_destroy(&arena);
 }
 
-/* Whatever there is, suite_exit complains of what destroy forgets. */
+/* Whatever there is, arena_test_exit() complains of what destroy forgets. */
 static void test_destroy(struct kunit *test)
 {
 	struct fixture *f = test->priv;
@@ -782,7 +783,7 @@ static void test_alloc_nospc(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, alloc_n(f, 1, 3 * SZ_2M, 1, 0), 0);
 	KUNIT_ASSERT_EQ(test, alloc_n(f, 1, 3 * SZ_2M, 1, 0), 0);
-	largest = extent_largest(&f->arena.backed)->npages;
+	largest = slabshm_extent_largest(&f->arena.backed)->npages;
 	KUNIT_ASSERT_EQ(test, largest, NPAGES - 1 - 6 * CHUNK_PAGES);
 
 	for (i = 0; i < SLABSHM_BATCH_MAX - 1; i++)
@@ -915,7 +916,7 @@ static void test_alignment_slack(struct kunit *test)
 	KUNIT_ASSERT_NE(test, hole % SZ_2M, 0);
 	alloc_one(test, 1, 5 * PAGE_SIZE);
 	KUNIT_ASSERT_EQ(test, free_one(f, 0, hole), 0);
-	KUNIT_ASSERT_EQ(test, extent_fit(&f->arena.backed, CHUNK_PAGES)->npages,
+	KUNIT_ASSERT_EQ(test, slabshm_extent_fit(&f->arena.backed, CHUNK_PAGES, 1)->npages,
 			CHUNK_PAGES);
 	KUNIT_EXPECT_EQ(test, alloc_n(f, 0, SZ_2M, 1, SZ_2M), 0);
 	KUNIT_EXPECT_EQ(test, f->offset[0] % SZ_2M, 0);
@@ -955,7 +956,7 @@ static void test_short_run(struct kunit *test)
 
 	hole = alloc_one(test, 0, 9 * PAGE_SIZE);
 	large = alloc_one(test, 1, (NPAGES - 10) * PAGE_SIZE);
-	KUNIT_EXPECT_NULL(test, extent_largest(&f->arena.backed));
+	KUNIT_EXPECT_NULL(test, slabshm_extent_largest(&f->arena.backed));
 	KUNIT_EXPECT_EQ(test, alloc_n(f, 0, 16384, 1, 0), -ENOSPC);
 	KUNIT_EXPECT_EQ(test, f->need, DIV_ROUND_UP(16384, PAGE_SIZE));
 	KUNIT_ASSERT_EQ(test, free_one(f, 0, hole), 0);
@@ -997,7 +998,7 @@ static void test_exhaustion(struct kunit *test)
 		while (slabshm_arena_release(&f->arena, &f->owner[owner]))
 			;
 		check(test);
-		KUNIT_EXPECT_EQ(test, extent_largest(&f->arena.backed)->npages,
+		KUNIT_EXPECT_EQ(test, slabshm_extent_largest(&f->arena.backed)->npages,
 				CHUNK_PAGES);
 	}
 	KUNIT_EXPECT_EQ(test, free_one(f, 3, most), 0);
@@ -1535,7 +1536,7 @@ static void test_take(struct kunit *test)
 	check(test);
 	slabshm_arena_put(&f->arena, c, false);
 	check(test);
-	KUNIT_EXPECT_EQ(test, extent_largest(&f->arena.unbacked)->npages, 20);
+	KUNIT_EXPECT_EQ(test, slabshm_extent_largest(&f->arena.unbacked)->npages, 20);
 	slabshm_arena_put(&f->arena, a, true);
 	KUNIT_EXPECT_EQ(test, f->arena.backed_pages, NPAGES - 1 - 20);
 	check(test);
@@ -1549,12 +1550,12 @@ static void test_take(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, page, hole >> PAGE_SHIFT);
 	slabshm_arena_put(&f->arena, a, true);
 	check(test);
-	KUNIT_EXPECT_EQ(test, extent_largest(&f->arena.unbacked)->npages, 10);
+	KUNIT_EXPECT_EQ(test, slabshm_extent_largest(&f->arena.unbacked)->npages, 10);
 	a = slabshm_arena_take(&f->arena, false, 10, 10, &page, &npages);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, a);
 	slabshm_arena_put(&f->arena, a, true);
 	check(test);
-	KUNIT_EXPECT_NULL(test, extent_largest(&f->arena.unbacked));
+	KUNIT_EXPECT_NULL(test, slabshm_extent_largest(&f->arena.unbacked));
 	KUNIT_EXPECT_EQ(test, alloc_one(test, 1, 20 * PAGE_SIZE), hole);
 
 	/* If any will do: a part of the largest */
@@ -1879,7 +1880,7 @@ static void test_soak(struct kunit *test)
 	for (i = 0; i < s->live; i++)
 		if (s->block[i].published)
 			free_published(f, s->block[i].offset);
-	while (extent_largest(&f->arena.unbacked)) {
+	while (slabshm_extent_largest(&f->arena.unbacked)) {
 		struct slabshm_extent *extent;
 		unsigned long page, npages;
 
@@ -2015,18 +2016,8 @@ static void arena_test_exit(struct kunit *test)
 	before_alloc = NULL;
 	if (f)
 		slabshm_arena_destroy(&f->arena);
-	KUNIT_EXPECT_EQ(test, atomic_read(&arrays), 0);
-	atomic_set(&arrays, 0);
-}
-
-static int arena_suite_init(struct kunit_suite *suite)
-{
-	return slabshm_arena_module_init();
-}
-
-static void arena_suite_exit(struct kunit_suite *suite)
-{
-	slabshm_arena_module_exit();
+	KUNIT_EXPECT_EQ(test, atomic_read(&live), 0);
+	atomic_set(&live, 0);
 }
 
 static struct kunit_case arena_cases[] = {
@@ -2067,8 +2058,6 @@ static struct kunit_case arena_cases[] = {
 
 static struct kunit_suite arena_suite = {
 	.name = "slabshm_arena",
-	.suite_init = arena_suite_init,
-	.suite_exit = arena_suite_exit,
 	.init = arena_test_init,
 	.exit = arena_test_exit,
 	.test_cases = arena_cases,
