@@ -216,120 +216,63 @@ static noinline void alloc_undo(struct slabshm_call *call,
 				const struct slabshm_request *req,
 				unsigned int n)
 {
-	struct slabshm_claim claim;
 	unsigned int i, failed;
 
-	for (i = 0; i < n; i++) {
-		claim.offset = req[i].offset;
+	for (i = 0; i < n; i++)
 		slabshm_arena_free(&call->slab->arena, &call->client->owner,
-				   &claim, 1, &failed);
-	}
+				   &req[i].offset, 1, &failed);
 }
 
-static __always_inline int alloc_call(struct slabshm_call *call,
-				      const struct slabshm_alloc_args *alloc,
-				      struct slabshm_request *req,
-				      unsigned int n)
+int slabshm_alloc_ioctl(struct slabshm_call *call, void *arg)
 {
+	struct slabshm_request req[SLABSHM_BATCH_MAX] __uninitialized;
+	const struct slabshm_alloc_args *alloc = arg;
 	void __user *blocks = u64_to_user_ptr(alloc->blocks);
 	unsigned int i;
 	int err;
 
 	BUILD_BUG_ON(sizeof(*req) != sizeof(struct slabshm_block));
-	if (slabshm_words_in(req, blocks, n * sizeof(*req)))
+	if (alloc->flags & ~(SLABSHM_ALLOC_ZERO | SLABSHM_ALLOC_NOGROW |
+			     SLABSHM_ALLOC_STOCK) ||
+	    !alloc->count || alloc->count > SLABSHM_BATCH_MAX || alloc->pad)
+		return -EINVAL;
+	if (slabshm_words_in(req, blocks, alloc->count * sizeof(*req)))
 		return -EFAULT;
-	err = slabshm_alloc_blocks(call, alloc, req, n, NULL);
+	err = slabshm_alloc_blocks(call, alloc, req, alloc->count, NULL);
 	if (err)
 		return err;
 	if (alloc->flags & SLABSHM_ALLOC_ZERO) {
-		for (i = 0; i < n && !err; i++)
+		for (i = 0; i < alloc->count && !err; i++)
 			err = slabshm_data_set(call->slab, req[i].offset,
 					       req[i].size, 0);
 	}
 	if (!err)
-		err = slabshm_words_out(blocks, req, n * sizeof(*req));
+		err = slabshm_words_out(blocks, req, alloc->count * sizeof(*req));
 	if (err) {
-		alloc_undo(call, req, n);
+		alloc_undo(call, req, alloc->count);
 		return err;
 	}
-	trace_slabshm_alloc(call->client, n, req[0].offset);
+	trace_slabshm_alloc(call->client, alloc->count, req[0].offset);
 	return 0;
-}
-
-/*
- * The compiler clears what is on the stack: calls for one block need not pay for
- * the room of 64.
- */
-static noinline int alloc_many(struct slabshm_call *call,
-			       const struct slabshm_alloc_args *alloc)
-{
-	struct slabshm_request req[SLABSHM_BATCH_MAX];
-
-	return alloc_call(call, alloc, req, alloc->count);
-}
-
-static noinline int alloc_one(struct slabshm_call *call,
-			      const struct slabshm_alloc_args *alloc)
-{
-	struct slabshm_request req;
-
-	return alloc_call(call, alloc, &req, 1);
-}
-
-int slabshm_alloc_ioctl(struct slabshm_call *call, void *arg)
-{
-	const struct slabshm_alloc_args *alloc = arg;
-
-	if (alloc->flags & ~(SLABSHM_ALLOC_ZERO | SLABSHM_ALLOC_NOGROW |
-			     SLABSHM_ALLOC_STOCK) ||
-	    !alloc->count || alloc->count > SLABSHM_BATCH_MAX ||
-	    alloc->pad)
-		return -EINVAL;
-	return alloc->count == 1 ? alloc_one(call, alloc) :
-				   alloc_many(call, alloc);
-}
-
-static __always_inline int free_call(struct slabshm_call *call,
-				     struct slabshm_free_args *free,
-				     struct slabshm_claim *claim,
-				     unsigned int n)
-{
-	int err;
-
-	if (slabshm_words_in_step(&claim->offset, sizeof(*claim),
-				  u64_to_user_ptr(free->offsets), n * sizeof(u64)))
-		return -EFAULT;
-	err = slabshm_arena_free(&call->slab->arena, &call->client->owner,
-				 claim, n, &free->failed);
-	if (err)
-		return slabshm_call_return(call, free) ?: err;
-	trace_slabshm_free(call->client, n, claim[0].offset);
-	return 0;
-}
-
-static noinline int free_many(struct slabshm_call *call,
-			      struct slabshm_free_args *free)
-{
-	struct slabshm_claim claim[SLABSHM_BATCH_MAX];
-
-	return free_call(call, free, claim, free->count);
-}
-
-static noinline int free_one(struct slabshm_call *call,
-			     struct slabshm_free_args *free)
-{
-	struct slabshm_claim claim;
-
-	return free_call(call, free, &claim, 1);
 }
 
 int slabshm_free_ioctl(struct slabshm_call *call, void *arg)
 {
+	u64 offset[SLABSHM_BATCH_MAX] __uninitialized;
 	struct slabshm_free_args *free = arg;
+	int err;
 
 	if (free->flags || !free->count || free->count > SLABSHM_BATCH_MAX)
 		return -EINVAL;
-	return free->count == 1 ? free_one(call, free) : free_many(call, free);
+	if (slabshm_words_in(offset, u64_to_user_ptr(free->offsets),
+			     free->count * sizeof(*offset)))
+		return -EFAULT;
+	err = slabshm_arena_free(&call->slab->arena, &call->client->owner,
+				 offset, free->count, &free->failed);
+	if (err)
+		return slabshm_call_return(call, free) ?: err;
+	trace_slabshm_free(call->client, free->count, offset[0]);
+	return 0;
 }
 
 int slabshm_block_ioctl(struct slabshm_call *call, void *arg)

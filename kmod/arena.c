@@ -42,8 +42,8 @@ const u32 slabshm_class_size[SLABSHM_NCLASSES] = {
 };
 
 /*
- * KiB of a run of each class, for an owner of much: the least from 16 that leaves no
- * more than 3 % over at the end and holds 8 blocks, above 8 KiB 4 blocks.
+ * KiB of a full-length run of each class: the least from 16 that wastes no more
+ * than 3 % at its end and holds 8 blocks, above 8 KiB 4 blocks.
  */
 static const u8 run_kib[SLABSHM_NCLASSES] = {
 	16, 16, 16, 16,
@@ -55,7 +55,7 @@ static const u8 run_kib[SLABSHM_NCLASSES] = {
 	36, 40, 48, 56, 64,
 };
 
-/* Which part of what an owner has a new run may be, unless it is very short */
+/* A new run is at most this fraction of the owner's bytes, unless very short */
 #define RUN_SHARE	512
 
 enum block_state {
@@ -92,43 +92,20 @@ struct slabshm_run {
 	DECLARE_BITMAP(published, RUN_BLOCKS);
 };
 
-/* A block that was looked up.  Good until the lock is dropped. */
-struct block_ref {
-	struct slabshm_extent *extent;
-	struct slabshm_run *run;	/* NULL for a large block */
-	unsigned int index;		/* in the run */
-	enum block_state state;
-	u64 start;
-	u64 size;
-};
-
-/* Descriptors made outside the lock, for an allocation to use inside */
+/* Descriptors for an allocation, made before it takes the lock */
 struct spares {
-	struct slabshm_run *run;
-	struct slabshm_extent *extent[2];
+	struct slabshm_extent *runs;
+	struct slabshm_extent *extents;
 	unsigned int want;	/* blocks that the allocation is for */
 };
 
-/* What users see of the first page of a large block. */
-static u8 extent_class(unsigned long npages)
-{
-	/* Small but for their alignment: beyond all classes */
-	unsigned long i = npages - SMALL_PAGES - 1;
-
-	return i < NLARGE ? SLABSHM_NCLASSES + i + 1 : SLABSHM_PAGE_EXTENT;
-}
+/*
+ * Runs
+ */
 
 static struct slabshm_run *extent_run(struct slabshm_extent *extent)
 {
 	return container_of(extent, struct slabshm_run, extent);
-}
-
-/* A run with a free block of @class, or NULL. */
-static struct slabshm_run *run_partial(struct slabshm_runs *runs,
-				       unsigned int class)
-{
-	return list_first_entry_or_null(&runs->partial[class],
-					struct slabshm_run, extent.list);
 }
 
 static void runs_init(struct slabshm_runs *runs)
@@ -140,7 +117,15 @@ static void runs_init(struct slabshm_runs *runs)
 	INIT_LIST_HEAD(&runs->full);
 }
 
-/* Let all pages of a run point to @extent, and tell the users @what they are */
+/* A run with a free block of @class, or NULL. */
+static struct slabshm_run *run_partial(struct slabshm_runs *runs,
+				       unsigned int class)
+{
+	return list_first_entry_or_null(&runs->partial[class],
+					struct slabshm_run, extent.list);
+}
+
+/* Let all pages of a run point to @extent, and show users @what they are. */
 static void run_mark(struct slabshm_arena *arena, struct slabshm_run *run,
 		     struct slabshm_extent *extent, u8 what)
 {
@@ -169,7 +154,6 @@ static void run_end(struct slabshm_arena *arena, struct slabshm_run *run)
 	slabshm_extent_insert(arena, &run->extent, EXTENT_BACKED);
 }
 
-/* Make free space of the runs that are kept empty. */
 static void runs_end_empty(struct slabshm_arena *arena)
 {
 	unsigned int class;
@@ -181,7 +165,7 @@ static void runs_end_empty(struct slabshm_arena *arena)
 			run_end(arena, arena->empty[class]);
 }
 
-/* The best fit for @npages in the free space, after all that is possible. */
+/* The best fit for @npages; ends the runs that are kept empty if there is none. */
 static struct slabshm_extent *find_space(struct slabshm_arena *arena,
 					 unsigned long npages,
 					 unsigned long align)
@@ -197,9 +181,9 @@ static struct slabshm_extent *find_space(struct slabshm_arena *arena,
 }
 
 /*
- * Pages of a new run, for @want blocks or more.  An owner has some runs that are not
- * full, of each class that it uses; so that these do not take more than its blocks,
- * one of little has short runs, of which less than 1/16 is left over.
+ * Pages of a new run, for @want blocks or more.  An owner has some runs with free
+ * blocks in each class that it uses.  To keep these from taking more than its
+ * blocks, an owner of little gets short runs, which waste less than 1/16.
  */
 static unsigned long run_pages(const struct slabshm_owner *owner,
 			       unsigned int class, unsigned int want)
@@ -215,9 +199,19 @@ static unsigned long run_pages(const struct slabshm_owner *owner,
 	return npages;
 }
 
+/* Take a descriptor that spares_fill() made, or NULL. */
+static struct slabshm_extent *spare_take(struct slabshm_extent **spares)
+{
+	struct slabshm_extent *extent = *spares;
+
+	if (extent)
+		*spares = extent->next;
+	return extent;
+}
+
 /*
- * Make a run of free blocks, without an owner and in no list.  Where there is
- * no room for one of the usual length, a shorter one will do.
+ * Make a run of free blocks, without an owner and in no list.  Where space is
+ * fragmented, a shorter one will do.
  */
 static noinline struct slabshm_run *run_new(struct slabshm_arena *arena,
 					    const struct slabshm_owner *owner,
@@ -225,12 +219,11 @@ static noinline struct slabshm_run *run_new(struct slabshm_arena *arena,
 					    struct spares *spares,
 					    unsigned long *need)
 {
+	unsigned long npages = run_pages(owner, class, spares->want), nblocks = 0;
 	const u32 size = slabshm_class_size[class];
-	struct slabshm_run *run = spares->run;
-	struct slabshm_extent *space;
-	unsigned long npages, nblocks = 0;
+	struct slabshm_extent *space, *extent;
+	struct slabshm_run *run;
 
-	npages = run_pages(owner, class, spares->want);
 	space = find_space(arena, npages, 1);
 	if (!space)
 		space = slabshm_extent_largest(&arena->backed);
@@ -240,33 +233,34 @@ static noinline struct slabshm_run *run_new(struct slabshm_arena *arena,
 		*need = npages;
 		return ERR_PTR(-ENOSPC);
 	}
-	if (!run)
+	extent = spare_take(&spares->runs);
+	if (!extent)
 		return ERR_PTR(-EAGAIN);
-	spares->run = NULL;
 
 	npages = DIV_ROUND_UP(nblocks * size, PAGE_SIZE);
 	slabshm_extent_remove(arena, space);
 	if (space->npages > npages) {
-		slabshm_extent_cut(arena, space, npages, &run->extent);
+		slabshm_extent_cut(arena, space, npages, extent);
 		slabshm_extent_insert(arena, space, EXTENT_BACKED);
 	} else {
-		run->extent.page = space->page;
-		run->extent.npages = npages;
+		extent->page = space->page;
+		extent->npages = npages;
 		slabshm_extent_destroy(arena, space);
 	}
-	run->extent.state = EXTENT_RUN;
-	INIT_LIST_HEAD(&run->extent.list);
+	extent->state = EXTENT_RUN;
+	INIT_LIST_HEAD(&extent->list);
+	run = extent_run(extent);
 	run->class = class;
 	run->nblocks = nblocks;
 	run->nfree = nblocks;
 	bitmap_set(run->free, 0, nblocks);
-	run_mark(arena, run, &run->extent, class + 1);
+	run_mark(arena, run, extent, class + 1);
 	return run;
 }
 
 /*
- * Blocks of a run are not owned or not in use any more: give it the owner and
- * the place that it now should have.  @move: it may be in the wrong list.
+ * After blocks of a run were freed or published: give it the owner and the place
+ * that it now should have.  @move: it may be in the wrong list.
  */
 static void run_settle(struct slabshm_arena *arena, struct slabshm_run *run,
 		       bool move)
@@ -278,7 +272,7 @@ static void run_settle(struct slabshm_arena *arena, struct slabshm_run *run,
 			run_end(arena, run);
 			return;
 		}
-		/* The owner keeps it in its list, until another wants it */
+		/* The owner keeps it in its list until another wants it */
 		arena->empty[run->class] = run;
 		if (run->extent.owner)
 			runs = &run->extent.owner->runs;
@@ -298,7 +292,8 @@ static void run_settle(struct slabshm_arena *arena, struct slabshm_run *run,
 }
 
 /*
- * Blocks
+ * Blocks.  A struct slabshm_claim names one, claimed or not, for as long as the
+ * lock is held.
  */
 
 /* The class whose blocks are of at least @size bytes, 1 to SMALL_MAX. */
@@ -329,121 +324,155 @@ static u64 usable_size(u64 size, u64 align)
 	return ALIGN(size, PAGE_SIZE);
 }
 
+/* What users see of the first page of a large block. */
+static u8 large_class(unsigned long npages)
+{
+	/* Small but for their alignment: beyond all classes */
+	unsigned long i = npages - SMALL_PAGES - 1;
+
+	return i < NLARGE ? SLABSHM_NCLASSES + i + 1 : SLABSHM_PAGE_EXTENT;
+}
+
+/* The run of a block, NULL for a large one. */
+static struct slabshm_run *block_run(const struct slabshm_claim *block)
+{
+	return block->extent->state == EXTENT_RUN ? extent_run(block->extent) :
+						    NULL;
+}
+
 /*
- * The block that @offset lies in, which may be any number.  Of a large block
- * only the first page is known.  False if there is none; @ref->state may be
- * BLOCK_FREE in a run.
+ * The block that @offset lies in, which may be any number, and its state.  Of a
+ * large block only the first page is known.
  */
-static __always_inline bool block_find(const struct slabshm_arena *arena,
-				       u64 offset, struct block_ref *ref)
+static __always_inline enum block_state
+block_find(const struct slabshm_arena *arena, u64 offset,
+	   struct slabshm_claim *block)
 {
 	struct slabshm_extent *extent;
 	struct slabshm_run *run;
+	u32 size, index;
+	u64 start;
 
 	lockdep_assert_held(&arena->lock);
 
 	extent = slabshm_extent_at(arena, offset >> PAGE_SHIFT);
 	if (!extent)
-		return false;
-	ref->extent = extent;
-	ref->start = (u64)extent->page << PAGE_SHIFT;
-	switch (extent->state) {
-	case EXTENT_RUN:
-		run = extent_run(extent);
-		ref->run = run;
-		ref->size = slabshm_class_size[run->class];
-		ref->index = (u32)(offset - ref->start) / (u32)ref->size;
-		if (ref->index >= run->nblocks)
-			return false;
-		ref->start += ref->index * ref->size;
-		if (test_bit(ref->index, run->published))
-			ref->state = BLOCK_PUBLISHED;
-		else if (test_bit(ref->index, run->free))
-			ref->state = BLOCK_FREE;
-		else if (test_bit(ref->index, run->claimed))
-			ref->state = BLOCK_CLAIMED;
-		else
-			ref->state = BLOCK_OWNED;
-		return true;
-	case EXTENT_LARGE:
-		ref->run = NULL;
-		ref->index = 0;
-		ref->size = (u64)extent->npages << PAGE_SHIFT;
-		ref->state = extent->block;
-		return offset >> PAGE_SHIFT == extent->page;
-	default:
-		return false;
+		return BLOCK_FREE;
+	block->extent = extent;
+	start = (u64)extent->page << PAGE_SHIFT;
+	if (extent->state == EXTENT_LARGE) {
+		block->offset = start;
+		block->size = (u64)extent->npages << PAGE_SHIFT;
+		block->index = 0;
+		return offset >> PAGE_SHIFT == extent->page ? extent->block :
+							      BLOCK_FREE;
 	}
+	if (extent->state != EXTENT_RUN)
+		return BLOCK_FREE;
+	run = extent_run(extent);
+	size = slabshm_class_size[run->class];
+	index = (u32)(offset - start) / size;
+	block->offset = start + index * size;
+	block->size = size;
+	block->index = index;
+	if (index >= run->nblocks || test_bit(index, run->free))
+		return BLOCK_FREE;
+	if (test_bit(index, run->published))
+		return BLOCK_PUBLISHED;
+	return test_bit(index, run->claimed) ? BLOCK_CLAIMED : BLOCK_OWNED;
 }
 
-/* The state of the block that starts at @offset; @ref is it unless free. */
+/* The same for the block that starts at @offset. */
 static __always_inline enum block_state
-block_at(const struct slabshm_arena *arena, u64 offset, struct block_ref *ref)
+block_at(const struct slabshm_arena *arena, u64 offset,
+	 struct slabshm_claim *block)
 {
-	if (!block_find(arena, offset, ref) || ref->start != offset)
-		return BLOCK_FREE;
-	return ref->state;
+	enum block_state state = block_find(arena, offset, block);
+
+	return state != BLOCK_FREE && block->offset == offset ? state :
+								BLOCK_FREE;
 }
 
 /* From owned to claimed and back; for other ways there is more to do. */
-static __always_inline void block_mark(struct block_ref *ref, enum block_state state)
+static __always_inline void block_mark(const struct slabshm_claim *block,
+				       enum block_state state)
 {
-	if (ref->run)
-		__assign_bit(ref->index, ref->run->claimed,
-			     state == BLOCK_CLAIMED);
+	struct slabshm_run *run = block_run(block);
+
+	if (run)
+		__assign_bit(block->index, run->claimed, state == BLOCK_CLAIMED);
 	else
-		ref->extent->block = state;
+		block->extent->block = state;
 }
 
-/* @n blocks of @size bytes each leave their owner */
-static void owner_uncharge(struct slabshm_owner *owner, unsigned int n,
-			   u64 size)
+/* @n blocks of @size bytes each leave their owner. */
+static void owner_uncharge(struct slabshm_owner *owner, unsigned int n, u64 size)
 {
 	owner->bytes -= n * size;
 	owner->blocks -= n;
 }
 
-/* Free a block, whatever its state. */
+/* Free a block that is published, or owned or claimed. */
 static __always_inline void block_free(struct slabshm_arena *arena,
-				       struct block_ref *ref)
+				       const struct slabshm_claim *block,
+				       bool published)
 {
-	struct slabshm_extent *extent = ref->extent;
-	struct slabshm_run *run = ref->run;
+	struct slabshm_extent *extent = block->extent;
+	struct slabshm_run *run = block_run(block);
 
-	arena->bytes -= ref->size;
+	arena->bytes -= block->size;
 	arena->blocks--;
-	if (ref->state != BLOCK_PUBLISHED)
-		owner_uncharge(extent->owner, 1, ref->size);
+	if (!published)
+		owner_uncharge(extent->owner, 1, block->size);
 
-	if (run) {
-		__set_bit(ref->index, run->free);
-		if (ref->state == BLOCK_PUBLISHED) {
-			__clear_bit(ref->index, run->published);
-		} else {
-			__clear_bit(ref->index, run->claimed);
-			run->nheld--;
-		}
-		run->nfree++;
-		if (run->nfree == 1 || run->nfree == run->nblocks ||
-		    (!run->nheld && extent->owner))
-			run_settle(arena, run, run->nfree == 1);
-	} else {
-		if (ref->state != BLOCK_PUBLISHED)
+	if (!run) {
+		if (!published)
 			list_del(&extent->list);
 		extent->owner = NULL;
 		extent->record = NULL;
 		extent->state = EXTENT_TAKEN;
 		slabshm_page_show(arena, extent->page, SLABSHM_PAGE_NONE);
 		slabshm_extent_insert(arena, extent, EXTENT_BACKED);
+		return;
 	}
+	__set_bit(block->index, run->free);
+	if (published) {
+		__clear_bit(block->index, run->published);
+	} else {
+		__clear_bit(block->index, run->claimed);
+		run->nheld--;
+	}
+	run->nfree++;
+	if (run->nfree == 1 || run->nfree == run->nblocks ||
+	    (!run->nheld && extent->owner))
+		run_settle(arena, run, run->nfree == 1);
 }
 
-/* Take a free block of a run, which has one and is in the owner's list. */
-static __always_inline unsigned int run_take(struct slabshm_run *run,
-					     struct slabshm_owner *owner)
+static void charge(struct slabshm_arena *arena, struct slabshm_owner *owner,
+		   u64 size)
 {
+	owner->bytes += size;
+	owner->blocks++;
+	arena->bytes += size;
+	arena->blocks++;
+}
+
+/* Take a free block of a run, which has one and is the owner's or nobody's. */
+static __always_inline void run_take(struct slabshm_arena *arena,
+				     struct slabshm_owner *owner,
+				     struct slabshm_run *run,
+				     struct slabshm_claim *block)
+{
+	const u32 size = slabshm_class_size[run->class];
 	unsigned int word = 0, index;
 
+	if (run->extent.owner != owner) {
+		run->extent.owner = owner;
+		list_move(&run->extent.list, &owner->runs.partial[run->class]);
+	}
+	if (run == arena->empty[run->class])
+		arena->empty[run->class] = NULL;
+	/* Not find_first_bit(): that costs a batch 6 % */
 	while (!run->free[word])
 		word++;
 	index = word * BITS_PER_LONG + __ffs(run->free[word]);
@@ -451,178 +480,123 @@ static __always_inline unsigned int run_take(struct slabshm_run *run,
 	run->nheld++;
 	if (!--run->nfree)
 		list_move(&run->extent.list, &owner->runs.full);
-	return index;
+	block->offset = ((u64)run->extent.page << PAGE_SHIFT) + index * size;
+	block->extent = &run->extent;
+	block->size = size;
+	block->index = index;
 }
 
 /*
  * A small block: from a run of the owner's, one of nobody's, one that is kept
  * empty, or a new one.
  */
-static __always_inline int small_alloc(struct slabshm_arena *arena,
-				       struct slabshm_owner *owner,
-				       unsigned int class,
-				       struct spares *spares,
-				       unsigned long *need, u64 *offset)
+static __always_inline int
+small_alloc(struct slabshm_arena *arena, struct slabshm_owner *owner,
+	    unsigned int class, struct spares *spares, unsigned long *need,
+	    struct slabshm_claim *block)
 {
-	struct slabshm_run *run = run_partial(&owner->runs, class);
-	unsigned int index;
+	struct slabshm_run *run = run_partial(&owner->runs, class) ?:
+				  run_partial(&arena->runs, class) ?:
+				  arena->empty[class];
 
-	if (!run) {
-		run = run_partial(&arena->runs, class) ?: arena->empty[class];
-		if (!run)
-			run = run_new(arena, owner, class, spares, need);
-		if (IS_ERR(run))
-			return PTR_ERR(run);
-		run->extent.owner = owner;
-		list_move(&run->extent.list, &owner->runs.partial[class]);
-	}
-
-	if (run == arena->empty[class])
-		arena->empty[class] = NULL;
-	index = run_take(run, owner);
-	*offset = ((u64)run->extent.page << PAGE_SHIFT) +
-		  index * slabshm_class_size[class];
+	if (!run)
+		run = run_new(arena, owner, class, spares, need);
+	if (IS_ERR(run))
+		return PTR_ERR(run);
+	run_take(arena, owner, run, block);
 	return 0;
 }
 
-/* A large block: the best fit, without what alignment leaves on both sides */
+/* A large block: the best fit, without what alignment leaves on both sides. */
 static noinline int large_alloc(struct slabshm_arena *arena,
 				struct slabshm_owner *owner,
 				unsigned long npages, unsigned long align,
 				struct spares *spares, unsigned long *need,
-				u64 *offset)
+				struct slabshm_claim *block)
 {
-	struct slabshm_extent *extent, *rest;
-	unsigned long head, tail;
+	struct slabshm_extent *extent, *head = NULL, *tail = NULL;
+	unsigned long skip;
 
 	extent = find_space(arena, npages, align);
 	if (!extent) {
 		*need = npages + align - 1;
 		return -ENOSPC;
 	}
-	head = ALIGN(extent->page, align) - extent->page;
-	tail = extent->npages - head - npages;
-	if ((head && !spares->extent[0]) || (tail && !spares->extent[1]))
-		return -EAGAIN;
+	skip = ALIGN(extent->page, align) - extent->page;
+	if (skip) {
+		head = spare_take(&spares->extents);
+		if (!head)
+			return -EAGAIN;
+	}
+	if (skip + npages < extent->npages) {
+		tail = spare_take(&spares->extents);
+		if (!tail)
+			goto put_head;
+	}
 
 	slabshm_extent_remove(arena, extent);
 	if (head) {
-		rest = spares->extent[0];
-		spares->extent[0] = NULL;
-		slabshm_extent_cut(arena, extent, head, rest);
-		slabshm_extent_insert(arena, rest, EXTENT_BACKED);
+		slabshm_extent_cut(arena, extent, skip, head);
+		slabshm_extent_insert(arena, head, EXTENT_BACKED);
 	}
 	if (tail) {
-		rest = extent;
-		extent = spares->extent[1];
-		spares->extent[1] = NULL;
-		slabshm_extent_cut(arena, rest, npages, extent);
-		slabshm_extent_insert(arena, rest, EXTENT_BACKED);
+		slabshm_extent_cut(arena, extent, npages, tail);
+		slabshm_extent_insert(arena, extent, EXTENT_BACKED);
+		extent = tail;
 	}
 	extent->state = EXTENT_LARGE;
 	extent->block = BLOCK_OWNED;
 	extent->owner = owner;
 	list_add(&extent->list, &owner->extents);
-	slabshm_page_show(arena, extent->page, extent_class(npages));
-	*offset = (u64)extent->page << PAGE_SHIFT;
+	slabshm_page_show(arena, extent->page, large_class(npages));
+	block->offset = (u64)extent->page << PAGE_SHIFT;
+	block->extent = extent;
+	block->size = (u64)npages << PAGE_SHIFT;
+	block->index = 0;
 	return 0;
-}
 
-/* One block of @size, which is what usable_size() made of it, and its class. */
-static __always_inline int block_alloc(struct slabshm_arena *arena,
-				       struct slabshm_owner *owner, u64 size,
-				       unsigned int class, u64 align,
-				       struct spares *spares,
-				       unsigned long *need, u64 *offset)
-{
-	int err;
-
-	if (is_small(size, align))
-		err = small_alloc(arena, owner, class, spares, need, offset);
-	else
-		err = large_alloc(arena, owner, size >> PAGE_SHIFT,
-				  DIV_ROUND_UP(align, PAGE_SIZE), spares, need,
-				  offset);
-	if (err)
-		return err;
-	owner->bytes += size;
-	owner->blocks++;
-	arena->bytes += size;
-	arena->blocks++;
-	return 0;
-}
-
-/* Make what a block of @size may take. */
-static int spares_fill(struct slabshm_arena *arena, struct spares *spares,
-		       u64 size, u64 align)
-{
-	struct slabshm_extent *extent;
-	unsigned int i;
-
-	if (is_small(size, align)) {
-		if (spares->run)
-			return 0;
-		extent = slabshm_extent_create(arena, sizeof(*spares->run), false);
-		if (IS_ERR(extent))
-			return PTR_ERR(extent);
-		spares->run = extent_run(extent);
-		return 0;
+put_head:
+	if (head) {
+		head->next = spares->extents;
+		spares->extents = head;
 	}
-	for (i = align > PAGE_SIZE ? 0 : 1; i < 2; i++) {
-		if (spares->extent[i])
-			continue;
-		extent = slabshm_extent_create(arena, sizeof(*extent), false);
+	return -EAGAIN;
+}
+
+/* Add @n descriptors of @size bytes each. */
+static int spares_fill(struct slabshm_arena *arena,
+		       struct slabshm_extent **spares, unsigned int n,
+		       size_t size)
+{
+	while (n--) {
+		struct slabshm_extent *extent;
+
+		extent = slabshm_extent_create(arena, size, false);
 		if (IS_ERR(extent))
 			return PTR_ERR(extent);
-		spares->extent[i] = extent;
+		extent->next = *spares;
+		*spares = extent;
 	}
 	return 0;
 }
 
-static void spares_drop(struct slabshm_arena *arena, struct spares *spares)
+static void spares_drop(struct slabshm_arena *arena,
+			struct slabshm_extent **spares)
 {
-	if (spares->run)
-		slabshm_extent_destroy(arena, &spares->run->extent);
-	slabshm_extent_destroy(arena, spares->extent[0]);
-	slabshm_extent_destroy(arena, spares->extent[1]);
+	while (*spares)
+		slabshm_extent_destroy(arena, spare_take(spares));
 }
 
-/* What @claim is of, as block_find() tells it. */
-static __always_inline struct block_ref
-claim_ref(const struct slabshm_claim *claim)
-{
-	struct slabshm_extent *extent = claim->extent;
-
-	return (struct block_ref){
-		.extent = extent,
-		.run = extent->state == EXTENT_RUN ? extent_run(extent) : NULL,
-		.index = claim->index,
-		.state = BLOCK_CLAIMED,
-		.start = claim->offset,
-		.size = claim->size,
-	};
-}
-
-static __always_inline void claim_set(struct slabshm_claim *claim,
-				      struct block_ref *ref)
-{
-	claim->size = ref->size;
-	claim->extent = ref->extent;
-	claim->index = ref->index;
-	block_mark(ref, BLOCK_CLAIMED);
-}
-
-/* Why @claim[@i] cannot be claimed, which is in use. */
+/* Why @claim[@i] cannot be claimed, whose block is in use. */
 static noinline int claim_error(const struct slabshm_owner *owner,
 				const struct slabshm_claim *claim,
-				unsigned int i, enum block_state state,
-				const struct slabshm_extent *extent)
+				unsigned int i, enum block_state state)
 {
 	unsigned int j;
 
 	if (state == BLOCK_PUBLISHED)
 		return -EBUSY;
-	if (extent->owner != owner)
+	if (claim[i].extent->owner != owner)
 		return -EPERM;
 	for (j = 0; j < i; j++)
 		if (claim[j].offset == claim[i].offset)
@@ -630,49 +604,27 @@ static noinline int claim_error(const struct slabshm_owner *owner,
 	return -EBUSY;
 }
 
-/* Find the block that @claim[@i] names, if it is the owner's and unclaimed. */
-static __always_inline int block_owned(struct slabshm_arena *arena,
-				       const struct slabshm_owner *owner,
-				       struct slabshm_claim *claim,
-				       unsigned int i, struct block_ref *ref)
-{
-	if (block_at(arena, claim[i].offset, ref) == BLOCK_FREE)
-		return -EINVAL;
-	if (ref->state != BLOCK_OWNED || ref->extent->owner != owner)
-		return claim_error(owner, claim, i, ref->state, ref->extent);
-	return 0;
-}
-
-/* Claim the block that @claim[@i] names, @ref; the ones before have been. */
+/* Claim the block at @claim[@i].offset; those before it are claimed. */
 static __always_inline int block_claim(struct slabshm_arena *arena,
 				       const struct slabshm_owner *owner,
 				       struct slabshm_claim *claim,
-				       unsigned int i, struct block_ref *ref)
+				       unsigned int i)
 {
-	int err = block_owned(arena, owner, claim, i, ref);
+	enum block_state state = block_at(arena, claim[i].offset, &claim[i]);
 
-	if (!err)
-		claim_set(&claim[i], ref);
-	return err;
-}
-
-static __always_inline void block_unclaim(const struct slabshm_claim *claim)
-{
-	struct block_ref ref = claim_ref(claim);
-
-	block_mark(&ref, BLOCK_OWNED);
+	if (state == BLOCK_FREE)
+		return -EINVAL;
+	if (state != BLOCK_OWNED || claim[i].extent->owner != owner)
+		return claim_error(owner, claim, i, state);
+	block_mark(&claim[i], BLOCK_CLAIMED);
+	return 0;
 }
 
 /*
  * Life of an arena
  */
 
-/**
- * slabshm_arena_classes() - the block sizes that page maps speak of
- * @size: %SLABSHM_CLASSES_MAX of them, filled up with 0
- *
- * Context: any.
- */
+/* Fill in the block sizes that page maps refer to: %SLABSHM_CLASSES_MAX. */
 void slabshm_arena_classes(u32 *size)
 {
 	unsigned int i;
@@ -685,25 +637,17 @@ void slabshm_arena_classes(u32 *size)
 		size[SLABSHM_NCLASSES + i] = (SMALL_PAGES + i + 1) * PAGE_SIZE;
 }
 
-/**
- * slabshm_arena_init() - make an arena without any space
- * @arena: to fill in
- * @max_pages: pages that there can ever be, 1 to %SLABSHM_SIZE_MAX in bytes
- * @meter: counts its memory
- *
- * Context: may sleep.
- * Return: 0; -EINVAL @max_pages is out of range; -ENOMEM, -EDQUOT.
- */
+/* An arena without any space. */
 int slabshm_arena_init(struct slabshm_arena *arena, unsigned long max_pages,
 		       struct slabshm_meter *meter)
 {
 	unsigned long nchunks = DIV_ROUND_UP(max_pages, CHUNK_PAGES);
 	int err;
 
-	if (!max_pages || max_pages > SLABSHM_SIZE_MAX >> PAGE_SHIFT)
-		return -EINVAL;
 	/* slabshm_extent_destroy() frees either */
 	BUILD_BUG_ON(offsetof(struct slabshm_run, extent));
+	if (!max_pages || max_pages > SLABSHM_SIZE_MAX >> PAGE_SHIFT)
+		return -EINVAL;
 	memset(arena, 0, sizeof(*arena));
 	arena->meter = meter;
 	err = slabshm_table_init(&arena->chunks, nchunks, meter);
@@ -727,12 +671,7 @@ static void chunk_free(void *chunk)
 	kfree(chunk);
 }
 
-/**
- * slabshm_arena_destroy() - free all metadata, whatever state the blocks are in
- * @arena: nobody uses it any more, nor its owners
- *
- * Context: may sleep; takes long for a large arena.
- */
+/* Free all metadata, whatever state the blocks are in.  May take long. */
 void slabshm_arena_destroy(struct slabshm_arena *arena)
 {
 	unsigned long page = 0;
@@ -757,13 +696,7 @@ void slabshm_arena_destroy(struct slabshm_arena *arena)
 	slabshm_table_destroy(&arena->maps, NULL);
 }
 
-/**
- * slabshm_owner_init() - make an owner without any blocks
- * @owner: to fill in
- * @limit: bytes that it may have at most
- *
- * It needs no end but that slabshm_arena_release() has taken all of its blocks.
- */
+/* An owner without blocks.  It ends when slabshm_arena_release() has taken them all. */
 void slabshm_owner_init(struct slabshm_owner *owner, u64 limit)
 {
 	runs_init(&owner->runs);
@@ -778,15 +711,14 @@ void slabshm_owner_init(struct slabshm_owner *owner, u64 limit)
  */
 
 /**
- * slabshm_arena_prepare() - make room for the descriptors of 2 MiB of space
+ * slabshm_arena_prepare() - make the page pointers of 2 MiB of space
  * @arena: whose
  * @chunk: which 2 MiB, from 0
  * @page_map: what users see of these pages, a byte for each; NULL for none.
  *	It stays there as long as the arena
  *
- * Does nothing if that was done before.
+ * Does nothing the second time.  Callers serialize.
  *
- * Context: may sleep.  Not twice at the same time for one chunk.
  * Return: 0; -EINVAL @chunk is outside the arena; -ENOMEM, -EDQUOT.
  */
 int slabshm_arena_prepare(struct slabshm_arena *arena, unsigned long chunk,
@@ -817,15 +749,9 @@ int slabshm_arena_prepare(struct slabshm_arena *arena, unsigned long chunk,
 	return err;
 }
 
-/**
- * slabshm_arena_add() - new space, which has memory behind it
- * @arena: that grows
- * @page: first page, not 0.  It and the following were never added before, and
- *	their chunks are prepared
- * @npages: how many, not 0
- *
- * Context: may sleep; takes the arena's lock.
- * Return: 0, or -ENOMEM, -EDQUOT and nothing has changed.
+/*
+ * Add space with memory behind it, in prepared chunks.  Not page 0.  -ENOMEM or
+ * -EDQUOT: nothing has changed.
  */
 int slabshm_arena_add(struct slabshm_arena *arena, unsigned long page,
 		      unsigned long npages)
@@ -837,21 +763,11 @@ int slabshm_arena_add(struct slabshm_arena *arena, unsigned long page,
 		return PTR_ERR(extent);
 	extent->page = page;
 	extent->npages = npages;
-	spin_lock(&arena->lock);
-	arena->backed_pages += npages;
-	slabshm_extent_insert(arena, extent, EXTENT_BACKED);
-	spin_unlock(&arena->lock);
+	slabshm_arena_put(arena, extent, true);
 	return 0;
 }
 
-/**
- * slabshm_arena_tail() - free pages with memory at the end of the space
- * @arena: where
- * @end: pages that were added so far, page 0 included
- *
- * Context: takes the arena's lock.
- * Return: how many there are.
- */
+/* Free pages with memory at the end of the space, which is at page @end. */
 unsigned long slabshm_arena_tail(struct slabshm_arena *arena, unsigned long end)
 {
 	struct slabshm_extent *extent = NULL;
@@ -871,8 +787,7 @@ unsigned long slabshm_arena_tail(struct slabshm_arena *arena, unsigned long end)
  * slabshm_arena_take() - take a free range away, to change what is behind it
  * @arena: whose
  * @backed: which kind of free range: with memory behind it, or without
- * @min: pages it must have; from a choice of these the smallest is taken, but
- *	the largest if any will do (0 or 1)
+ * @min: pages it must have: the best fit, but the largest for 0 or 1
  * @max: pages it may have, at least 1 and @min; the rest is left
  * @page: set to the first page of the range
  * @npages: set to the number of pages
@@ -880,7 +795,6 @@ unsigned long slabshm_arena_tail(struct slabshm_arena *arena, unsigned long end)
  * Until slabshm_arena_put() nobody else gets any of it, and it does not count
  * in slabshm_arena.backed_pages.
  *
- * Context: may sleep; takes the arena's lock.
  * Return: the range; NULL if there is none; ERR_PTR(-ENOMEM).
  */
 struct slabshm_extent *slabshm_arena_take(struct slabshm_arena *arena,
@@ -889,27 +803,26 @@ struct slabshm_extent *slabshm_arena_take(struct slabshm_arena *arena,
 					  unsigned long *page,
 					  unsigned long *npages)
 {
-	enum extent_state state = backed ? EXTENT_BACKED : EXTENT_UNBACKED;
 	struct rb_root *tree = backed ? &arena->backed : &arena->unbacked;
 	struct slabshm_extent *spare, *extent;
 
-	/* Who gives memory back must not fail at the limit */
+	/* Callers give memory back: do not fail at the limit */
 	spare = slabshm_extent_create(arena, sizeof(*spare), true);
 	if (IS_ERR(spare))
 		return spare;
 	spin_lock(&arena->lock);
 	if (backed)
 		runs_end_empty(arena);
-	extent = min > 1 ? slabshm_extent_fit(tree, min, 1) : slabshm_extent_largest(tree);
+	extent = min > 1 ? slabshm_extent_fit(tree, min, 1) :
+			   slabshm_extent_largest(tree);
 	if (extent) {
 		slabshm_extent_remove(arena, extent);
 		if (extent->npages > max) {
-			struct slabshm_extent *rest = extent;
-
+			slabshm_extent_cut(arena, extent, max, spare);
+			slabshm_extent_insert(arena, extent, backed ?
+					      EXTENT_BACKED : EXTENT_UNBACKED);
 			extent = spare;
 			spare = NULL;
-			slabshm_extent_cut(arena, rest, max, extent);
-			slabshm_extent_insert(arena, rest, state);
 		}
 		if (backed)
 			arena->backed_pages -= extent->npages;
@@ -921,15 +834,21 @@ struct slabshm_extent *slabshm_arena_take(struct slabshm_arena *arena,
 	return extent;
 }
 
-/**
- * slabshm_arena_next_unbacked() - look at one free range without memory after another
- * @arena: whose
- * @page: 0 to begin with, then where the last one starts; moved on
- * @npages: 0 to begin with, then how many pages it has; moved on
- *
- * Context: takes the arena's lock.  Ranges that come and go meanwhile may be told
- * or not.
- * Return: whether there is one more.
+/* Give back what slabshm_arena_take() took.  @backed: it has memory behind it now */
+void slabshm_arena_put(struct slabshm_arena *arena,
+		       struct slabshm_extent *extent, bool backed)
+{
+	spin_lock(&arena->lock);
+	if (backed)
+		arena->backed_pages += extent->npages;
+	slabshm_extent_insert(arena, extent,
+			      backed ? EXTENT_BACKED : EXTENT_UNBACKED);
+	spin_unlock(&arena->lock);
+}
+
+/*
+ * Go on to the next free range without memory.  @page and @npages are those of
+ * the last one, 0 to begin with.  Ranges that come and go meanwhile may be missed.
  */
 bool slabshm_arena_next_unbacked(struct slabshm_arena *arena,
 				 unsigned long *page, unsigned long *npages)
@@ -946,163 +865,74 @@ bool slabshm_arena_next_unbacked(struct slabshm_arena *arena,
 	return next;
 }
 
-/**
- * slabshm_arena_put() - give back what slabshm_arena_take() took
- * @arena: whose
- * @extent: what was taken; not to be used any more
- * @backed: whether there is memory behind it now
- *
- * Context: takes the arena's lock.
- */
-void slabshm_arena_put(struct slabshm_arena *arena,
-		       struct slabshm_extent *extent, bool backed)
+/* Free bytes with memory behind them, fragmented or not. */
+u64 slabshm_arena_free_bytes(struct slabshm_arena *arena)
 {
+	u64 bytes;
+
 	spin_lock(&arena->lock);
-	if (backed)
-		arena->backed_pages += extent->npages;
-	slabshm_extent_insert(arena, extent, backed ? EXTENT_BACKED : EXTENT_UNBACKED);
+	bytes = ((u64)arena->backed_pages << PAGE_SHIFT) - arena->bytes;
 	spin_unlock(&arena->lock);
+	return bytes;
 }
 
 /*
  * Blocks of an owner
  */
 
-/*
- * Drop the lock to make the descriptors that block @i of @req takes.  Nobody shall
- * free what was not handed out yet: the blocks before it become claimed, from @kept on.
- */
-static noinline int blocks_refill(struct slabshm_arena *arena,
-				  const struct slabshm_request *req,
-				  unsigned int *kept, unsigned int i, u64 align,
-				  struct spares *spares)
-	__releases(&arena->lock) __acquires(&arena->lock)
+/* Can there be such a block?  Page 0 is no block's: it starts at the next aligned. */
+static bool has_place(const struct slabshm_arena *arena, u64 size, u64 align)
 {
-	struct block_ref ref;
+	if (size > (u64)arena->max_pages << PAGE_SHIFT)
+		return false;
+	size = usable_size(size, align);
+	return is_small(size, align) ||
+	       DIV_ROUND_UP(align, PAGE_SIZE) + (size >> PAGE_SHIFT) <=
+	       arena->max_pages;
+}
+
+/* All of @req, whose sizes usable_size() gave, or none. */
+static __always_inline int
+blocks_alloc(struct slabshm_arena *arena, struct slabshm_owner *owner,
+	     struct slabshm_request *req, unsigned int n, u64 align, u64 total,
+	     struct spares *spares, struct slabshm_claim *claim,
+	     unsigned long *need)
+{
+	struct slabshm_claim block __uninitialized;
+	unsigned int i, class = 0;
 	int err;
 
 	lockdep_assert_held(&arena->lock);
 
-	for (; *kept < i; ++*kept)
-		if (block_at(arena, req[*kept].offset, &ref))
-			block_mark(&ref, BLOCK_CLAIMED);
-	spin_unlock(&arena->lock);
-	err = spares_fill(arena, spares, req[i].size, align);
-	spin_lock(&arena->lock);
-	return err;
-}
-
-/* All are there: the first @n need not be claimed any more. */
-static noinline void blocks_refilled(struct slabshm_arena *arena,
-				     const struct slabshm_request *req, unsigned int n)
-{
-	struct block_ref ref;
-
-	lockdep_assert_held(&arena->lock);
-
-	while (n--)
-		if (block_at(arena, req[n].offset, &ref))
-			block_mark(&ref, BLOCK_OWNED);
-}
-
-/* There are not all: the first @n go. */
-static noinline void blocks_undo(struct slabshm_arena *arena,
-				 const struct slabshm_request *req, unsigned int n)
-{
-	struct block_ref ref;
-
-	lockdep_assert_held(&arena->lock);
-
-	while (n--)
-		if (block_at(arena, req[n].offset, &ref))
-			block_free(arena, &ref);
-}
-
-/* slabshm_arena_alloc(), for a number of blocks that the compiler may know */
-static __always_inline int
-blocks_alloc(struct slabshm_arena *arena, struct slabshm_owner *owner,
-	     struct slabshm_request *req, unsigned int n, u64 align,
-	     struct slabshm_claim *claim, unsigned long *need)
-{
-	struct spares spares = { .want = n };
-	struct block_ref ref;
-	unsigned int i, kept = 0, class = 0;
-	u64 todo = 0, asked = 0;
-	int err = 0;
-
-	if (align & (align - 1) || align > SLABSHM_ALIGN_MAX)
-		return -EINVAL;
-	align = max_t(u64, align, SLABSHM_GRANULE);
+	if (owner->bytes + total > owner->limit)
+		return -EDQUOT;
 	for (i = 0; i < n; i++) {
-		/* Mostly all are of one size */
-		if (i && req[i].size == asked) {
-			req[i].size = req[i - 1].size;
-			todo += req[i].size;
-			continue;
-		}
-		asked = req[i].size;
-		if (!req[i].size)
-			return -EINVAL;
-		if (req[i].size > (u64)arena->max_pages << PAGE_SHIFT) {
-			*need = ULONG_MAX;
-			return -ENOSPC;
-		}
-		req[i].size = usable_size(req[i].size, align);
-		todo += req[i].size;
-		/* Page 0 is no block's: the first place is the next aligned */
-		if (!is_small(req[i].size, align) &&
-		    DIV_ROUND_UP(align, PAGE_SIZE) +
-		    (req[i].size >> PAGE_SHIFT) > arena->max_pages) {
-			*need = ULONG_MAX;
-			return -ENOSPC;
-		}
-	}
-
-	spin_lock(&arena->lock);
-	/* All of it, so that no space is made in vain */
-	if (owner->bytes + todo > owner->limit)
-		err = -EDQUOT;
-	for (i = 0; i < n && !err; ) {
-		if (is_small(req[i].size, align) &&
-		    slabshm_class_size[class] != req[i].size)
-			class = size_class(req[i].size);
-		err = block_alloc(arena, owner, req[i].size, class, align,
-				  &spares, need, &req[i].offset);
-		if (err == -EAGAIN) {
-			err = blocks_refill(arena, req, &kept, i, align, &spares);
-			/* Others may have allocated for the owner meanwhile */
-			if (!err && owner->bytes + todo > owner->limit)
-				err = -EDQUOT;
-			if (!err)
-				continue;
+		if (is_small(req[i].size, align)) {
+			if (slabshm_class_size[class] != req[i].size)
+				class = size_class(req[i].size);
+			err = small_alloc(arena, owner, class, spares, need,
+					  &block);
+		} else {
+			err = large_alloc(arena, owner, req[i].size >> PAGE_SHIFT,
+					  DIV_ROUND_UP(align, PAGE_SIZE), spares,
+					  need, &block);
 		}
 		if (err)
-			break;
-		todo -= req[i].size;
-		i++;
+			goto undo;
+		charge(arena, owner, req[i].size);
+		req[i].offset = block.offset;
+		if (claim) {
+			claim[i] = block;
+			block_mark(&block, BLOCK_CLAIMED);
+		}
 	}
-	if (err)
-		blocks_undo(arena, req, i);
-	else if (kept)
-		blocks_refilled(arena, req, kept);
-	for (i = 0; claim && !err && i < n; i++) {
-		claim[i].offset = req[i].offset;
-		if (block_at(arena, req[i].offset, &ref))
-			claim_set(&claim[i], &ref);
-	}
-	spin_unlock(&arena->lock);
-	if (spares.run || spares.extent[0] || spares.extent[1])
-		spares_drop(arena, &spares);
-	return err;
-}
+	return 0;
 
-static noinline int blocks_alloc_many(struct slabshm_arena *arena,
-				      struct slabshm_owner *owner,
-				      struct slabshm_request *req, unsigned int n,
-				      u64 align, struct slabshm_claim *claim,
-				      unsigned long *need)
-{
-	return blocks_alloc(arena, owner, req, n, align, claim, need);
+undo:
+	while (i--)
+		if (block_at(arena, req[i].offset, &block) != BLOCK_FREE)
+			block_free(arena, &block, false);
+	return err;
 }
 
 /**
@@ -1114,13 +944,12 @@ static noinline int blocks_alloc_many(struct slabshm_arena *arena,
  * @n: how many, at most %SLABSHM_BATCH_MAX
  * @align: 0, or a power of two up to %SLABSHM_ALIGN_MAX
  * @claim: NULL; or @n claims to fill in: then the blocks stay claimed
- * @need: on -ENOSPC set to the pages in a row that were not to be found;
- *	ULONG_MAX if it can never be
+ * @need: on -ENOSPC set to the contiguous pages that were not found; ULONG_MAX if
+ *	they never can be
  *
- * Context: may sleep; takes the arena's lock, and drops it for a while if
- * memory is needed.
- * Return: 0; -EINVAL a size of 0, or a bad alignment; -EDQUOT the owner's
- * limit; -ENOSPC; -ENOMEM.
+ * Context: may sleep; takes the arena's lock.
+ * Return: 0; -EINVAL a size of 0, or a bad alignment; -EDQUOT the owner's limit,
+ * or that of the slab's user; -ENOSPC; -ENOMEM.
  */
 int slabshm_arena_alloc(struct slabshm_arena *arena,
 			struct slabshm_owner *owner,
@@ -1128,80 +957,114 @@ int slabshm_arena_alloc(struct slabshm_arena *arena,
 			u64 align, struct slabshm_claim *claim,
 			unsigned long *need)
 {
-	/* One block, as most calls want, need not pay for the room of many */
-	if (n == 1)
-		return blocks_alloc(arena, owner, req, 1, align, claim, need);
-	return blocks_alloc_many(arena, owner, req, n, align, claim, need);
+	u64 size = 0, usable = 0, total = 0;
+	unsigned int i, more, nsmall = 0;
+	struct spares spares = { .want = n };
+	int err;
+
+	if (align & (align - 1) || align > SLABSHM_ALIGN_MAX)
+		return -EINVAL;
+	align = max_t(u64, align, SLABSHM_GRANULE);
+	for (i = 0; i < n; i++) {
+		/* Mostly all are of one size */
+		if (!i || req[i].size != size) {
+			size = req[i].size;
+			if (!size)
+				return -EINVAL;
+			if (!has_place(arena, size, align)) {
+				*need = ULONG_MAX;
+				return -ENOSPC;
+			}
+			usable = usable_size(size, align);
+		}
+		req[i].size = usable;
+		nsmall += is_small(usable, align);
+		total += usable;
+	}
+
+	/*
+	 * Descriptors are made before the lock is taken.  Mostly none is needed; an
+	 * attempt that lacks one undoes itself, and the next one has twice as many.
+	 */
+	for (more = DIV_ROUND_UP(n, 16); ; more *= 2) {
+		spin_lock(&arena->lock);
+		err = blocks_alloc(arena, owner, req, n, align, total, &spares,
+				   claim, need);
+		spin_unlock(&arena->lock);
+		if (err != -EAGAIN)
+			break;
+		err = spares_fill(arena, &spares.runs, min(more, nsmall),
+				  sizeof(struct slabshm_run));
+		/* What is left over before an aligned block, and behind it */
+		if (!err)
+			err = spares_fill(arena, &spares.extents,
+					  min(more, n - nsmall) *
+					  (align > PAGE_SIZE ? 2 : 1),
+					  sizeof(struct slabshm_extent));
+		if (err)
+			break;
+	}
+	spares_drop(arena, &spares.runs);
+	spares_drop(arena, &spares.extents);
+	return err;
 }
 
 /**
  * slabshm_arena_free() - free blocks of an owner, all or none
  * @arena: where
  * @owner: whose they should be
- * @claim: their offsets
+ * @offset: where they start
  * @n: how many, at most %SLABSHM_BATCH_MAX
  * @failed: on error set to the index of the block that was refused
  *
- * Context: takes the arena's lock.
- * Return: 0; -EINVAL no block starts there, or it stands there twice; -EPERM
- * it is another's; -EBUSY it is published, or claimed by another call.
+ * Return: 0; -EINVAL no block starts there, or it is there twice; -EPERM it is
+ * another's; -EBUSY it is published, or claimed by another call.
  */
 int slabshm_arena_free(struct slabshm_arena *arena,
-		       struct slabshm_owner *owner,
-		       struct slabshm_claim *claim, unsigned int n,
-		       unsigned int *failed)
+		       struct slabshm_owner *owner, const u64 *offset,
+		       unsigned int n, unsigned int *failed)
 {
-	struct block_ref ref;
+	struct slabshm_claim claim[SLABSHM_BATCH_MAX] __uninitialized;
 	unsigned int i;
 	int err = 0;
 
 	spin_lock(&arena->lock);
-	if (n == 1) {
-		err = block_owned(arena, owner, claim, 0, &ref);
-		if (err)
-			*failed = 0;
-		else
-			block_free(arena, &ref);
-		goto unlock;
-	}
 	/* Claimed first, so that each is freed once, and only if all can be */
 	for (i = 0; i < n; i++) {
-		err = block_claim(arena, owner, claim, i, &ref);
+		claim[i].offset = offset[i];
+		err = block_claim(arena, owner, claim, i);
 		if (err) {
 			*failed = i;
 			break;
 		}
 	}
 	while (i--) {
-		if (err) {
-			block_unclaim(&claim[i]);
-		} else {
-			ref = claim_ref(&claim[i]);
-			block_free(arena, &ref);
-		}
+		if (err)
+			block_mark(&claim[i], BLOCK_OWNED);
+		else
+			block_free(arena, &claim[i], false);
 	}
-unlock:
 	spin_unlock(&arena->lock);
 	return err;
 }
 
-/*
- * Free all blocks of @extent that are not published, and the run if it is empty
- * then.  How many were these, or 1?
- */
+/* Free all blocks of @extent that are not published; how many were these, or 1? */
 static unsigned int extent_release(struct slabshm_arena *arena,
 				   struct slabshm_owner *owner,
 				   struct slabshm_extent *extent)
 {
 	struct slabshm_run *run;
-	struct block_ref ref;
 	unsigned int n;
 	u64 size;
 
 	if (extent->state == EXTENT_LARGE) {
+		struct slabshm_claim block = {
+			.extent = extent,
+			.size = (u64)extent->npages << PAGE_SHIFT,
+		};
+
 		WARN_ON_ONCE(extent->block != BLOCK_OWNED);
-		if (block_find(arena, (u64)extent->page << PAGE_SHIFT, &ref))
-			block_free(arena, &ref);
+		block_free(arena, &block, false);
 		return 1;
 	}
 	run = extent_run(extent);
@@ -1237,15 +1100,9 @@ static struct slabshm_extent *owner_first(struct slabshm_owner *owner)
 	return list_first_entry_or_null(list, struct slabshm_extent, list);
 }
 
-/**
- * slabshm_arena_release() - free some of the blocks that an owner still has
- * @arena: where
- * @owner: no call is under way for it
- *
- * Frees %SLABSHM_BATCH_MAX blocks, and what else is in the run of the last one.
- *
- * Context: takes the arena's lock.
- * Return: whether there are more.
+/*
+ * Free blocks of an owner that has ended: %SLABSHM_BATCH_MAX, and the rest of the
+ * last one's run.  True if there are more.
  */
 bool slabshm_arena_release(struct slabshm_arena *arena,
 			   struct slabshm_owner *owner)
@@ -1263,50 +1120,26 @@ bool slabshm_arena_release(struct slabshm_arena *arena,
 	return extent;
 }
 
-/**
- * slabshm_arena_free_bytes() - how much is free and has memory behind it
- * @arena: where
- *
- * Context: takes the arena's lock.
- * Return: bytes, in one piece or not.
- */
-u64 slabshm_arena_free_bytes(struct slabshm_arena *arena)
-{
-	u64 bytes;
-
-	spin_lock(&arena->lock);
-	bytes = ((u64)arena->backed_pages << PAGE_SHIFT) - arena->bytes;
-	spin_unlock(&arena->lock);
-	return bytes;
-}
-
-/**
- * slabshm_arena_find() - which block an offset lies in
- * @arena: where
- * @offset: any number.  Of a large block only the first page is known
- * @desc: set to the block
- *
- * Context: takes the arena's lock.
- * Return: 0; -EINVAL there is no block that is in use, or it is a large one and
- * @offset is behind its first page.
+/*
+ * Which block @offset lies in, which may be any number.  -EINVAL: none in use, or
+ * it is behind the first page of a large one.
  */
 int slabshm_arena_find(struct slabshm_arena *arena, u64 offset,
 		       struct slabshm_block_desc *desc)
 {
-	struct block_ref ref;
-	int err = -EINVAL;
+	struct slabshm_claim block;
+	enum block_state state;
 
 	spin_lock(&arena->lock);
-	if (block_find(arena, offset, &ref) && ref.state != BLOCK_FREE) {
-		desc->start = ref.start;
-		desc->size = ref.size;
-		desc->owner = NULL;
-		if (ref.state != BLOCK_PUBLISHED)
-			desc->owner = ref.extent->owner;
-		err = 0;
+	state = block_find(arena, offset, &block);
+	if (state != BLOCK_FREE) {
+		desc->start = block.offset;
+		desc->size = block.size;
+		desc->owner = state == BLOCK_PUBLISHED ? NULL :
+							 block.extent->owner;
 	}
 	spin_unlock(&arena->lock);
-	return err;
+	return state == BLOCK_FREE ? -EINVAL : 0;
 }
 
 /*
@@ -1350,8 +1183,7 @@ static int run_add_records(struct slabshm_arena *arena,
  *
  * Context: may sleep; takes the arena's lock for at most %SLABSHM_BATCH_MAX
  * blocks at a time.
- * Return: 0; -EINVAL no block starts there, or it stands there twice; -EPERM
- * it is another's; -EBUSY it is published, or claimed by another call; -ENOMEM.
+ * Return: as slabshm_arena_free(); -ENOMEM, -EDQUOT.
  */
 int slabshm_arena_claim(struct slabshm_arena *arena,
 			struct slabshm_owner *owner,
@@ -1362,17 +1194,18 @@ int slabshm_arena_claim(struct slabshm_arena *arena,
 	int err = 0;
 
 	while (i < n && !err) {
-		struct slabshm_run *run = NULL;
-		struct block_ref ref;
+		struct slabshm_run *run;
 
 		spin_lock(&arena->lock);
 		do {
-			err = block_claim(arena, owner, claim, i, &ref);
-			if (err)
+			err = block_claim(arena, owner, claim, i);
+			if (err) {
+				run = NULL;
 				break;
-			if (ref.run && !ref.run->records)
-				run = ref.run;
-			i++;
+			}
+			run = block_run(&claim[i++]);
+			if (run && run->records)
+				run = NULL;
 		} while (!run && i < n && i % SLABSHM_BATCH_MAX);
 		spin_unlock(&arena->lock);
 		/* It does not end meanwhile, as it has a claimed block */
@@ -1386,15 +1219,7 @@ int slabshm_arena_claim(struct slabshm_arena *arena,
 	return err;
 }
 
-/**
- * slabshm_arena_unclaim() - undo slabshm_arena_claim()
- * @arena: where
- * @claim: the blocks
- * @n: how many
- *
- * Context: takes the arena's lock for at most %SLABSHM_BATCH_MAX blocks at a
- * time.
- */
+/* Undo slabshm_arena_claim(). */
 void slabshm_arena_unclaim(struct slabshm_arena *arena,
 			   const struct slabshm_claim *claim, unsigned int n)
 {
@@ -1404,53 +1229,35 @@ void slabshm_arena_unclaim(struct slabshm_arena *arena,
 		end = min(n, i + SLABSHM_BATCH_MAX);
 		spin_lock(&arena->lock);
 		while (i < end)
-			block_unclaim(&claim[i++]);
+			block_mark(&claim[i++], BLOCK_OWNED);
 		spin_unlock(&arena->lock);
 	}
 }
 
-/**
- * slabshm_arena_free_claimed() - undo slabshm_arena_alloc() with claims
- * @arena: where
- * @claim: the blocks
- * @n: how many, at most %SLABSHM_BATCH_MAX
- *
- * Context: takes the arena's lock; needs no memory.
- */
+/* Undo slabshm_arena_alloc() with claims. */
 void slabshm_arena_free_claimed(struct slabshm_arena *arena,
 				const struct slabshm_claim *claim,
 				unsigned int n)
 {
-	struct block_ref ref;
 	unsigned int i;
 
 	spin_lock(&arena->lock);
-	for (i = 0; i < n; i++) {
-		ref = claim_ref(&claim[i]);
-		block_free(arena, &ref);
-	}
+	for (i = 0; i < n; i++)
+		block_free(arena, &claim[i], false);
 	spin_unlock(&arena->lock);
 }
 
-/**
- * slabshm_arena_publish() - a claimed block leaves its owner
- * @arena: where; its lock is held
- * @claim: the block, by slabshm_arena_claim()
- * @record: what slabshm_arena_record() shall find
- *
- * Context: does not sleep.
- */
+/* A claimed block leaves its owner; slabshm_arena_record() then finds @record. */
 void slabshm_arena_publish(struct slabshm_arena *arena,
 			   const struct slabshm_claim *claim, void *record)
 {
 	struct slabshm_extent *extent = claim->extent;
-	struct slabshm_run *run;
+	struct slabshm_run *run = block_run(claim);
 
 	lockdep_assert_held(&arena->lock);
 
 	owner_uncharge(extent->owner, 1, claim->size);
-	if (extent->state == EXTENT_RUN) {
-		run = extent_run(extent);
+	if (run) {
 		WARN_ON_ONCE(!__test_and_clear_bit(claim->index, run->claimed));
 		__set_bit(claim->index, run->published);
 		run->records[claim->index] = record;
@@ -1464,46 +1271,31 @@ void slabshm_arena_publish(struct slabshm_arena *arena,
 	}
 }
 
-/**
- * slabshm_arena_record() - look at a published block
- * @arena: where; its lock is held
- * @offset: where the block starts; may be any number
- * @size: set to the bytes of it that may be used
- *
- * Context: does not sleep.
- * Return: what slabshm_arena_publish() was given; NULL if no published block
- * starts there.
+/*
+ * The record and usable size of the published block that starts at @offset, which
+ * may be any number; NULL if none does.
  */
 void *slabshm_arena_record(struct slabshm_arena *arena, u64 offset, u64 *size)
 {
-	struct block_ref ref;
+	struct slabshm_claim block;
+	struct slabshm_run *run;
 
-	lockdep_assert_held(&arena->lock);
-
-	if (block_at(arena, offset, &ref) != BLOCK_PUBLISHED)
+	if (block_at(arena, offset, &block) != BLOCK_PUBLISHED)
 		return NULL;
-	*size = ref.size;
-	return ref.run ? ref.run->records[ref.index] : ref.extent->record;
+	*size = block.size;
+	run = block_run(&block);
+	return run ? run->records[block.index] : block.extent->record;
 }
 
-/**
- * slabshm_arena_free_published() - free a published block
- * @arena: where; its lock is held
- * @offset: where the block starts
- *
- * Context: does not sleep, needs no memory.
- * Return: its size.
- */
+/* Free a published block; returns its size. */
 u64 slabshm_arena_free_published(struct slabshm_arena *arena, u64 offset)
 {
-	struct block_ref ref;
+	struct slabshm_claim block;
 
-	lockdep_assert_held(&arena->lock);
-
-	if (WARN_ON_ONCE(block_at(arena, offset, &ref) != BLOCK_PUBLISHED))
+	if (WARN_ON_ONCE(block_at(arena, offset, &block) != BLOCK_PUBLISHED))
 		return 0;
-	block_free(arena, &ref);
-	return ref.size;
+	block_free(arena, &block, true);
+	return block.size;
 }
 
 /*
@@ -1530,7 +1322,7 @@ static struct slabshm_run *desc_run(const struct slabshm_arena *arena,
  * @arena: where
  * @page: where to begin, any number; moved on
  * @end: where to end
- * @desc: room for @n
+ * @desc: array of @n
  * @n: how many at most
  *
  * Context: takes the arena's lock, for %SLABSHM_BATCH_MAX extents.
@@ -1540,13 +1332,13 @@ unsigned int slabshm_arena_runs(struct slabshm_arena *arena,
 				unsigned long *page, unsigned long end,
 				struct slabshm_run_desc *desc, unsigned int n)
 {
-	unsigned int i = 0, looked;
+	unsigned int i = 0, scanned;
 
 	BUILD_BUG_ON(SLABSHM_SIZE_MAX >> PAGE_SHIFT > U32_MAX);
 	BUILD_BUG_ON(SLABSHM_NCLASSES > BIT(5) || RUN_BLOCKS >= BIT(13));
 	spin_lock(&arena->lock);
-	for (looked = 0; looked < SLABSHM_BATCH_MAX && i < n && *page < end;
-	     looked++) {
+	for (scanned = 0; scanned < SLABSHM_BATCH_MAX && i < n && *page < end;
+	     scanned++) {
 		struct slabshm_extent *extent = slabshm_extent_at(arena, *page);
 		struct slabshm_run *run;
 
@@ -1571,14 +1363,9 @@ unsigned int slabshm_arena_runs(struct slabshm_arena *arena,
 	return i;
 }
 
-/**
- * slabshm_arena_avoid() - a run is being emptied
- * @arena: where
- * @desc: the run, which may be gone
- *
- * Others get blocks of it only if there are no more in runs of its class.
- *
- * Context: takes the arena's lock.
+/*
+ * A run, which may be gone, is being emptied: others get blocks of it only if
+ * there are no more in runs of its class.
  */
 void slabshm_arena_avoid(struct slabshm_arena *arena,
 			 const struct slabshm_run_desc *desc)
@@ -1593,15 +1380,9 @@ void slabshm_arena_avoid(struct slabshm_arena *arena,
 	spin_unlock(&arena->lock);
 }
 
-/**
- * slabshm_arena_alloc_in() - allocate and claim a block of a run
- * @arena: where
- * @owner: who will own it
- * @desc: the run
- * @claim: set to the block
- *
- * Context: takes the arena's lock; needs no memory.
- * Return: 0; -ENOSPC it is full, gone, or another's; -EDQUOT the owner's limit.
+/*
+ * Allocate and claim a block of a run.  -ENOSPC: the run is full, gone, or
+ * another's; -EDQUOT: the owner's limit.
  */
 int slabshm_arena_alloc_in(struct slabshm_arena *arena,
 			   struct slabshm_owner *owner,
@@ -1609,40 +1390,22 @@ int slabshm_arena_alloc_in(struct slabshm_arena *arena,
 			   struct slabshm_claim *claim)
 {
 	const u32 size = slabshm_class_size[desc->class];
-	struct block_ref ref;
 	struct slabshm_run *run;
-	int err = -ENOSPC;
+	int err = 0;
 
 	spin_lock(&arena->lock);
 	run = desc_run(arena, desc);
 	/* Without records no block of it was published yet */
 	if (!run || !run->nfree || !run->records ||
-	    (run->extent.owner && run->extent.owner != owner))
-		goto unlock;
-	err = -EDQUOT;
-	if (owner->bytes + size > owner->limit)
-		goto unlock;
-	err = 0;
-	if (!run->extent.owner) {
-		run->extent.owner = owner;
-		list_move(&run->extent.list, &owner->runs.partial[run->class]);
+	    (run->extent.owner && run->extent.owner != owner)) {
+		err = -ENOSPC;
+	} else if (owner->bytes + size > owner->limit) {
+		err = -EDQUOT;
+	} else {
+		run_take(arena, owner, run, claim);
+		block_mark(claim, BLOCK_CLAIMED);
+		charge(arena, owner, size);
 	}
-	if (run == arena->empty[run->class])
-		arena->empty[run->class] = NULL;
-	ref = (struct block_ref){
-		.extent = &run->extent,
-		.run = run,
-		.index = run_take(run, owner),
-		.size = size,
-	};
-	claim->offset = ((u64)run->extent.page << PAGE_SHIFT) +
-			ref.index * size;
-	claim_set(claim, &ref);
-	owner->bytes += size;
-	owner->blocks++;
-	arena->bytes += size;
-	arena->blocks++;
-unlock:
 	spin_unlock(&arena->lock);
 	return err;
 }
@@ -1652,10 +1415,9 @@ unlock:
  * @arena: where; its lock is held
  * @desc: the run
  * @index: which block of it to begin with, moved on
- * @record: room for @n of what slabshm_arena_publish() was given
+ * @record: array of @n, for what slabshm_arena_publish() was given
  * @n: how many at most
  *
- * Context: does not sleep.
  * Return: how many there were, 0 at the end; -ENOENT the run is gone, or has an
  * owner.
  */

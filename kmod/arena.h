@@ -181,9 +181,8 @@ int slabshm_arena_alloc(struct slabshm_arena *arena,
 			u64 align, struct slabshm_claim *claim,
 			unsigned long *need);
 int slabshm_arena_free(struct slabshm_arena *arena,
-		       struct slabshm_owner *owner,
-		       struct slabshm_claim *claim, unsigned int n,
-		       unsigned int *failed);
+		       struct slabshm_owner *owner, const u64 *offset,
+		       unsigned int n, unsigned int *failed);
 bool slabshm_arena_release(struct slabshm_arena *arena,
 			   struct slabshm_owner *owner);
 u64 slabshm_arena_free_bytes(struct slabshm_arena *arena);

@@ -2,9 +2,10 @@
 /*
  * Unit tests of the allocator: slabshm_kunit.ko, suite slabshm_arena.
  *
- * arena.c and extent.c are part of this file, so that their invariants can be
- * checked from inside, its allocations made to fail, and things done while it has dropped
- * its lock to allocate.  The module of the tests thus needs no slabshm.ko.
+ * arena.c and extent.c are part of this file, so that their invariants
+ * can be checked from inside, their allocations made to fail, and things done
+ * between two attempts of an allocation.  The module of the tests thus needs no
+ * slabshm.ko.
  */
 #include <kunit/test.h>
 #include <linux/module.h>
@@ -173,7 +174,7 @@ static void check_pages(struct kunit *test, struct slabshm_arena *arena,
 		} else if (!i || i == extent->npages - 1) {
 			pointer = extent;
 			if (!i && extent->state == EXTENT_LARGE)
-				what = extent_class(extent->npages);
+				what = large_class(extent->npages);
 		}
 		wrong_pointer += slabshm_extent_at(arena, page) != pointer;
 		wrong_map += map && map[page % CHUNK_PAGES] != what;
@@ -377,19 +378,10 @@ static u64 alloc_one(struct kunit *test, unsigned int owner, u64 size)
 }
 
 /* f->offset names the blocks.  The one refused is f->failed. */
-static void claims_set(struct fixture *f, unsigned int n)
-{
-	unsigned int i;
-
-	f->failed = UINT_MAX;
-	for (i = 0; i < n; i++)
-		f->claim[i] = (struct slabshm_claim){ .offset = f->offset[i] };
-}
-
 static int free_n(struct fixture *f, unsigned int owner, unsigned int n)
 {
-	claims_set(f, n);
-	return slabshm_arena_free(&f->arena, &f->owner[owner], f->claim, n,
+	f->failed = UINT_MAX;
+	return slabshm_arena_free(&f->arena, &f->owner[owner], f->offset, n,
 				  &f->failed);
 }
 
@@ -399,7 +391,9 @@ static int claim_n(struct fixture *f, unsigned int owner, unsigned int n)
 	unsigned int i;
 	int err;
 
-	claims_set(f, n);
+	f->failed = UINT_MAX;
+	for (i = 0; i < n; i++)
+		f->claim[i] = (struct slabshm_claim){ .offset = f->offset[i] };
 	err = slabshm_arena_claim(&f->arena, &f->owner[owner], f->claim, n,
 				  &f->failed);
 	for (i = 0; i < n; i++)
@@ -409,10 +403,9 @@ static int claim_n(struct fixture *f, unsigned int owner, unsigned int n)
 
 static int free_one(struct fixture *f, unsigned int owner, u64 offset)
 {
-	struct slabshm_claim claim = { .offset = offset };
 	unsigned int failed;
 
-	return slabshm_arena_free(&f->arena, &f->owner[owner], &claim, 1,
+	return slabshm_arena_free(&f->arena, &f->owner[owner], &offset, 1,
 				  &failed);
 }
 
@@ -428,12 +421,10 @@ static int claim_one(struct fixture *f, unsigned int owner, u64 offset)
 /* The claim of a block that was claimed. */
 static struct slabshm_claim claimed(struct fixture *f, u64 offset)
 {
-	struct slabshm_claim claim = { .offset = offset };
-	struct block_ref ref;
+	struct slabshm_claim claim;
 
 	spin_lock(&f->arena.lock);
-	if (block_at(&f->arena, offset, &ref) == BLOCK_CLAIMED)
-		claim_set(&claim, &ref);
+	WARN_ON(block_at(&f->arena, offset, &claim) != BLOCK_CLAIMED);
 	spin_unlock(&f->arena.lock);
 	return claim;
 }
@@ -840,7 +831,7 @@ static void test_alloc_nomem(struct kunit *test)
 	check(test);
 }
 
-/* While an allocation waits for memory, nobody gets at what it has so far. */
+/* While an allocation makes descriptors, it holds neither the lock nor a block. */
 static void steal(void *arg)
 {
 	struct kunit *test = arg;
@@ -849,13 +840,13 @@ static void steal(void *arg)
 	unsigned long need;
 
 	before_alloc = NULL;
-	KUNIT_EXPECT_EQ(test, free_one(f, 0, f->req[0].offset), -EBUSY);
-	KUNIT_EXPECT_EQ(test, claim_one(f, 0, f->req[0].offset), -EBUSY);
-	KUNIT_EXPECT_EQ(test, free_one(f, 1, f->req[0].offset), -EPERM);
+	KUNIT_EXPECT_EQ(test, f->owner[0].blocks, 1);
+	KUNIT_EXPECT_EQ(test, free_one(f, 0, f->req[0].offset), -EINVAL);
 	/* What is taken meanwhile is not given out twice: see the walker */
 	KUNIT_EXPECT_EQ(test, slabshm_arena_alloc(&f->arena, &f->owner[1],
 						  &other, 1, 0, NULL, &need),
 			0);
+	check(test);
 	before_alloc = steal;
 }
 
@@ -875,9 +866,42 @@ static void test_alloc_unlocked(struct kunit *test)
 	check(test);
 	/* That was twice: for a run, and for the large block */
 	KUNIT_EXPECT_EQ(test, f->owner[1].blocks, 2);
-	/* Now they are the owner's */
 	KUNIT_EXPECT_EQ(test, free_n(f, 0, 3), 0);
 	check(test);
+}
+
+/* Every block of a batch may need a run, and a large one two extents, of its own. */
+static void test_alloc_spares(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	u64 hole[SLABSHM_BATCH_MAX];
+	unsigned int i, n;
+
+	/* No space but holes of four pages: a run of one block each */
+	for (i = 0; i < ARRAY_SIZE(hole); i++) {
+		hole[i] = alloc_one(test, 1, 4 * PAGE_SIZE + 1);
+		alloc_one(test, 1, 4 * PAGE_SIZE + 1);
+	}
+	while (slabshm_extent_largest(&f->arena.backed))
+		alloc_one(test, 1, slabshm_extent_largest(&f->arena.backed)->npages *
+				   PAGE_SIZE);
+	for (i = 0; i < ARRAY_SIZE(hole); i++)
+		KUNIT_ASSERT_EQ(test, free_one(f, 1, hole[i]), 0);
+	KUNIT_EXPECT_EQ(test, alloc_n(f, 0, SMALL_MAX, SLABSHM_BATCH_MAX, 0), 0);
+	check(test);
+	KUNIT_EXPECT_EQ(test, alloc_n(f, 0, SMALL_MAX, 1, 0), -ENOSPC);
+	for (n = 0; n < NOWNERS; n++)
+		while (slabshm_arena_release(&f->arena, &f->owner[n]))
+			;
+	check_empty(test);
+
+	/* Page 0 is never free: something is left over before and behind each */
+	for (i = 0; i < SLABSHM_BATCH_MAX; i++)
+		f->req[i].size = i % 2 ? 3 * PAGE_SIZE : 6000;
+	KUNIT_EXPECT_EQ(test, alloc_req(f, 0, i, 8 * PAGE_SIZE), 0);
+	check(test);
+	KUNIT_EXPECT_EQ(test, free_n(f, 0, i), 0);
+	check_empty(test);
 }
 
 static void test_alignment(struct kunit *test)
@@ -1905,7 +1929,8 @@ struct worker {
 	unsigned int owner;
 	unsigned int errors;
 	struct slabshm_request req[8];
-	struct slabshm_claim claim[8];
+	struct slabshm_claim claim[4];
+	u64 offset[4];
 };
 
 static void work_round(struct worker *w, unsigned int round)
@@ -1923,15 +1948,17 @@ static void work_round(struct worker *w, unsigned int round)
 		w->errors++;
 		return;
 	}
-	for (i = 0; i < ARRAY_SIZE(w->req); i++)
+	for (i = 0; i < 4; i++) {
 		w->claim[i].offset = w->req[i].offset;
+		w->offset[i] = w->req[4 + i].offset;
+	}
 	/* Half is published and freed so, half is freed */
 	w->errors += !!slabshm_arena_claim(arena, owner, w->claim, 4, &failed);
 	spin_lock(&arena->lock);
 	for (i = 0; i < 4; i++)
 		slabshm_arena_publish(arena, &w->claim[i], &w->claim[i]);
 	spin_unlock(&arena->lock);
-	w->errors += !!slabshm_arena_free(arena, owner, w->claim + 4, 4, &failed);
+	w->errors += !!slabshm_arena_free(arena, owner, w->offset, 4, &failed);
 	extent = slabshm_arena_take(arena, true, 2, 9, &page, &npages);
 	if (IS_ERR_OR_NULL(extent))
 		w->errors++;
@@ -2032,6 +2059,7 @@ static struct kunit_case arena_cases[] = {
 	KUNIT_CASE(test_alloc_nospc),
 	KUNIT_CASE(test_alloc_nomem),
 	KUNIT_CASE(test_alloc_unlocked),
+	KUNIT_CASE(test_alloc_spares),
 	KUNIT_CASE(test_alignment),
 	KUNIT_CASE(test_alignment_slack),
 	KUNIT_CASE(test_best_fit),

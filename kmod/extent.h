@@ -40,6 +40,7 @@ enum extent_state {
  * @node: BACKED, UNBACKED: in the tree, by (@npages, @page)
  * @list: RUN: in the owner's slabshm_runs, or the arena's; LARGE: in
  *	slabshm_owner.extents unless published, then in no list
+ * @next: of a spare that no pages have yet
  * @page: where it starts
  * @npages: how many
  * @owner: LARGE: who has the block, NULL if published; RUN: who has all the
@@ -57,6 +58,7 @@ struct slabshm_extent {
 	union {
 		struct rb_node node;
 		struct list_head list;
+		struct slabshm_extent *next;
 	};
 	unsigned long page;
 	unsigned long npages;
