@@ -2,11 +2,10 @@
 /*
  * The allocator of a slab.  arena.h says what it does; this is how.
  *
- * From the bottom up: extent.c cuts page ranges, and joins free ones; runs are
- * extents that hold small blocks; blocks are found by offset and change state;
- * on top of that are the calls.
+ * From the bottom up: extent.c cuts page ranges, and joins free ones; run.c makes
+ * and ends extents that hold small blocks; here, blocks are found by offset and
+ * change state, and on top of that are the calls.
  */
-#include <linux/bitmap.h>
 #include <linux/err.h>
 #include <linux/log2.h>
 #include <linux/math64.h>
@@ -15,7 +14,7 @@
 #include <linux/slab.h>
 #include <linux/slabshm.h>
 
-#include "extent.h"
+#include "run.h"
 #include "user.h"
 
 /* Small blocks are of at most this size, and aligned to at most a page */
@@ -26,270 +25,12 @@
 #define SMALL_PAGES	(SMALL_MAX / PAGE_SIZE)
 #define NLARGE		(CLASS_MAX / PAGE_SIZE - SMALL_PAGES)
 
-/* Most blocks in a run: what the table below makes where pages are 4 KiB */
-#define RUN_BLOCKS	(PAGE_SIZE / SLABSHM_GRANULE > 256 ? \
-			 PAGE_SIZE / SLABSHM_GRANULE : 256)
-
-/* Four to a doubling, and three for what is 1, 4 or 8 KiB with a header */
-const u32 slabshm_class_size[SLABSHM_NCLASSES] = {
-	64, 128, 192, 256,
-	320, 384, 448, 512,
-	640, 768, 896, 1024,
-	1152, 1280, 1536, 1792, 2048,
-	2560, 3072, 3584, 4096,
-	4608, 5120, 6144, 7168, 8192,
-	9216, 10240, 12288, 14336, 16384,
-};
-
-/*
- * KiB of a full-length run of each class: the least from 16 that wastes no more
- * than 3 % at its end and holds 8 blocks, above 8 KiB 4 blocks.
- */
-static const u8 run_kib[SLABSHM_NCLASSES] = {
-	16, 16, 16, 16,
-	16, 16, 16, 16,
-	16, 16, 16, 16,
-	16, 20, 20, 16, 16,
-	20, 24, 28, 32,
-	36, 40, 48, 56, 64,
-	36, 40, 48, 56, 64,
-};
-
-/* A new run is at most this fraction of the owner's bytes, unless very short */
-#define RUN_SHARE	512
-
 enum block_state {
 	BLOCK_FREE,		/* or there is none */
 	BLOCK_OWNED,
 	BLOCK_CLAIMED,
 	BLOCK_PUBLISHED,
 };
-
-/**
- * struct slabshm_run - an extent of equal small blocks
- * @extent: its pages; must be first
- * @records: what the publisher of each block gave; made at the first claim
- * @class: of its blocks
- * @nblocks: how many it holds
- * @nfree: how many are free
- * @nheld: how many are owned or claimed; the rest is published
- * @free: bitmap of the free blocks; the next three exclude each other, and a
- *	block that is in none of them is owned
- * @claimed: bitmap
- * @published: bitmap
- *
- * Protected by slabshm_arena.lock.
- */
-struct slabshm_run {
-	struct slabshm_extent extent;
-	void **records;
-	u16 class;
-	u16 nblocks;
-	u16 nfree;
-	u16 nheld;
-	DECLARE_BITMAP(free, RUN_BLOCKS);
-	DECLARE_BITMAP(claimed, RUN_BLOCKS);
-	DECLARE_BITMAP(published, RUN_BLOCKS);
-};
-
-/* Descriptors for an allocation, made before it takes the lock */
-struct spares {
-	struct slabshm_extent *runs;
-	struct slabshm_extent *extents;
-	unsigned int want;	/* blocks that the allocation is for */
-};
-
-/*
- * Runs
- */
-
-static struct slabshm_run *extent_run(struct slabshm_extent *extent)
-{
-	return container_of(extent, struct slabshm_run, extent);
-}
-
-static void runs_init(struct slabshm_runs *runs)
-{
-	unsigned int class;
-
-	for (class = 0; class < SLABSHM_NCLASSES; class++)
-		INIT_LIST_HEAD(&runs->partial[class]);
-	INIT_LIST_HEAD(&runs->full);
-}
-
-/* A run with a free block of @class, or NULL. */
-static struct slabshm_run *run_partial(struct slabshm_runs *runs,
-				       unsigned int class)
-{
-	return list_first_entry_or_null(&runs->partial[class],
-					struct slabshm_run, extent.list);
-}
-
-/* Let all pages of a run point to @extent, and show users @what they are. */
-static void run_mark(struct slabshm_arena *arena, struct slabshm_run *run,
-		     struct slabshm_extent *extent, u8 what)
-{
-	unsigned long i;
-
-	for (i = 0; i < run->extent.npages; i++) {
-		slabshm_page_set(arena, run->extent.page + i, extent);
-		slabshm_page_show(arena, run->extent.page + i, what);
-	}
-}
-
-/* A run without a block in use becomes free space. */
-static void run_end(struct slabshm_arena *arena, struct slabshm_run *run)
-{
-	if (arena->empty[run->class] == run)
-		arena->empty[run->class] = NULL;
-	list_del(&run->extent.list);
-	if (run->records)
-		slabshm_meter_sub(arena->meter,
-				  run->nblocks * sizeof(*run->records));
-	kfree(run->records);
-	run->records = NULL;
-	run->extent.owner = NULL;
-	run->extent.state = EXTENT_TAKEN;
-	run_mark(arena, run, NULL, SLABSHM_PAGE_NONE);
-	slabshm_extent_insert(arena, &run->extent, EXTENT_BACKED);
-}
-
-static void runs_end_empty(struct slabshm_arena *arena)
-{
-	unsigned int class;
-
-	lockdep_assert_held(&arena->lock);
-
-	for (class = 0; class < SLABSHM_NCLASSES; class++)
-		if (arena->empty[class])
-			run_end(arena, arena->empty[class]);
-}
-
-/* The best fit for @npages; ends the runs that are kept empty if there is none. */
-static struct slabshm_extent *find_space(struct slabshm_arena *arena,
-					 unsigned long npages,
-					 unsigned long align)
-{
-	struct slabshm_extent *space;
-
-	space = slabshm_extent_fit(&arena->backed, npages, align);
-	if (!space) {
-		runs_end_empty(arena);
-		space = slabshm_extent_fit(&arena->backed, npages, align);
-	}
-	return space;
-}
-
-/*
- * Pages of a new run, for @want blocks or more.  An owner has some runs with free
- * blocks in each class that it uses.  To keep these from taking more than its
- * blocks, an owner of little gets short runs, which waste less than 1/16.
- */
-static unsigned long run_pages(const struct slabshm_owner *owner,
-			       unsigned int class, unsigned int want)
-{
-	const unsigned long size = slabshm_class_size[class];
-	unsigned long most = DIV_ROUND_UP(run_kib[class] * SZ_1K, PAGE_SIZE);
-	unsigned long npages = owner->bytes / RUN_SHARE >> PAGE_SHIFT;
-
-	npages = min(max(npages, DIV_ROUND_UP(want * size, PAGE_SIZE)), most);
-	while (npages < most &&
-	       npages * PAGE_SIZE % size >= npages * PAGE_SIZE / 16)
-		npages++;
-	return npages;
-}
-
-/* Take a descriptor that spares_fill() made, or NULL. */
-static struct slabshm_extent *spare_take(struct slabshm_extent **spares)
-{
-	struct slabshm_extent *extent = *spares;
-
-	if (extent)
-		*spares = extent->next;
-	return extent;
-}
-
-/*
- * Make a run of free blocks, without an owner and in no list.  Where space is
- * fragmented, a shorter one will do.
- */
-static noinline struct slabshm_run *run_new(struct slabshm_arena *arena,
-					    const struct slabshm_owner *owner,
-					    unsigned int class,
-					    struct spares *spares,
-					    unsigned long *need)
-{
-	unsigned long npages = run_pages(owner, class, spares->want), nblocks = 0;
-	const u32 size = slabshm_class_size[class];
-	struct slabshm_extent *space, *extent;
-	struct slabshm_run *run;
-
-	space = find_space(arena, npages, 1);
-	if (!space)
-		space = slabshm_extent_largest(&arena->backed);
-	if (space)
-		nblocks = min(npages, space->npages) * PAGE_SIZE / size;
-	if (!nblocks) {
-		*need = npages;
-		return ERR_PTR(-ENOSPC);
-	}
-	extent = spare_take(&spares->runs);
-	if (!extent)
-		return ERR_PTR(-EAGAIN);
-
-	npages = DIV_ROUND_UP(nblocks * size, PAGE_SIZE);
-	slabshm_extent_remove(arena, space);
-	if (space->npages > npages) {
-		slabshm_extent_cut(arena, space, npages, extent);
-		slabshm_extent_insert(arena, space, EXTENT_BACKED);
-	} else {
-		extent->page = space->page;
-		extent->npages = npages;
-		slabshm_extent_destroy(arena, space);
-	}
-	extent->state = EXTENT_RUN;
-	INIT_LIST_HEAD(&extent->list);
-	run = extent_run(extent);
-	run->class = class;
-	run->nblocks = nblocks;
-	run->nfree = nblocks;
-	bitmap_set(run->free, 0, nblocks);
-	run_mark(arena, run, extent, class + 1);
-	return run;
-}
-
-/*
- * After blocks of a run were freed or published: give it the owner and the place
- * that it now should have.  @move: it may be in the wrong list.
- */
-static void run_settle(struct slabshm_arena *arena, struct slabshm_run *run,
-		       bool move)
-{
-	struct slabshm_runs *runs = &arena->runs;
-
-	if (run->nfree == run->nblocks) {
-		if (arena->empty[run->class] && arena->empty[run->class] != run) {
-			run_end(arena, run);
-			return;
-		}
-		/* The owner keeps it in its list until another wants it */
-		arena->empty[run->class] = run;
-		if (run->extent.owner)
-			runs = &run->extent.owner->runs;
-		if (move)
-			list_move(&run->extent.list, &runs->partial[run->class]);
-		return;
-	}
-	if (run->nheld) {
-		runs = &run->extent.owner->runs;
-	} else if (run->extent.owner) {
-		run->extent.owner = NULL;
-		move = true;
-	}
-	if (move)
-		list_move(&run->extent.list, run->nfree ?
-			  &runs->partial[run->class] : &runs->full);
-}
 
 /*
  * Blocks.  A struct slabshm_claim names one, claimed or not, for as long as the
@@ -445,7 +186,7 @@ static __always_inline void block_free(struct slabshm_arena *arena,
 	run->nfree++;
 	if (run->nfree == 1 || run->nfree == run->nblocks ||
 	    (!run->nheld && extent->owner))
-		run_settle(arena, run, run->nfree == 1);
+		slabshm_run_settle(arena, run, run->nfree == 1);
 }
 
 static void charge(struct slabshm_arena *arena, struct slabshm_owner *owner,
@@ -492,7 +233,7 @@ static __always_inline void run_take(struct slabshm_arena *arena,
  */
 static __always_inline int
 small_alloc(struct slabshm_arena *arena, struct slabshm_owner *owner,
-	    unsigned int class, struct spares *spares, unsigned long *need,
+	    unsigned int class, struct slabshm_spares *spares, unsigned long *need,
 	    struct slabshm_claim *block)
 {
 	struct slabshm_run *run = run_partial(&owner->runs, class) ?:
@@ -500,7 +241,7 @@ small_alloc(struct slabshm_arena *arena, struct slabshm_owner *owner,
 				  arena->empty[class];
 
 	if (!run)
-		run = run_new(arena, owner, class, spares, need);
+		run = slabshm_run_create(arena, owner, class, spares, need);
 	if (IS_ERR(run))
 		return PTR_ERR(run);
 	run_take(arena, owner, run, block);
@@ -511,25 +252,25 @@ small_alloc(struct slabshm_arena *arena, struct slabshm_owner *owner,
 static noinline int large_alloc(struct slabshm_arena *arena,
 				struct slabshm_owner *owner,
 				unsigned long npages, unsigned long align,
-				struct spares *spares, unsigned long *need,
+				struct slabshm_spares *spares, unsigned long *need,
 				struct slabshm_claim *block)
 {
 	struct slabshm_extent *extent, *head = NULL, *tail = NULL;
 	unsigned long skip;
 
-	extent = find_space(arena, npages, align);
+	extent = slabshm_run_space(arena, npages, align);
 	if (!extent) {
 		*need = npages + align - 1;
 		return -ENOSPC;
 	}
 	skip = ALIGN(extent->page, align) - extent->page;
 	if (skip) {
-		head = spare_take(&spares->extents);
+		head = slabshm_spare_take(&spares->extents);
 		if (!head)
 			return -EAGAIN;
 	}
 	if (skip + npages < extent->npages) {
-		tail = spare_take(&spares->extents);
+		tail = slabshm_spare_take(&spares->extents);
 		if (!tail)
 			goto put_head;
 	}
@@ -561,30 +302,6 @@ put_head:
 		spares->extents = head;
 	}
 	return -EAGAIN;
-}
-
-/* Add @n descriptors of @size bytes each. */
-static int spares_fill(struct slabshm_arena *arena,
-		       struct slabshm_extent **spares, unsigned int n,
-		       size_t size)
-{
-	while (n--) {
-		struct slabshm_extent *extent;
-
-		extent = slabshm_extent_create(arena, size, false);
-		if (IS_ERR(extent))
-			return PTR_ERR(extent);
-		extent->next = *spares;
-		*spares = extent;
-	}
-	return 0;
-}
-
-static void spares_drop(struct slabshm_arena *arena,
-			struct slabshm_extent **spares)
-{
-	while (*spares)
-		slabshm_extent_destroy(arena, spare_take(spares));
 }
 
 /* Why @claim[@i] cannot be claimed, whose block is in use. */
@@ -662,7 +379,7 @@ int slabshm_arena_init(struct slabshm_arena *arena, unsigned long max_pages,
 	arena->max_pages = max_pages;
 	arena->backed = RB_ROOT;
 	arena->unbacked = RB_ROOT;
-	runs_init(&arena->runs);
+	slabshm_runs_init(&arena->runs);
 	return 0;
 }
 
@@ -699,181 +416,11 @@ void slabshm_arena_destroy(struct slabshm_arena *arena)
 /* An owner without blocks.  It ends when slabshm_arena_release() has taken them all. */
 void slabshm_owner_init(struct slabshm_owner *owner, u64 limit)
 {
-	runs_init(&owner->runs);
+	slabshm_runs_init(&owner->runs);
 	INIT_LIST_HEAD(&owner->extents);
 	owner->bytes = 0;
 	owner->blocks = 0;
 	owner->limit = limit;
-}
-
-/*
- * Space
- */
-
-/**
- * slabshm_arena_prepare() - make the page pointers of 2 MiB of space
- * @arena: whose
- * @chunk: which 2 MiB, from 0
- * @page_map: what users see of these pages, a byte for each; NULL for none.
- *	It stays there as long as the arena
- *
- * Does nothing the second time.  Callers serialize.
- *
- * Return: 0; -EINVAL @chunk is outside the arena; -ENOMEM, -EDQUOT.
- */
-int slabshm_arena_prepare(struct slabshm_arena *arena, unsigned long chunk,
-			  u8 *page_map)
-{
-	struct slabshm_extent **page;
-	int err;
-
-	if (chunk >= arena->chunks.size)
-		return -EINVAL;
-	if (slabshm_table_get(&arena->chunks, chunk))
-		return 0;
-	if (page_map) {
-		/* It may be there from a call that failed below */
-		err = slabshm_table_add(&arena->maps, chunk, page_map);
-		if (err && err != -EEXIST)
-			return err;
-	}
-	err = slabshm_meter_add(arena->meter, CHUNK_PAGES * sizeof(*page));
-	if (err)
-		return err;
-	page = kcalloc(CHUNK_PAGES, sizeof(*page), SLABSHM_GFP);
-	err = page ? slabshm_table_add(&arena->chunks, chunk, page) : -ENOMEM;
-	if (err) {
-		kfree(page);
-		slabshm_meter_sub(arena->meter, CHUNK_PAGES * sizeof(*page));
-	}
-	return err;
-}
-
-/*
- * Add space with memory behind it, in prepared chunks.  Not page 0.  -ENOMEM or
- * -EDQUOT: nothing has changed.
- */
-int slabshm_arena_add(struct slabshm_arena *arena, unsigned long page,
-		      unsigned long npages)
-{
-	struct slabshm_extent *extent;
-
-	extent = slabshm_extent_create(arena, sizeof(*extent), false);
-	if (IS_ERR(extent))
-		return PTR_ERR(extent);
-	extent->page = page;
-	extent->npages = npages;
-	slabshm_arena_put(arena, extent, true);
-	return 0;
-}
-
-/* Free pages with memory at the end of the space, which is at page @end. */
-unsigned long slabshm_arena_tail(struct slabshm_arena *arena, unsigned long end)
-{
-	struct slabshm_extent *extent = NULL;
-	unsigned long npages = 0;
-
-	spin_lock(&arena->lock);
-	runs_end_empty(arena);
-	if (end)
-		extent = slabshm_extent_at(arena, end - 1);
-	if (extent && extent->state == EXTENT_BACKED)
-		npages = extent->npages;
-	spin_unlock(&arena->lock);
-	return npages;
-}
-
-/**
- * slabshm_arena_take() - take a free range away, to change what is behind it
- * @arena: whose
- * @backed: which kind of free range: with memory behind it, or without
- * @min: pages it must have: the best fit, but the largest for 0 or 1
- * @max: pages it may have, at least 1 and @min; the rest is left
- * @page: set to the first page of the range
- * @npages: set to the number of pages
- *
- * Until slabshm_arena_put() nobody else gets any of it, and it does not count
- * in slabshm_arena.backed_pages.
- *
- * Return: the range; NULL if there is none; ERR_PTR(-ENOMEM).
- */
-struct slabshm_extent *slabshm_arena_take(struct slabshm_arena *arena,
-					  bool backed, unsigned long min,
-					  unsigned long max,
-					  unsigned long *page,
-					  unsigned long *npages)
-{
-	struct rb_root *tree = backed ? &arena->backed : &arena->unbacked;
-	struct slabshm_extent *spare, *extent;
-
-	/* Callers give memory back: do not fail at the limit */
-	spare = slabshm_extent_create(arena, sizeof(*spare), true);
-	if (IS_ERR(spare))
-		return spare;
-	spin_lock(&arena->lock);
-	if (backed)
-		runs_end_empty(arena);
-	extent = min > 1 ? slabshm_extent_fit(tree, min, 1) :
-			   slabshm_extent_largest(tree);
-	if (extent) {
-		slabshm_extent_remove(arena, extent);
-		if (extent->npages > max) {
-			slabshm_extent_cut(arena, extent, max, spare);
-			slabshm_extent_insert(arena, extent, backed ?
-					      EXTENT_BACKED : EXTENT_UNBACKED);
-			extent = spare;
-			spare = NULL;
-		}
-		if (backed)
-			arena->backed_pages -= extent->npages;
-		*page = extent->page;
-		*npages = extent->npages;
-	}
-	spin_unlock(&arena->lock);
-	slabshm_extent_destroy(arena, spare);
-	return extent;
-}
-
-/* Give back what slabshm_arena_take() took.  @backed: it has memory behind it now */
-void slabshm_arena_put(struct slabshm_arena *arena,
-		       struct slabshm_extent *extent, bool backed)
-{
-	spin_lock(&arena->lock);
-	if (backed)
-		arena->backed_pages += extent->npages;
-	slabshm_extent_insert(arena, extent,
-			      backed ? EXTENT_BACKED : EXTENT_UNBACKED);
-	spin_unlock(&arena->lock);
-}
-
-/*
- * Go on to the next free range without memory.  @page and @npages are those of
- * the last one, 0 to begin with.  Ranges that come and go meanwhile may be missed.
- */
-bool slabshm_arena_next_unbacked(struct slabshm_arena *arena,
-				 unsigned long *page, unsigned long *npages)
-{
-	struct slabshm_extent *next;
-
-	spin_lock(&arena->lock);
-	next = slabshm_extent_behind(&arena->unbacked, *page, *npages);
-	if (next) {
-		*page = next->page;
-		*npages = next->npages;
-	}
-	spin_unlock(&arena->lock);
-	return next;
-}
-
-/* Free bytes with memory behind them, fragmented or not. */
-u64 slabshm_arena_free_bytes(struct slabshm_arena *arena)
-{
-	u64 bytes;
-
-	spin_lock(&arena->lock);
-	bytes = ((u64)arena->backed_pages << PAGE_SHIFT) - arena->bytes;
-	spin_unlock(&arena->lock);
-	return bytes;
 }
 
 /*
@@ -895,7 +442,7 @@ static bool has_place(const struct slabshm_arena *arena, u64 size, u64 align)
 static __always_inline int
 blocks_alloc(struct slabshm_arena *arena, struct slabshm_owner *owner,
 	     struct slabshm_request *req, unsigned int n, u64 align, u64 total,
-	     struct spares *spares, struct slabshm_claim *claim,
+	     struct slabshm_spares *spares, struct slabshm_claim *claim,
 	     unsigned long *need)
 {
 	struct slabshm_claim block __uninitialized;
@@ -959,7 +506,7 @@ int slabshm_arena_alloc(struct slabshm_arena *arena,
 {
 	u64 size = 0, usable = 0, total = 0;
 	unsigned int i, more, nsmall = 0;
-	struct spares spares = { .want = n };
+	struct slabshm_spares spares = { .want = n };
 	int err;
 
 	if (align & (align - 1) || align > SLABSHM_ALIGN_MAX)
@@ -993,19 +540,20 @@ int slabshm_arena_alloc(struct slabshm_arena *arena,
 		spin_unlock(&arena->lock);
 		if (err != -EAGAIN)
 			break;
-		err = spares_fill(arena, &spares.runs, min(more, nsmall),
-				  sizeof(struct slabshm_run));
+		err = slabshm_spares_fill(arena, &spares.runs,
+					  min(more, nsmall),
+					  sizeof(struct slabshm_run));
 		/* What is left over before an aligned block, and behind it */
 		if (!err)
-			err = spares_fill(arena, &spares.extents,
-					  min(more, n - nsmall) *
-					  (align > PAGE_SIZE ? 2 : 1),
-					  sizeof(struct slabshm_extent));
+			err = slabshm_spares_fill(arena, &spares.extents,
+						  min(more, n - nsmall) *
+						  (align > PAGE_SIZE ? 2 : 1),
+						  sizeof(struct slabshm_extent));
 		if (err)
 			break;
 	}
-	spares_drop(arena, &spares.runs);
-	spares_drop(arena, &spares.extents);
+	slabshm_spares_drop(arena, &spares.runs);
+	slabshm_spares_drop(arena, &spares.extents);
 	return err;
 }
 
@@ -1081,9 +629,9 @@ static unsigned int extent_release(struct slabshm_arena *arena,
 	run->nfree += n;
 	run->nheld = 0;
 	if (run->nfree == run->nblocks)
-		run_end(arena, run);
+		slabshm_run_end(arena, run);
 	else
-		run_settle(arena, run, true);
+		slabshm_run_settle(arena, run, true);
 	return n ?: 1;
 }
 
@@ -1140,6 +688,36 @@ int slabshm_arena_find(struct slabshm_arena *arena, u64 offset,
 	}
 	spin_unlock(&arena->lock);
 	return state == BLOCK_FREE ? -EINVAL : 0;
+}
+
+/*
+ * Allocate and claim a block of a run.  -ENOSPC: the run is full, gone, or
+ * another's; -EDQUOT: the owner's limit.
+ */
+int slabshm_arena_alloc_in(struct slabshm_arena *arena,
+			   struct slabshm_owner *owner,
+			   const struct slabshm_run_desc *desc,
+			   struct slabshm_claim *claim)
+{
+	const u32 size = slabshm_class_size[desc->class];
+	struct slabshm_run *run;
+	int err = 0;
+
+	spin_lock(&arena->lock);
+	run = slabshm_run_at(arena, desc);
+	/* Without records no block of it was published yet */
+	if (!run || !run->nfree || !run->records ||
+	    (run->extent.owner && run->extent.owner != owner)) {
+		err = -ENOSPC;
+	} else if (owner->bytes + size > owner->limit) {
+		err = -EDQUOT;
+	} else {
+		run_take(arena, owner, run, claim);
+		block_mark(claim, BLOCK_CLAIMED);
+		charge(arena, owner, size);
+	}
+	spin_unlock(&arena->lock);
+	return err;
 }
 
 /*
@@ -1262,7 +840,7 @@ void slabshm_arena_publish(struct slabshm_arena *arena,
 		__set_bit(claim->index, run->published);
 		run->records[claim->index] = record;
 		if (!--run->nheld)
-			run_settle(arena, run, false);
+			slabshm_run_settle(arena, run, false);
 	} else {
 		list_del(&extent->list);
 		extent->owner = NULL;
@@ -1296,143 +874,4 @@ u64 slabshm_arena_free_published(struct slabshm_arena *arena, u64 offset)
 		return 0;
 	block_free(arena, &block, true);
 	return block.size;
-}
-
-/*
- * Emptying runs
- */
-
-/* The run that @desc was made of, if it is still one of that class. */
-static struct slabshm_run *desc_run(const struct slabshm_arena *arena,
-				    const struct slabshm_run_desc *desc)
-{
-	struct slabshm_extent *extent = slabshm_extent_at(arena, desc->page);
-
-	lockdep_assert_held(&arena->lock);
-
-	if (!extent || extent->state != EXTENT_RUN ||
-	    extent->page != desc->page ||
-	    extent_run(extent)->class != desc->class)
-		return NULL;
-	return extent_run(extent);
-}
-
-/**
- * slabshm_arena_runs() - runs without an owner that are neither empty nor full
- * @arena: where
- * @page: where to begin, any number; moved on
- * @end: where to end
- * @desc: array of @n
- * @n: how many at most
- *
- * Context: takes the arena's lock, for %SLABSHM_BATCH_MAX extents.
- * Return: how many there were, which may be 0 before @page has come to @end.
- */
-unsigned int slabshm_arena_runs(struct slabshm_arena *arena,
-				unsigned long *page, unsigned long end,
-				struct slabshm_run_desc *desc, unsigned int n)
-{
-	unsigned int i = 0, scanned;
-
-	BUILD_BUG_ON(SLABSHM_SIZE_MAX >> PAGE_SHIFT > U32_MAX);
-	BUILD_BUG_ON(SLABSHM_NCLASSES > BIT(5) || RUN_BLOCKS >= BIT(13));
-	spin_lock(&arena->lock);
-	for (scanned = 0; scanned < SLABSHM_BATCH_MAX && i < n && *page < end;
-	     scanned++) {
-		struct slabshm_extent *extent = slabshm_extent_at(arena, *page);
-		struct slabshm_run *run;
-
-		if (!extent) {
-			/* Where the last call ended there is another by now */
-			++*page;
-			continue;
-		}
-		*page = extent->page + extent->npages;
-		if (extent->state != EXTENT_RUN || extent->owner)
-			continue;
-		run = extent_run(extent);
-		if (!run->nfree || run->nfree == run->nblocks)
-			continue;
-		desc[i].page = extent->page;
-		desc[i].class = run->class;
-		desc[i].used = run->nblocks - run->nfree;
-		desc[i].free = run->nfree;
-		i++;
-	}
-	spin_unlock(&arena->lock);
-	return i;
-}
-
-/*
- * A run, which may be gone, is being emptied: others get blocks of it only if
- * there are no more in runs of its class.
- */
-void slabshm_arena_avoid(struct slabshm_arena *arena,
-			 const struct slabshm_run_desc *desc)
-{
-	struct slabshm_run *run;
-
-	spin_lock(&arena->lock);
-	run = desc_run(arena, desc);
-	if (run && !run->extent.owner && run->nfree)
-		list_move_tail(&run->extent.list,
-			       &arena->runs.partial[run->class]);
-	spin_unlock(&arena->lock);
-}
-
-/*
- * Allocate and claim a block of a run.  -ENOSPC: the run is full, gone, or
- * another's; -EDQUOT: the owner's limit.
- */
-int slabshm_arena_alloc_in(struct slabshm_arena *arena,
-			   struct slabshm_owner *owner,
-			   const struct slabshm_run_desc *desc,
-			   struct slabshm_claim *claim)
-{
-	const u32 size = slabshm_class_size[desc->class];
-	struct slabshm_run *run;
-	int err = 0;
-
-	spin_lock(&arena->lock);
-	run = desc_run(arena, desc);
-	/* Without records no block of it was published yet */
-	if (!run || !run->nfree || !run->records ||
-	    (run->extent.owner && run->extent.owner != owner)) {
-		err = -ENOSPC;
-	} else if (owner->bytes + size > owner->limit) {
-		err = -EDQUOT;
-	} else {
-		run_take(arena, owner, run, claim);
-		block_mark(claim, BLOCK_CLAIMED);
-		charge(arena, owner, size);
-	}
-	spin_unlock(&arena->lock);
-	return err;
-}
-
-/**
- * slabshm_arena_run_records() - some of the published blocks of a run
- * @arena: where; its lock is held
- * @desc: the run
- * @index: which block of it to begin with, moved on
- * @record: array of @n, for what slabshm_arena_publish() was given
- * @n: how many at most
- *
- * Return: how many there were, 0 at the end; -ENOENT the run is gone, or has an
- * owner.
- */
-int slabshm_arena_run_records(struct slabshm_arena *arena,
-			      const struct slabshm_run_desc *desc,
-			      unsigned int *index, void **record,
-			      unsigned int n)
-{
-	struct slabshm_run *run = desc_run(arena, desc);
-	unsigned int i = 0;
-
-	if (!run || run->extent.owner)
-		return -ENOENT;
-	for (; i < n && *index < run->nblocks; ++*index)
-		if (test_bit(*index, run->published))
-			record[i++] = run->records[*index];
-	return i;
 }

@@ -28,7 +28,8 @@
  *
  * Claimed means: a call is about to publish or free it; others keep off.
  *
- * Freeing needs no memory: see extent.h.
+ * extent.h describes the page ranges below this, run.h the runs.  Freeing needs
+ * no memory.
  */
 #ifndef _SLABSHM_ARENA_H
 #define _SLABSHM_ARENA_H

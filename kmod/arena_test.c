@@ -2,7 +2,7 @@
 /*
  * Unit tests of the allocator: slabshm_kunit.ko, suite slabshm_arena.
  *
- * arena.c and extent.c are part of this file, so that their invariants
+ * arena.c, run.c and extent.c are part of this file, so that their invariants
  * can be checked from inside, their allocations made to fail, and things done
  * between two attempts of an allocation.  The module of the tests thus needs no
  * slabshm.ko.
@@ -91,6 +91,7 @@ void slabshm_meter_sub(struct slabshm_meter *m, size_t n)
 
 #include "table.c"
 #include "extent.c"
+#include "run.c"
 #include "arena.c"
 
 #define NPAGES		4096UL		/* of the fixture's arena */

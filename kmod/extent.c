@@ -200,3 +200,129 @@ void slabshm_extent_insert(struct slabshm_arena *arena,
 	extent_mark(arena, extent, extent);
 	rb_add(&extent->node, extent_tree(arena, state), extent_less);
 }
+
+/* Take a descriptor that slabshm_spares_fill() made, or NULL. */
+struct slabshm_extent *slabshm_spare_take(struct slabshm_extent **spares)
+{
+	struct slabshm_extent *extent = *spares;
+
+	if (extent)
+		*spares = extent->next;
+	return extent;
+}
+
+/* Add @n descriptors of @size bytes each. */
+int slabshm_spares_fill(struct slabshm_arena *arena,
+			struct slabshm_extent **spares, unsigned int n,
+			size_t size)
+{
+	while (n--) {
+		struct slabshm_extent *extent;
+
+		extent = slabshm_extent_create(arena, size, false);
+		if (IS_ERR(extent))
+			return PTR_ERR(extent);
+		extent->next = *spares;
+		*spares = extent;
+	}
+	return 0;
+}
+
+void slabshm_spares_drop(struct slabshm_arena *arena,
+			 struct slabshm_extent **spares)
+{
+	while (*spares)
+		slabshm_extent_destroy(arena, slabshm_spare_take(spares));
+}
+
+/*
+ * Space
+ */
+
+/**
+ * slabshm_arena_prepare() - make the page pointers of 2 MiB of space
+ * @arena: whose
+ * @chunk: which 2 MiB, from 0
+ * @page_map: what users see of these pages, a byte for each; NULL for none.
+ *	It stays there as long as the arena
+ *
+ * Does nothing the second time.  Callers serialize.
+ *
+ * Return: 0; -EINVAL @chunk is outside the arena; -ENOMEM, -EDQUOT.
+ */
+int slabshm_arena_prepare(struct slabshm_arena *arena, unsigned long chunk,
+			  u8 *page_map)
+{
+	struct slabshm_extent **page;
+	int err;
+
+	if (chunk >= arena->chunks.size)
+		return -EINVAL;
+	if (slabshm_table_get(&arena->chunks, chunk))
+		return 0;
+	if (page_map) {
+		/* It may be there from a call that failed below */
+		err = slabshm_table_add(&arena->maps, chunk, page_map);
+		if (err && err != -EEXIST)
+			return err;
+	}
+	err = slabshm_meter_add(arena->meter, CHUNK_PAGES * sizeof(*page));
+	if (err)
+		return err;
+	page = kcalloc(CHUNK_PAGES, sizeof(*page), SLABSHM_GFP);
+	err = page ? slabshm_table_add(&arena->chunks, chunk, page) : -ENOMEM;
+	if (err) {
+		kfree(page);
+		slabshm_meter_sub(arena->meter, CHUNK_PAGES * sizeof(*page));
+	}
+	return err;
+}
+
+/*
+ * Add space with memory behind it, in prepared chunks.  Not page 0.  -ENOMEM or
+ * -EDQUOT: nothing has changed.
+ */
+int slabshm_arena_add(struct slabshm_arena *arena, unsigned long page,
+		      unsigned long npages)
+{
+	struct slabshm_extent *extent;
+
+	extent = slabshm_extent_create(arena, sizeof(*extent), false);
+	if (IS_ERR(extent))
+		return PTR_ERR(extent);
+	extent->page = page;
+	extent->npages = npages;
+	slabshm_arena_put(arena, extent, true);
+	return 0;
+}
+
+/* Give back what slabshm_arena_take() took.  @backed: it has memory behind it now */
+void slabshm_arena_put(struct slabshm_arena *arena,
+		       struct slabshm_extent *extent, bool backed)
+{
+	spin_lock(&arena->lock);
+	if (backed)
+		arena->backed_pages += extent->npages;
+	slabshm_extent_insert(arena, extent,
+			      backed ? EXTENT_BACKED : EXTENT_UNBACKED);
+	spin_unlock(&arena->lock);
+}
+
+/*
+ * Go on to the next free range without memory.  @page and @npages are those of
+ * the last one, 0 to begin with.  Ranges that come and go meanwhile may be missed.
+ */
+bool slabshm_arena_next_unbacked(struct slabshm_arena *arena,
+				 unsigned long *page, unsigned long *npages)
+{
+	struct slabshm_extent *next;
+
+	spin_lock(&arena->lock);
+	next = slabshm_extent_behind(&arena->unbacked, *page, *npages);
+	if (next) {
+		*page = next->page;
+		*npages = next->npages;
+	}
+	spin_unlock(&arena->lock);
+	return next;
+}

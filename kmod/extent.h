@@ -69,6 +69,13 @@ struct slabshm_extent {
 	u16 bytes;
 };
 
+/* Descriptors for an allocation, made before it takes the lock */
+struct slabshm_spares {
+	struct slabshm_extent *runs;
+	struct slabshm_extent *extents;
+	unsigned int want;	/* blocks that the allocation is for */
+};
+
 /* The extent that @page points to.  Any number will do. */
 static __always_inline struct slabshm_extent *
 slabshm_extent_at(const struct slabshm_arena *arena, u64 page)
@@ -106,6 +113,13 @@ struct slabshm_extent *slabshm_extent_create(struct slabshm_arena *arena,
 					     size_t size, bool force);
 void slabshm_extent_destroy(struct slabshm_arena *arena,
 			    struct slabshm_extent *extent);
+
+int slabshm_spares_fill(struct slabshm_arena *arena,
+			struct slabshm_extent **spares, unsigned int n,
+			size_t size);
+void slabshm_spares_drop(struct slabshm_arena *arena,
+			 struct slabshm_extent **spares);
+struct slabshm_extent *slabshm_spare_take(struct slabshm_extent **spares);
 
 /* The following need the lock held. */
 struct slabshm_extent *slabshm_extent_fit(const struct rb_root *tree,
