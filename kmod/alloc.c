@@ -15,28 +15,27 @@
 #include "trace.h"
 
 /*
- * Ask the clients' caches for their blocks: each looks at its next call.  A client
- * that is at its own limit may do that once a jiffy, as others pay for it.
+ * Ask the clients to flush their caches of blocks; each checks at its next call.
+ * A client at its own limit can do that once a jiffy, as others pay for it.
  */
-void slabshm_alloc_press(struct slabshm_slab *slab, bool limit)
+void slabshm_alloc_raise_pressure(struct slabshm_slab *slab, bool limit)
 {
 	struct slabshm_header *header = slab->control.header;
 
 	spin_lock(&slab->arena.lock);
-	if (!limit || time_after(jiffies, slab->pressed)) {
-		slab->pressed = jiffies;
+	if (!limit || time_after(jiffies, slab->pressure_stamp)) {
+		slab->pressure_stamp = jiffies;
 		/* It says no more than "changed" */
 		WRITE_ONCE(header->pressure, header->pressure + 1);
 	}
 	spin_unlock(&slab->arena.lock);
 }
 
-/*
- * So often an allocation waits for what is retired while others take it; and so
- * often, if enough is free but lies apart; and so often readers are evicted for it.
- */
+/* Times that an allocation waits for retired blocks which others then take */
 #define RECLAIM_TRIES	16
+/* The same if enough is free but fragmented */
 #define APART_TRIES	4
+/* Times that readers are evicted for it */
 #define EVICT_TRIES	4
 
 /**
@@ -45,9 +44,9 @@ void slabshm_alloc_press(struct slabshm_slab *slab, bool limit)
  * @room: slabshm_slab.room before the last try
  * @freed: slabshm_retired.freed before the last try
  * @first: nothing was done for it yet
- * @tries: how often it may still wait for what is retired
- * @evictions: how often readers may still be evicted for it
- * @rooms: how often room may still be made for it, which others may take
+ * @tries: times that it may still wait for reclaim
+ * @evictions: times that readers may still be evicted for it
+ * @rooms: times that space may still be added for it, which others may take
  */
 struct alloc_wait {
 	u64 bytes;
@@ -59,7 +58,7 @@ struct alloc_wait {
 	unsigned long rooms;
 };
 
-/* Wait for what is retired, if that is more than @least: did something change? */
+/* Wait for reclaim if more than @least bytes are retired: did something change? */
 static bool alloc_reclaim(struct slabshm_slab *slab, struct alloc_wait *wait,
 			  unsigned long need, u64 least)
 {
@@ -69,7 +68,7 @@ static bool alloc_reclaim(struct slabshm_slab *slab, struct alloc_wait *wait,
 	    READ_ONCE(slab->retired.freed) == wait->freed)
 		return false;
 	wait->tries--;
-	/* What comes does not join what is there; or not by waiting */
+	/* Enough is free but fragmented: more of it may not help */
 	if (need > SLABSHM_RUN_PAGES &&
 	    slabshm_arena_free_bytes(&slab->arena) >= wait->bytes)
 		wait->tries = min(wait->tries, APART_TRIES);
@@ -84,18 +83,17 @@ static int alloc_make_room(struct slabshm_call *call,
 	struct slabshm_slab *slab = call->slab;
 	bool may_grow = !slab->fixed && !(alloc->flags & SLABSHM_ALLOC_NOGROW);
 	bool first = wait->first;
-	int err;
+	int err = -ENOSPC;
 
 	if (fatal_signal_pending(current))
 		return -EINTR;
 	if (READ_ONCE(call->client->ended))
 		return -ENXIO;
 	wait->first = false;
-	/* Rather wait a little than grow because of what is retired */
+	/* A short wait is better than growth because of retired blocks */
 	if (first && alloc_reclaim(slab, wait, need,
 				   READ_ONCE(slab->size) / 8))
 		return 0;
-	err = -ENOSPC;
 	if (wait->rooms) {
 		wait->rooms--;
 		err = slabshm_data_make_room(slab, need, alloc->align,
@@ -111,9 +109,9 @@ static int alloc_make_room(struct slabshm_call *call,
 	 */
 	if (alloc_reclaim(slab, wait, need, first ? 0 : wait->bytes - 1))
 		return 0;
-	if (alloc->flags & SLABSHM_ALLOC_STOCK)
+	if (alloc->flags & SLABSHM_ALLOC_OPPORTUNISTIC)
 		return err;
-	slabshm_alloc_press(slab, false);
+	slabshm_alloc_raise_pressure(slab, false);
 	if (!wait->evictions ||
 	    !slabshm_reclaim_evict(slab, wait->bytes,
 				   wait->evictions == EVICT_TRIES))
@@ -122,20 +120,22 @@ static int alloc_make_room(struct slabshm_call *call,
 	return 0;
 }
 
-static int alloc_rounds(struct slabshm_call *call,
-			const struct slabshm_alloc_args *alloc,
-			struct slabshm_request *req,
-			struct slabshm_claim *claim)
+/* There is no space at once. */
+static noinline int alloc_wait(struct slabshm_call *call,
+			       const struct slabshm_alloc_args *alloc,
+			       struct slabshm_request *req,
+			       struct slabshm_claim *claim)
 {
-	bool stock = alloc->flags & SLABSHM_ALLOC_STOCK;
+	bool opportunistic = alloc->flags & SLABSHM_ALLOC_OPPORTUNISTIC;
 	struct slabshm_slab *slab = call->slab;
 	struct alloc_wait wait = {
 		.first = true,
-		.tries = stock ? 1 : RECLAIM_TRIES,
+		.tries = opportunistic ? 1 : RECLAIM_TRIES,
 		.evictions = EVICT_TRIES,
-		/* TRIM's leavings are filled again in pieces of 2 MiB */
+		/* What TRIM gave back is refilled in pieces of 2 MiB */
 		.rooms = 64 + 2 * (slab->max_size >> SLABSHM_CHUNK_SHIFT),
 	};
+	unsigned long need;
 	unsigned int i;
 	int err;
 
@@ -143,9 +143,13 @@ static int alloc_rounds(struct slabshm_call *call,
 		wait.bytes += req[i].size;
 	if (wait.bytes > slab->max_size)
 		return -ENOSPC;
+	/*
+	 * One at a time, or the last to wake up finds each time that the others
+	 * have taken what it waited for.  A cache does not wait for its turn.
+	 */
+	if (!opportunistic && mutex_lock_killable(&slab->reclaim.turn))
+		return -EINTR;
 	do {
-		unsigned long need = 0;
-
 		wait.room = READ_ONCE(slab->room);
 		wait.freed = READ_ONCE(slab->retired.freed);
 		err = slabshm_arena_alloc(&slab->arena, &call->client->owner,
@@ -155,29 +159,8 @@ static int alloc_rounds(struct slabshm_call *call,
 			break;
 		err = alloc_make_room(call, alloc, &wait, need);
 	} while (!err);
-	return err;
-}
-
-/* There is no space at once. */
-static noinline int alloc_wait(struct slabshm_call *call,
-			       const struct slabshm_alloc_args *alloc,
-			       struct slabshm_request *req,
-			       struct slabshm_claim *claim)
-{
-	struct mutex *turn = &call->slab->reclaim.turn;
-	int err;
-
-	/* A cache can do without */
-	if (alloc->flags & SLABSHM_ALLOC_STOCK)
-		return alloc_rounds(call, alloc, req, claim);
-	/*
-	 * One at a time, or the last to wake up finds each time that the others
-	 * have taken what it waited for.
-	 */
-	if (mutex_lock_killable(turn))
-		return -EINTR;
-	err = alloc_rounds(call, alloc, req, claim);
-	mutex_unlock(turn);
+	if (!opportunistic)
+		mutex_unlock(&slab->reclaim.turn);
 	return err;
 }
 
@@ -194,9 +177,8 @@ static noinline int alloc_wait(struct slabshm_call *call,
  */
 int slabshm_alloc_blocks(struct slabshm_call *call,
 			 const struct slabshm_alloc_args *alloc,
-					struct slabshm_request *req,
-					unsigned int n,
-					struct slabshm_claim *claim)
+			 struct slabshm_request *req, unsigned int n,
+			 struct slabshm_claim *claim)
 {
 	unsigned long need;
 	int err;
@@ -205,9 +187,10 @@ int slabshm_alloc_blocks(struct slabshm_call *call,
 				  req, n, alloc->align, claim, &need);
 	if (unlikely(err == -ENOSPC) && need != ULONG_MAX)
 		err = alloc_wait(call, alloc, req, claim);
-	/* Of the client's own threads, too, some may have what others lack */
-	if (unlikely(err == -EDQUOT) && !(alloc->flags & SLABSHM_ALLOC_STOCK))
-		slabshm_alloc_press(call->slab, true);
+	/* The caches of the client's own threads may hold what others lack */
+	if (unlikely(err == -EDQUOT) &&
+	    !(alloc->flags & SLABSHM_ALLOC_OPPORTUNISTIC))
+		slabshm_alloc_raise_pressure(call->slab, true);
 	return err;
 }
 
@@ -216,120 +199,63 @@ static noinline void alloc_undo(struct slabshm_call *call,
 				const struct slabshm_request *req,
 				unsigned int n)
 {
-	struct slabshm_claim claim;
 	unsigned int i, failed;
 
-	for (i = 0; i < n; i++) {
-		claim.offset = req[i].offset;
+	for (i = 0; i < n; i++)
 		slabshm_arena_free(&call->slab->arena, &call->client->owner,
-				   &claim, 1, &failed);
-	}
+				   &req[i].offset, 1, &failed);
 }
 
-static __always_inline int alloc_call(struct slabshm_call *call,
-				      const struct slabshm_alloc_args *alloc,
-				      struct slabshm_request *req,
-				      unsigned int n)
+int slabshm_alloc_ioctl(struct slabshm_call *call, void *arg)
 {
+	struct slabshm_request req[SLABSHM_BATCH_MAX] __uninitialized;
+	const struct slabshm_alloc_args *alloc = arg;
 	void __user *blocks = u64_to_user_ptr(alloc->blocks);
 	unsigned int i;
 	int err;
 
 	BUILD_BUG_ON(sizeof(*req) != sizeof(struct slabshm_block));
-	if (slabshm_words_in(req, blocks, n * sizeof(*req)))
+	if (alloc->flags & ~(SLABSHM_ALLOC_ZERO | SLABSHM_ALLOC_NOGROW |
+			     SLABSHM_ALLOC_OPPORTUNISTIC) ||
+	    !alloc->count || alloc->count > SLABSHM_BATCH_MAX || alloc->pad)
+		return -EINVAL;
+	if (slabshm_words_in(req, blocks, alloc->count * sizeof(*req)))
 		return -EFAULT;
-	err = slabshm_alloc_blocks(call, alloc, req, n, NULL);
+	err = slabshm_alloc_blocks(call, alloc, req, alloc->count, NULL);
 	if (err)
 		return err;
 	if (alloc->flags & SLABSHM_ALLOC_ZERO) {
-		for (i = 0; i < n && !err; i++)
+		for (i = 0; i < alloc->count && !err; i++)
 			err = slabshm_data_set(call->slab, req[i].offset,
 					       req[i].size, 0);
 	}
 	if (!err)
-		err = slabshm_words_out(blocks, req, n * sizeof(*req));
+		err = slabshm_words_out(blocks, req, alloc->count * sizeof(*req));
 	if (err) {
-		alloc_undo(call, req, n);
+		alloc_undo(call, req, alloc->count);
 		return err;
 	}
-	trace_slabshm_alloc(call->client, n, req[0].offset);
+	trace_slabshm_alloc(call->client, alloc->count, req[0].offset);
 	return 0;
-}
-
-/*
- * The compiler clears what is on the stack: calls for one block need not pay for
- * the room of 64.
- */
-static noinline int alloc_many(struct slabshm_call *call,
-			       const struct slabshm_alloc_args *alloc)
-{
-	struct slabshm_request req[SLABSHM_BATCH_MAX];
-
-	return alloc_call(call, alloc, req, alloc->count);
-}
-
-static noinline int alloc_one(struct slabshm_call *call,
-			      const struct slabshm_alloc_args *alloc)
-{
-	struct slabshm_request req;
-
-	return alloc_call(call, alloc, &req, 1);
-}
-
-int slabshm_alloc_ioctl(struct slabshm_call *call, void *arg)
-{
-	const struct slabshm_alloc_args *alloc = arg;
-
-	if (alloc->flags & ~(SLABSHM_ALLOC_ZERO | SLABSHM_ALLOC_NOGROW |
-			     SLABSHM_ALLOC_STOCK) ||
-	    !alloc->count || alloc->count > SLABSHM_BATCH_MAX ||
-	    alloc->pad)
-		return -EINVAL;
-	return alloc->count == 1 ? alloc_one(call, alloc) :
-				   alloc_many(call, alloc);
-}
-
-static __always_inline int free_call(struct slabshm_call *call,
-				     struct slabshm_free_args *free,
-				     struct slabshm_claim *claim,
-				     unsigned int n)
-{
-	int err;
-
-	if (slabshm_words_in_step(&claim->offset, sizeof(*claim),
-				  u64_to_user_ptr(free->offsets), n * sizeof(u64)))
-		return -EFAULT;
-	err = slabshm_arena_free(&call->slab->arena, &call->client->owner,
-				 claim, n, &free->failed);
-	if (err)
-		return slabshm_call_return(call, free) ?: err;
-	trace_slabshm_free(call->client, n, claim[0].offset);
-	return 0;
-}
-
-static noinline int free_many(struct slabshm_call *call,
-			      struct slabshm_free_args *free)
-{
-	struct slabshm_claim claim[SLABSHM_BATCH_MAX];
-
-	return free_call(call, free, claim, free->count);
-}
-
-static noinline int free_one(struct slabshm_call *call,
-			     struct slabshm_free_args *free)
-{
-	struct slabshm_claim claim;
-
-	return free_call(call, free, &claim, 1);
 }
 
 int slabshm_free_ioctl(struct slabshm_call *call, void *arg)
 {
+	u64 offset[SLABSHM_BATCH_MAX] __uninitialized;
 	struct slabshm_free_args *free = arg;
+	int err;
 
 	if (free->flags || !free->count || free->count > SLABSHM_BATCH_MAX)
 		return -EINVAL;
-	return free->count == 1 ? free_one(call, free) : free_many(call, free);
+	if (slabshm_words_in(offset, u64_to_user_ptr(free->offsets),
+			     free->count * sizeof(*offset)))
+		return -EFAULT;
+	err = slabshm_arena_free(&call->slab->arena, &call->client->owner,
+				 offset, free->count, &free->failed);
+	if (err)
+		return slabshm_call_return(call, free) ?: err;
+	trace_slabshm_free(call->client, free->count, offset[0]);
+	return 0;
 }
 
 int slabshm_block_ioctl(struct slabshm_call *call, void *arg)
@@ -358,7 +284,7 @@ int slabshm_grow_ioctl(struct slabshm_call *call, void *arg)
 
 	if (grow->flags)
 		return -EINVAL;
-	/* Growth cannot be undone: see first that it can be told */
+	/* Growth cannot be undone: first check that the result can be written */
 	err = slabshm_call_return(call, grow);
 	if (err)
 		return err;

@@ -9,7 +9,7 @@ struct slabshm_claim;
 struct slabshm_request;
 struct slabshm_slab;
 
-void slabshm_alloc_press(struct slabshm_slab *slab, bool limit);
+void slabshm_alloc_raise_pressure(struct slabshm_slab *slab, bool limit);
 int slabshm_alloc_blocks(struct slabshm_call *call,
 			 const struct slabshm_alloc_args *alloc,
 			 struct slabshm_request *req, unsigned int n,

@@ -2,30 +2,20 @@
 /*
  * The allocator of a slab.  arena.h says what it does; this is how.
  *
- * From the bottom up: pages point to extents; extents are cut, and joined with
- * their free neighbours; runs are extents that hold small blocks; blocks are
- * found by offset and change state; on top of that are the calls.
- *
- * Offsets come from user space.  They are only ever looked up, through the
- * page pointers, and these have one invariant: the pointer of a page is either
- * NULL or the live extent that the page lies in.  Every page of a run points
- * to it; of all other extents the first and the last page do (so that
- * neighbours find each other), and those in between are NULL.
+ * From the bottom up: extent.c cuts page ranges, and joins free ones; run.c makes
+ * and ends extents that hold small blocks; here, blocks are found by offset and
+ * change state, and on top of that are the calls.
  */
-#include <linux/bitmap.h>
 #include <linux/err.h>
 #include <linux/log2.h>
 #include <linux/math64.h>
 #include <linux/mm.h>
-#include <linux/nospec.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/slabshm.h>
 
-#include "arena.h"
+#include "run.h"
 #include "user.h"
-
-#define CHUNK_PAGES	(1UL << (SLABSHM_CHUNK_SHIFT - PAGE_SHIFT))
 
 /* Small blocks are of at most this size, and aligned to at most a page */
 #define SMALL_MAX	16384
@@ -35,49 +25,6 @@
 #define SMALL_PAGES	(SMALL_MAX / PAGE_SIZE)
 #define NLARGE		(CLASS_MAX / PAGE_SIZE - SMALL_PAGES)
 
-/* Most blocks in a run: what the table below makes where pages are 4 KiB */
-#define RUN_BLOCKS	(PAGE_SIZE / SLABSHM_GRANULE > 256 ? \
-			 PAGE_SIZE / SLABSHM_GRANULE : 256)
-
-/* Four to a doubling, and three for what is 1, 4 or 8 KiB with a header */
-const u32 slabshm_class_size[SLABSHM_NCLASSES] = {
-	64, 128, 192, 256,
-	320, 384, 448, 512,
-	640, 768, 896, 1024,
-	1152, 1280, 1536, 1792, 2048,
-	2560, 3072, 3584, 4096,
-	4608, 5120, 6144, 7168, 8192,
-	9216, 10240, 12288, 14336, 16384,
-};
-
-/*
- * KiB of a run of each class, for an owner of much: the least from 16 that leaves no
- * more than 3 % over at the end and holds 8 blocks, above 8 KiB 4 blocks.
- */
-static const u8 run_kib[SLABSHM_NCLASSES] = {
-	16, 16, 16, 16,
-	16, 16, 16, 16,
-	16, 16, 16, 16,
-	16, 20, 20, 16, 16,
-	20, 24, 28, 32,
-	36, 40, 48, 56, 64,
-	36, 40, 48, 56, 64,
-};
-
-/* Which part of what an owner has a new run may be, unless it is very short */
-#define RUN_SHARE	512
-
-/* So many free extents are looked at for one that is aligned as it should be */
-#define ALIGN_TRIES	16
-
-enum extent_state {
-	EXTENT_TAKEN,		/* none of the others, and in no tree or list */
-	EXTENT_BACKED,		/* free, in arena.backed */
-	EXTENT_UNBACKED,	/* free, in arena.unbacked */
-	EXTENT_LARGE,		/* one block */
-	EXTENT_RUN,		/* embedded in a struct slabshm_run */
-};
-
 enum block_state {
 	BLOCK_FREE,		/* or there is none */
 	BLOCK_OWNED,
@@ -85,467 +32,9 @@ enum block_state {
 	BLOCK_PUBLISHED,
 };
 
-/**
- * struct slabshm_extent - a range of pages
- * @node: BACKED, UNBACKED: in the tree, by (@npages, @page)
- * @list: RUN: in the owner's slabshm_runs, or the arena's; LARGE: in
- *	slabshm_owner.extents unless published, then in no list
- * @page: where it starts
- * @npages: how many
- * @owner: LARGE: who has the block, NULL if published; RUN: who has all the
- *	owned and claimed blocks, NULL while there are none, unless it is kept
- *	empty and has not changed hands
- * @record: LARGE, published: what the publisher gave
- * @state: enum extent_state
- * @block: LARGE: enum block_state, not free
- * @in_run: the descriptor is part of a struct slabshm_run, which it may have
- *	been made for long ago: freeing needs no memory, so that the pages of a
- *	run that ends are described by what there is
- *
- * Protected by slabshm_arena.lock.
- */
-struct slabshm_extent {
-	union {
-		struct rb_node node;
-		struct list_head list;
-	};
-	unsigned long page;
-	unsigned long npages;
-	struct slabshm_owner *owner;
-	void *record;
-	u8 state;
-	u8 block;
-	bool in_run;
-};
-
-/**
- * struct slabshm_run - an extent of equal small blocks
- * @extent: its pages
- * @records: what the publisher of each block gave; made at the first claim
- * @class: of its blocks
- * @nblocks: how many it holds
- * @nfree: how many are free
- * @nheld: how many are owned or claimed; the rest is published
- * @free: bitmap of the free blocks; the next three exclude each other, and a
- *	block that is in none of them is owned
- * @claimed: bitmap
- * @published: bitmap
- *
- * Protected by slabshm_arena.lock.
- */
-struct slabshm_run {
-	struct slabshm_extent extent;
-	void **records;
-	u16 class;
-	u16 nblocks;
-	u16 nfree;
-	u16 nheld;
-	DECLARE_BITMAP(free, RUN_BLOCKS);
-	DECLARE_BITMAP(claimed, RUN_BLOCKS);
-	DECLARE_BITMAP(published, RUN_BLOCKS);
-};
-
-/* A block that was looked up.  Good until the lock is dropped. */
-struct block_ref {
-	struct slabshm_extent *extent;
-	struct slabshm_run *run;	/* NULL for a large block */
-	unsigned int index;		/* in the run */
-	enum block_state state;
-	u64 start;
-	u64 size;
-};
-
-/* Descriptors made outside the lock, for an allocation to use inside */
-struct spares {
-	struct slabshm_run *run;
-	struct slabshm_extent *extent[2];
-	unsigned int want;	/* blocks that the allocation is for */
-};
-
-static struct kmem_cache *extent_cache;
-static struct kmem_cache *run_cache;
-
 /*
- * Pages
- */
-
-/* What @page points to.  Any number will do. */
-static __always_inline struct slabshm_extent *
-page_extent(const struct slabshm_arena *arena, u64 page)
-{
-	struct slabshm_extent **chunk;
-
-	if (page >= arena->max_pages)
-		return NULL;
-	page = array_index_nospec(page, arena->max_pages);
-	chunk = slabshm_table_get(&arena->chunks, page / CHUNK_PAGES);
-	return chunk ? chunk[page % CHUNK_PAGES] : NULL;
-}
-
-static void page_set(struct slabshm_arena *arena, unsigned long page,
-		     struct slabshm_extent *extent)
-{
-	struct slabshm_extent **chunk;
-
-	chunk = slabshm_table_get(&arena->chunks, page / CHUNK_PAGES);
-	chunk[page % CHUNK_PAGES] = extent;
-}
-
-/* Tell the users what @page is. */
-static void page_show(struct slabshm_arena *arena, unsigned long page, u8 what)
-{
-	u8 *map = slabshm_table_get(&arena->maps, page / CHUNK_PAGES);
-
-	if (map)
-		WRITE_ONCE(map[page % CHUNK_PAGES], what);
-}
-
-/*
- * Extents
- */
-
-/* What users see of the first page of a large block. */
-static u8 extent_class(unsigned long npages)
-{
-	/* Small but for their alignment: beyond all classes */
-	unsigned long i = npages - SMALL_PAGES - 1;
-
-	return i < NLARGE ? SLABSHM_NCLASSES + i + 1 : SLABSHM_PAGE_EXTENT;
-}
-
-/* A descriptor of @size bytes, which are charged. */
-static int desc_new(struct slabshm_arena *arena, struct kmem_cache *cache,
-		    size_t size, void *desc)
-{
-	int err = slabshm_meter_add(arena->meter, size);
-
-	if (err)
-		return err;
-	*(void **)desc = kmem_cache_zalloc(cache, SLABSHM_GFP);
-	if (*(void **)desc)
-		return 0;
-	slabshm_meter_sub(arena->meter, size);
-	return -ENOMEM;
-}
-
-static int extent_new(struct slabshm_arena *arena, struct slabshm_extent **extent)
-{
-	return desc_new(arena, extent_cache, sizeof(**extent), extent);
-}
-
-/* Free a descriptor, which may be NULL. */
-static void extent_put(struct slabshm_arena *arena, struct slabshm_extent *extent)
-{
-	if (!extent)
-		return;
-	if (extent->in_run) {
-		slabshm_meter_sub(arena->meter, sizeof(struct slabshm_run));
-		kmem_cache_free(run_cache, container_of(extent,
-							struct slabshm_run,
-							extent));
-	} else {
-		slabshm_meter_sub(arena->meter, sizeof(*extent));
-		kmem_cache_free(extent_cache, extent);
-	}
-}
-
-static bool extent_less(struct rb_node *a, const struct rb_node *b)
-{
-	const struct slabshm_extent *x, *y;
-
-	x = rb_entry(a, struct slabshm_extent, node);
-	y = rb_entry(b, struct slabshm_extent, node);
-	if (x->npages != y->npages)
-		return x->npages < y->npages;
-	return x->page < y->page;
-}
-
-/* The smallest extent of at least @npages, the first of these; or NULL. */
-static struct slabshm_extent *extent_fit(const struct rb_root *tree,
-					 unsigned long npages)
-{
-	struct rb_node *node = tree->rb_node;
-	struct slabshm_extent *best = NULL;
-
-	while (node) {
-		struct slabshm_extent *extent;
-
-		extent = rb_entry(node, struct slabshm_extent, node);
-		if (extent->npages >= npages) {
-			best = extent;
-			node = node->rb_left;
-		} else {
-			node = node->rb_right;
-		}
-	}
-	return best;
-}
-
-static struct slabshm_extent *extent_largest(const struct rb_root *tree)
-{
-	return rb_entry_safe(rb_last(tree), struct slabshm_extent, node);
-}
-
-static struct rb_root *extent_tree(struct slabshm_arena *arena,
-				   enum extent_state state)
-{
-	return state == EXTENT_BACKED ? &arena->backed : &arena->unbacked;
-}
-
-/* Let the pages at the ends point to @extent. */
-static void extent_mark(struct slabshm_arena *arena,
-			struct slabshm_extent *extent)
-{
-	page_set(arena, extent->page, extent);
-	page_set(arena, extent->page + extent->npages - 1, extent);
-}
-
-static void extent_unmark(struct slabshm_arena *arena,
-			  const struct slabshm_extent *extent)
-{
-	page_set(arena, extent->page, NULL);
-	page_set(arena, extent->page + extent->npages - 1, NULL);
-}
-
-/* Take a free extent out of its tree. */
-static void extent_remove(struct slabshm_arena *arena,
-			  struct slabshm_extent *extent)
-{
-	rb_erase(&extent->node, extent_tree(arena, extent->state));
-	extent->state = EXTENT_TAKEN;
-}
-
-/* Cut the first @npages off a taken extent; @head then describes these. */
-static void extent_cut(struct slabshm_arena *arena,
-		       struct slabshm_extent *extent, unsigned long npages,
-		       struct slabshm_extent *head)
-{
-	head->state = EXTENT_TAKEN;
-	head->page = extent->page;
-	head->npages = npages;
-	extent->page += npages;
-	extent->npages -= npages;
-	extent_mark(arena, head);
-	extent_mark(arena, extent);
-}
-
-/* Join @extent with @side, free, if that is a neighbour of this state. */
-static struct slabshm_extent *extent_join(struct slabshm_arena *arena,
-					  struct slabshm_extent *extent,
-					  struct slabshm_extent *side,
-					  enum extent_state state)
-{
-	if (!side || side->state != state)
-		return extent;
-	extent_remove(arena, side);
-	extent_unmark(arena, side);
-	extent_unmark(arena, extent);
-	side->page = min(side->page, extent->page);
-	side->npages += extent->npages;
-	extent_put(arena, extent);
-	return side;
-}
-
-/* A taken extent becomes free: @state is EXTENT_BACKED or EXTENT_UNBACKED. */
-static void extent_insert(struct slabshm_arena *arena,
-			  struct slabshm_extent *extent,
-			  enum extent_state state)
-{
-	lockdep_assert_held(&arena->lock);
-
-	extent = extent_join(arena, extent,
-			     page_extent(arena, extent->page - 1), state);
-	extent = extent_join(arena, extent,
-			     page_extent(arena, extent->page + extent->npages),
-			     state);
-	extent->state = state;
-	extent_mark(arena, extent);
-	rb_add(&extent->node, extent_tree(arena, state), extent_less);
-}
-
-/*
- * Runs
- */
-
-static struct slabshm_run *extent_run(struct slabshm_extent *extent)
-{
-	return container_of(extent, struct slabshm_run, extent);
-}
-
-/* A run with a free block of @class, or NULL. */
-static struct slabshm_run *run_partial(struct slabshm_runs *runs,
-				       unsigned int class)
-{
-	return list_first_entry_or_null(&runs->partial[class],
-					struct slabshm_run, extent.list);
-}
-
-static void runs_init(struct slabshm_runs *runs)
-{
-	unsigned int class;
-
-	for (class = 0; class < SLABSHM_NCLASSES; class++)
-		INIT_LIST_HEAD(&runs->partial[class]);
-	INIT_LIST_HEAD(&runs->full);
-}
-
-/* Let all pages of a run point to @extent, and tell the users @what they are */
-static void run_mark(struct slabshm_arena *arena, struct slabshm_run *run,
-		     struct slabshm_extent *extent, u8 what)
-{
-	unsigned long i;
-
-	for (i = 0; i < run->extent.npages; i++) {
-		page_set(arena, run->extent.page + i, extent);
-		page_show(arena, run->extent.page + i, what);
-	}
-}
-
-/* A run without a block in use becomes free space. */
-static void run_end(struct slabshm_arena *arena, struct slabshm_run *run)
-{
-	if (arena->empty[run->class] == run)
-		arena->empty[run->class] = NULL;
-	list_del(&run->extent.list);
-	if (run->records)
-		slabshm_meter_sub(arena->meter,
-				  run->nblocks * sizeof(*run->records));
-	kfree(run->records);
-	run->records = NULL;
-	run->extent.owner = NULL;
-	run->extent.state = EXTENT_TAKEN;
-	run_mark(arena, run, NULL, SLABSHM_PAGE_NONE);
-	extent_insert(arena, &run->extent, EXTENT_BACKED);
-}
-
-/* Make free space of the runs that are kept empty. */
-static void runs_end_empty(struct slabshm_arena *arena)
-{
-	unsigned int class;
-
-	lockdep_assert_held(&arena->lock);
-
-	for (class = 0; class < SLABSHM_NCLASSES; class++)
-		if (arena->empty[class])
-			run_end(arena, arena->empty[class]);
-}
-
-/* Like extent_fit() in the free space, after all that is possible. */
-static struct slabshm_extent *space_fit(struct slabshm_arena *arena,
-					unsigned long npages)
-{
-	struct slabshm_extent *space = extent_fit(&arena->backed, npages);
-
-	if (!space) {
-		runs_end_empty(arena);
-		space = extent_fit(&arena->backed, npages);
-	}
-	return space;
-}
-
-/*
- * Pages of a new run, for @want blocks or more.  An owner has some runs that are not
- * full, of each class that it uses; so that these do not take more than its blocks,
- * one of little has short runs, of which less than 1/16 is left over.
- */
-static unsigned long run_pages(const struct slabshm_owner *owner,
-			       unsigned int class, unsigned int want)
-{
-	const unsigned long size = slabshm_class_size[class];
-	unsigned long most = DIV_ROUND_UP(run_kib[class] * SZ_1K, PAGE_SIZE);
-	unsigned long npages = owner->bytes / RUN_SHARE >> PAGE_SHIFT;
-
-	npages = min(max(npages, DIV_ROUND_UP(want * size, PAGE_SIZE)), most);
-	while (npages < most &&
-	       npages * PAGE_SIZE % size >= npages * PAGE_SIZE / 16)
-		npages++;
-	return npages;
-}
-
-/*
- * Make a run of free blocks, without an owner and in no list.  Where there is
- * no room for one of the usual length, a shorter one will do.
- */
-static noinline struct slabshm_run *run_new(struct slabshm_arena *arena,
-					    const struct slabshm_owner *owner,
-					    unsigned int class,
-					    struct spares *spares,
-					    unsigned long *need)
-{
-	const u32 size = slabshm_class_size[class];
-	struct slabshm_run *run = spares->run;
-	struct slabshm_extent *space;
-	unsigned long npages, nblocks = 0;
-
-	npages = run_pages(owner, class, spares->want);
-	space = space_fit(arena, npages);
-	if (!space)
-		space = extent_largest(&arena->backed);
-	if (space)
-		nblocks = min(npages, space->npages) * PAGE_SIZE / size;
-	if (!nblocks) {
-		*need = npages;
-		return ERR_PTR(-ENOSPC);
-	}
-	if (!run)
-		return ERR_PTR(-EAGAIN);
-	spares->run = NULL;
-
-	npages = DIV_ROUND_UP(nblocks * size, PAGE_SIZE);
-	extent_remove(arena, space);
-	if (space->npages > npages) {
-		extent_cut(arena, space, npages, &run->extent);
-		extent_insert(arena, space, EXTENT_BACKED);
-	} else {
-		run->extent.page = space->page;
-		run->extent.npages = npages;
-		extent_put(arena, space);
-	}
-	run->extent.state = EXTENT_RUN;
-	INIT_LIST_HEAD(&run->extent.list);
-	run->class = class;
-	run->nblocks = nblocks;
-	run->nfree = nblocks;
-	bitmap_set(run->free, 0, nblocks);
-	run_mark(arena, run, &run->extent, class + 1);
-	return run;
-}
-
-/*
- * Blocks of a run are not owned or not in use any more: give it the owner and
- * the place that it now should have.  @move: it may be in the wrong list.
- */
-static void run_settle(struct slabshm_arena *arena, struct slabshm_run *run,
-		       bool move)
-{
-	struct slabshm_runs *runs = &arena->runs;
-
-	if (run->nfree == run->nblocks) {
-		if (arena->empty[run->class] && arena->empty[run->class] != run) {
-			run_end(arena, run);
-			return;
-		}
-		/* The owner keeps it in its list, until another wants it */
-		arena->empty[run->class] = run;
-		if (run->extent.owner)
-			runs = &run->extent.owner->runs;
-		if (move)
-			list_move(&run->extent.list, &runs->partial[run->class]);
-		return;
-	}
-	if (run->nheld) {
-		runs = &run->extent.owner->runs;
-	} else if (run->extent.owner) {
-		run->extent.owner = NULL;
-		move = true;
-	}
-	if (move)
-		list_move(&run->extent.list, run->nfree ?
-			  &runs->partial[run->class] : &runs->full);
-}
-
-/*
- * Blocks
+ * Blocks.  A struct slabshm_claim names one, claimed or not, for as long as the
+ * lock is held.
  */
 
 /* The class whose blocks are of at least @size bytes, 1 to SMALL_MAX. */
@@ -576,121 +65,155 @@ static u64 usable_size(u64 size, u64 align)
 	return ALIGN(size, PAGE_SIZE);
 }
 
+/* What users see of the first page of a large block. */
+static u8 large_class(unsigned long npages)
+{
+	/* Small but for their alignment: beyond all classes */
+	unsigned long i = npages - SMALL_PAGES - 1;
+
+	return i < NLARGE ? SLABSHM_NCLASSES + i + 1 : SLABSHM_PAGE_EXTENT;
+}
+
+/* The run of a block, NULL for a large one. */
+static struct slabshm_run *block_run(const struct slabshm_claim *block)
+{
+	return block->extent->state == EXTENT_RUN ? extent_run(block->extent) :
+						    NULL;
+}
+
 /*
- * The block that @offset lies in, which may be any number.  Of a large block
- * only the first page is known.  False if there is none; @ref->state may be
- * BLOCK_FREE in a run.
+ * The block that @offset lies in, which may be any number, and its state.  Of a
+ * large block only the first page is known.
  */
-static __always_inline bool block_find(const struct slabshm_arena *arena,
-				       u64 offset, struct block_ref *ref)
+static __always_inline enum block_state
+block_find(const struct slabshm_arena *arena, u64 offset,
+	   struct slabshm_claim *block)
 {
 	struct slabshm_extent *extent;
 	struct slabshm_run *run;
+	u32 size, index;
+	u64 start;
 
 	lockdep_assert_held(&arena->lock);
 
-	extent = page_extent(arena, offset >> PAGE_SHIFT);
+	extent = slabshm_extent_at(arena, offset >> PAGE_SHIFT);
 	if (!extent)
-		return false;
-	ref->extent = extent;
-	ref->start = (u64)extent->page << PAGE_SHIFT;
-	switch (extent->state) {
-	case EXTENT_RUN:
-		run = extent_run(extent);
-		ref->run = run;
-		ref->size = slabshm_class_size[run->class];
-		ref->index = (u32)(offset - ref->start) / (u32)ref->size;
-		if (ref->index >= run->nblocks)
-			return false;
-		ref->start += ref->index * ref->size;
-		if (test_bit(ref->index, run->published))
-			ref->state = BLOCK_PUBLISHED;
-		else if (test_bit(ref->index, run->free))
-			ref->state = BLOCK_FREE;
-		else if (test_bit(ref->index, run->claimed))
-			ref->state = BLOCK_CLAIMED;
-		else
-			ref->state = BLOCK_OWNED;
-		return true;
-	case EXTENT_LARGE:
-		ref->run = NULL;
-		ref->index = 0;
-		ref->size = (u64)extent->npages << PAGE_SHIFT;
-		ref->state = extent->block;
-		return offset >> PAGE_SHIFT == extent->page;
-	default:
-		return false;
+		return BLOCK_FREE;
+	block->extent = extent;
+	start = (u64)extent->page << PAGE_SHIFT;
+	if (extent->state == EXTENT_LARGE) {
+		block->offset = start;
+		block->size = (u64)extent->npages << PAGE_SHIFT;
+		block->index = 0;
+		return offset >> PAGE_SHIFT == extent->page ? extent->block :
+							      BLOCK_FREE;
 	}
+	if (extent->state != EXTENT_RUN)
+		return BLOCK_FREE;
+	run = extent_run(extent);
+	size = slabshm_class_size[run->class];
+	index = (u32)(offset - start) / size;
+	block->offset = start + index * size;
+	block->size = size;
+	block->index = index;
+	if (index >= run->nblocks || test_bit(index, run->free))
+		return BLOCK_FREE;
+	if (test_bit(index, run->published))
+		return BLOCK_PUBLISHED;
+	return test_bit(index, run->claimed) ? BLOCK_CLAIMED : BLOCK_OWNED;
 }
 
-/* The state of the block that starts at @offset; @ref is it unless free. */
+/* The same for the block that starts at @offset. */
 static __always_inline enum block_state
-block_at(const struct slabshm_arena *arena, u64 offset, struct block_ref *ref)
+block_at(const struct slabshm_arena *arena, u64 offset,
+	 struct slabshm_claim *block)
 {
-	if (!block_find(arena, offset, ref) || ref->start != offset)
-		return BLOCK_FREE;
-	return ref->state;
+	enum block_state state = block_find(arena, offset, block);
+
+	return state != BLOCK_FREE && block->offset == offset ? state :
+								BLOCK_FREE;
 }
 
 /* From owned to claimed and back; for other ways there is more to do. */
-static __always_inline void block_mark(struct block_ref *ref, enum block_state state)
+static __always_inline void block_mark(const struct slabshm_claim *block,
+				       enum block_state state)
 {
-	if (ref->run)
-		__assign_bit(ref->index, ref->run->claimed,
-			     state == BLOCK_CLAIMED);
+	struct slabshm_run *run = block_run(block);
+
+	if (run)
+		__assign_bit(block->index, run->claimed, state == BLOCK_CLAIMED);
 	else
-		ref->extent->block = state;
+		block->extent->block = state;
 }
 
-/* @n blocks of @size bytes each leave their owner */
-static void owner_uncharge(struct slabshm_owner *owner, unsigned int n,
-			   u64 size)
+/* @n blocks of @size bytes each leave their owner. */
+static void owner_uncharge(struct slabshm_owner *owner, unsigned int n, u64 size)
 {
 	owner->bytes -= n * size;
 	owner->blocks -= n;
 }
 
-/* Free a block, whatever its state. */
+/* Free a block that is published, or owned or claimed. */
 static __always_inline void block_free(struct slabshm_arena *arena,
-				       struct block_ref *ref)
+				       const struct slabshm_claim *block,
+				       bool published)
 {
-	struct slabshm_extent *extent = ref->extent;
-	struct slabshm_run *run = ref->run;
+	struct slabshm_extent *extent = block->extent;
+	struct slabshm_run *run = block_run(block);
 
-	arena->bytes -= ref->size;
+	arena->bytes -= block->size;
 	arena->blocks--;
-	if (ref->state != BLOCK_PUBLISHED)
-		owner_uncharge(extent->owner, 1, ref->size);
+	if (!published)
+		owner_uncharge(extent->owner, 1, block->size);
 
-	if (run) {
-		__set_bit(ref->index, run->free);
-		if (ref->state == BLOCK_PUBLISHED) {
-			__clear_bit(ref->index, run->published);
-		} else {
-			__clear_bit(ref->index, run->claimed);
-			run->nheld--;
-		}
-		run->nfree++;
-		if (run->nfree == 1 || run->nfree == run->nblocks ||
-		    (!run->nheld && extent->owner))
-			run_settle(arena, run, run->nfree == 1);
-	} else {
-		if (ref->state != BLOCK_PUBLISHED)
+	if (!run) {
+		if (!published)
 			list_del(&extent->list);
 		extent->owner = NULL;
 		extent->record = NULL;
 		extent->state = EXTENT_TAKEN;
-		page_show(arena, extent->page, SLABSHM_PAGE_NONE);
-		extent_insert(arena, extent, EXTENT_BACKED);
+		slabshm_page_show(arena, extent->page, SLABSHM_PAGE_NONE);
+		slabshm_extent_insert(arena, extent, EXTENT_BACKED);
+		return;
 	}
+	__set_bit(block->index, run->free);
+	if (published) {
+		__clear_bit(block->index, run->published);
+	} else {
+		__clear_bit(block->index, run->claimed);
+		run->nheld--;
+	}
+	run->nfree++;
+	if (run->nfree == 1 || run->nfree == run->nblocks ||
+	    (!run->nheld && extent->owner))
+		slabshm_run_settle(arena, run, run->nfree == 1);
 }
 
-/* Take a free block of a run, which has one and is in the owner's list. */
-static __always_inline unsigned int run_take(struct slabshm_run *run,
-					     struct slabshm_owner *owner)
+static void charge(struct slabshm_arena *arena, struct slabshm_owner *owner,
+		   u64 size)
 {
+	owner->bytes += size;
+	owner->blocks++;
+	arena->bytes += size;
+	arena->blocks++;
+}
+
+/* Take a free block of a run, which has one and is the owner's or nobody's. */
+static __always_inline void run_take(struct slabshm_arena *arena,
+				     struct slabshm_owner *owner,
+				     struct slabshm_run *run,
+				     struct slabshm_claim *block)
+{
+	const u32 size = slabshm_class_size[run->class];
 	unsigned int word = 0, index;
 
+	if (run->extent.owner != owner) {
+		run->extent.owner = owner;
+		list_move(&run->extent.list, &owner->runs.partial[run->class]);
+	}
+	if (run == arena->empty[run->class])
+		arena->empty[run->class] = NULL;
+	/* Not find_first_bit(): that costs a batch 6 % */
 	while (!run->free[word])
 		word++;
 	index = word * BITS_PER_LONG + __ffs(run->free[word]);
@@ -698,207 +221,99 @@ static __always_inline unsigned int run_take(struct slabshm_run *run,
 	run->nheld++;
 	if (!--run->nfree)
 		list_move(&run->extent.list, &owner->runs.full);
-	return index;
+	block->offset = ((u64)run->extent.page << PAGE_SHIFT) + index * size;
+	block->extent = &run->extent;
+	block->size = size;
+	block->index = index;
 }
 
 /*
  * A small block: from a run of the owner's, one of nobody's, one that is kept
  * empty, or a new one.
  */
-static __always_inline int small_alloc(struct slabshm_arena *arena,
-				       struct slabshm_owner *owner,
-				       unsigned int class,
-				       struct spares *spares,
-				       unsigned long *need, u64 *offset)
+static __always_inline int
+small_alloc(struct slabshm_arena *arena, struct slabshm_owner *owner,
+	    unsigned int class, struct slabshm_spares *spares, unsigned long *need,
+	    struct slabshm_claim *block)
 {
-	struct slabshm_run *run = run_partial(&owner->runs, class);
-	unsigned int index;
+	struct slabshm_run *run = run_partial(&owner->runs, class) ?:
+				  run_partial(&arena->runs, class) ?:
+				  arena->empty[class];
 
-	if (!run) {
-		run = run_partial(&arena->runs, class) ?: arena->empty[class];
-		if (!run)
-			run = run_new(arena, owner, class, spares, need);
-		if (IS_ERR(run))
-			return PTR_ERR(run);
-		run->extent.owner = owner;
-		list_move(&run->extent.list, &owner->runs.partial[class]);
-	}
-
-	if (run == arena->empty[class])
-		arena->empty[class] = NULL;
-	index = run_take(run, owner);
-	*offset = ((u64)run->extent.page << PAGE_SHIFT) +
-		  index * slabshm_class_size[class];
+	if (!run)
+		run = slabshm_run_create(arena, owner, class, spares, need);
+	if (IS_ERR(run))
+		return PTR_ERR(run);
+	run_take(arena, owner, run, block);
 	return 0;
 }
 
-/*
- * The first of the smallest extents in which @npages can be aligned.  If many are
- * not aligned as they should be, one that is large enough however it lies.
- */
-static struct slabshm_extent *extent_fit_aligned(struct slabshm_arena *arena,
-						 unsigned long npages,
-						 unsigned long align)
-{
-	struct slabshm_extent *extent = extent_fit(&arena->backed, npages);
-	unsigned int i;
-
-	for (i = 0; extent && i < ALIGN_TRIES; i++) {
-		if (ALIGN(extent->page, align) + npages <=
-		    extent->page + extent->npages)
-			return extent;
-		extent = rb_entry_safe(rb_next(&extent->node),
-				       struct slabshm_extent, node);
-	}
-	return extent ? extent_fit(&arena->backed, npages + align - 1) : NULL;
-}
-
-/* Like that in the free space, after all that is possible. */
-static struct slabshm_extent *space_fit_aligned(struct slabshm_arena *arena,
-						unsigned long npages,
-						unsigned long align)
-{
-	struct slabshm_extent *space = extent_fit_aligned(arena, npages, align);
-
-	if (!space) {
-		runs_end_empty(arena);
-		space = extent_fit_aligned(arena, npages, align);
-	}
-	return space;
-}
-
-/* A large block: the best fit, without what alignment leaves on both sides */
+/* A large block: the best fit, without what alignment leaves on both sides. */
 static noinline int large_alloc(struct slabshm_arena *arena,
 				struct slabshm_owner *owner,
 				unsigned long npages, unsigned long align,
-				struct spares *spares, unsigned long *need,
-				u64 *offset)
+				struct slabshm_spares *spares, unsigned long *need,
+				struct slabshm_claim *block)
 {
-	struct slabshm_extent *extent, *rest;
-	unsigned long head, tail;
+	struct slabshm_extent *extent, *head = NULL, *tail = NULL;
+	unsigned long skip;
 
-	extent = space_fit_aligned(arena, npages, align);
+	extent = slabshm_run_space(arena, npages, align);
 	if (!extent) {
 		*need = npages + align - 1;
 		return -ENOSPC;
 	}
-	head = ALIGN(extent->page, align) - extent->page;
-	tail = extent->npages - head - npages;
-	if ((head && !spares->extent[0]) || (tail && !spares->extent[1]))
-		return -EAGAIN;
+	skip = ALIGN(extent->page, align) - extent->page;
+	if (skip) {
+		head = slabshm_spare_take(&spares->extents);
+		if (!head)
+			return -EAGAIN;
+	}
+	if (skip + npages < extent->npages) {
+		tail = slabshm_spare_take(&spares->extents);
+		if (!tail)
+			goto put_head;
+	}
 
-	extent_remove(arena, extent);
+	slabshm_extent_remove(arena, extent);
 	if (head) {
-		rest = spares->extent[0];
-		spares->extent[0] = NULL;
-		extent_cut(arena, extent, head, rest);
-		extent_insert(arena, rest, EXTENT_BACKED);
+		slabshm_extent_cut(arena, extent, skip, head);
+		slabshm_extent_insert(arena, head, EXTENT_BACKED);
 	}
 	if (tail) {
-		rest = extent;
-		extent = spares->extent[1];
-		spares->extent[1] = NULL;
-		extent_cut(arena, rest, npages, extent);
-		extent_insert(arena, rest, EXTENT_BACKED);
+		slabshm_extent_cut(arena, extent, npages, tail);
+		slabshm_extent_insert(arena, extent, EXTENT_BACKED);
+		extent = tail;
 	}
 	extent->state = EXTENT_LARGE;
 	extent->block = BLOCK_OWNED;
 	extent->owner = owner;
 	list_add(&extent->list, &owner->extents);
-	page_show(arena, extent->page, extent_class(npages));
-	*offset = (u64)extent->page << PAGE_SHIFT;
+	slabshm_page_show(arena, extent->page, large_class(npages));
+	block->offset = (u64)extent->page << PAGE_SHIFT;
+	block->extent = extent;
+	block->size = (u64)npages << PAGE_SHIFT;
+	block->index = 0;
 	return 0;
-}
 
-/* One block of @size, which is what usable_size() made of it, and its class. */
-static __always_inline int block_alloc(struct slabshm_arena *arena,
-				       struct slabshm_owner *owner, u64 size,
-				       unsigned int class, u64 align,
-				       struct spares *spares,
-				       unsigned long *need, u64 *offset)
-{
-	int err;
-
-	if (is_small(size, align))
-		err = small_alloc(arena, owner, class, spares, need, offset);
-	else
-		err = large_alloc(arena, owner, size >> PAGE_SHIFT,
-				  DIV_ROUND_UP(align, PAGE_SIZE), spares, need,
-				  offset);
-	if (err)
-		return err;
-	owner->bytes += size;
-	owner->blocks++;
-	arena->bytes += size;
-	arena->blocks++;
-	return 0;
-}
-
-/* Make what a block of @size may take. */
-static int spares_fill(struct slabshm_arena *arena, struct spares *spares,
-		       u64 size, u64 align)
-{
-	int err = 0;
-
-	if (is_small(size, align)) {
-		if (!spares->run)
-			err = desc_new(arena, run_cache, sizeof(*spares->run),
-				       &spares->run);
-		if (!err)
-			spares->run->extent.in_run = true;
-		return err;
+put_head:
+	if (head) {
+		head->next = spares->extents;
+		spares->extents = head;
 	}
-	if (!spares->extent[0] && align > PAGE_SIZE)
-		err = extent_new(arena, &spares->extent[0]);
-	if (!err && !spares->extent[1])
-		err = extent_new(arena, &spares->extent[1]);
-	return err;
+	return -EAGAIN;
 }
 
-static void spares_drop(struct slabshm_arena *arena, struct spares *spares)
-{
-	if (spares->run)
-		extent_put(arena, &spares->run->extent);
-	extent_put(arena, spares->extent[0]);
-	extent_put(arena, spares->extent[1]);
-}
-
-/* What @claim is of, as block_find() tells it. */
-static __always_inline struct block_ref
-claim_ref(const struct slabshm_claim *claim)
-{
-	struct slabshm_extent *extent = claim->extent;
-
-	return (struct block_ref){
-		.extent = extent,
-		.run = extent->state == EXTENT_RUN ? extent_run(extent) : NULL,
-		.index = claim->index,
-		.state = BLOCK_CLAIMED,
-		.start = claim->offset,
-		.size = claim->size,
-	};
-}
-
-static __always_inline void claim_set(struct slabshm_claim *claim,
-				      struct block_ref *ref)
-{
-	claim->size = ref->size;
-	claim->extent = ref->extent;
-	claim->index = ref->index;
-	block_mark(ref, BLOCK_CLAIMED);
-}
-
-/* Why @claim[@i] cannot be claimed, which is in use. */
+/* Why @claim[@i] cannot be claimed, whose block is in use. */
 static noinline int claim_error(const struct slabshm_owner *owner,
 				const struct slabshm_claim *claim,
-				unsigned int i, enum block_state state,
-				const struct slabshm_extent *extent)
+				unsigned int i, enum block_state state)
 {
 	unsigned int j;
 
 	if (state == BLOCK_PUBLISHED)
 		return -EBUSY;
-	if (extent->owner != owner)
+	if (claim[i].extent->owner != owner)
 		return -EPERM;
 	for (j = 0; j < i; j++)
 		if (claim[j].offset == claim[i].offset)
@@ -906,49 +321,27 @@ static noinline int claim_error(const struct slabshm_owner *owner,
 	return -EBUSY;
 }
 
-/* Find the block that @claim[@i] names, if it is the owner's and unclaimed. */
-static __always_inline int block_owned(struct slabshm_arena *arena,
-				       const struct slabshm_owner *owner,
-				       struct slabshm_claim *claim,
-				       unsigned int i, struct block_ref *ref)
-{
-	if (block_at(arena, claim[i].offset, ref) == BLOCK_FREE)
-		return -EINVAL;
-	if (ref->state != BLOCK_OWNED || ref->extent->owner != owner)
-		return claim_error(owner, claim, i, ref->state, ref->extent);
-	return 0;
-}
-
-/* Claim the block that @claim[@i] names, @ref; the ones before have been. */
+/* Claim the block at @claim[@i].offset; those before it are claimed. */
 static __always_inline int block_claim(struct slabshm_arena *arena,
 				       const struct slabshm_owner *owner,
 				       struct slabshm_claim *claim,
-				       unsigned int i, struct block_ref *ref)
+				       unsigned int i)
 {
-	int err = block_owned(arena, owner, claim, i, ref);
+	enum block_state state = block_at(arena, claim[i].offset, &claim[i]);
 
-	if (!err)
-		claim_set(&claim[i], ref);
-	return err;
-}
-
-static __always_inline void block_unclaim(const struct slabshm_claim *claim)
-{
-	struct block_ref ref = claim_ref(claim);
-
-	block_mark(&ref, BLOCK_OWNED);
+	if (state == BLOCK_FREE)
+		return -EINVAL;
+	if (state != BLOCK_OWNED || claim[i].extent->owner != owner)
+		return claim_error(owner, claim, i, state);
+	block_mark(&claim[i], BLOCK_CLAIMED);
+	return 0;
 }
 
 /*
  * Life of an arena
  */
 
-/**
- * slabshm_arena_classes() - the block sizes that page maps speak of
- * @size: %SLABSHM_CLASSES_MAX of them, filled up with 0
- *
- * Context: any.
- */
+/* Fill in the block sizes that page maps refer to: %SLABSHM_CLASSES_MAX. */
 void slabshm_arena_classes(u32 *size)
 {
 	unsigned int i;
@@ -961,56 +354,15 @@ void slabshm_arena_classes(u32 *size)
 		size[SLABSHM_NCLASSES + i] = (SMALL_PAGES + i + 1) * PAGE_SIZE;
 }
 
-/**
- * slabshm_arena_module_init() - what all arenas share
- *
- * Context: may sleep; once, before the first arena.
- * Return: 0, or -ENOMEM.
- */
-int slabshm_arena_module_init(void)
-{
-	/* The unit tests have a copy of this file in a module of their own */
-	extent_cache = kmem_cache_create(KBUILD_MODNAME "_extent",
-					 sizeof(struct slabshm_extent), 0,
-					 SLAB_ACCOUNT, NULL);
-	if (!extent_cache)
-		return -ENOMEM;
-	run_cache = kmem_cache_create(KBUILD_MODNAME "_run",
-				      sizeof(struct slabshm_run), 0,
-				      SLAB_ACCOUNT, NULL);
-	if (!run_cache) {
-		kmem_cache_destroy(extent_cache);
-		return -ENOMEM;
-	}
-	return 0;
-}
-
-/**
- * slabshm_arena_module_exit() - undo slabshm_arena_module_init()
- *
- * Context: may sleep; no arena is left.
- */
-void slabshm_arena_module_exit(void)
-{
-	kmem_cache_destroy(run_cache);
-	kmem_cache_destroy(extent_cache);
-}
-
-/**
- * slabshm_arena_init() - make an arena without any space
- * @arena: to fill in
- * @max_pages: pages that there can ever be, 1 to %SLABSHM_SIZE_MAX in bytes
- * @meter: counts its memory
- *
- * Context: may sleep.
- * Return: 0; -EINVAL @max_pages is out of range; -ENOMEM, -EDQUOT.
- */
+/* An arena without any space. */
 int slabshm_arena_init(struct slabshm_arena *arena, unsigned long max_pages,
 		       struct slabshm_meter *meter)
 {
 	unsigned long nchunks = DIV_ROUND_UP(max_pages, CHUNK_PAGES);
 	int err;
 
+	/* slabshm_extent_destroy() frees either */
+	BUILD_BUG_ON(offsetof(struct slabshm_run, extent));
 	if (!max_pages || max_pages > SLABSHM_SIZE_MAX >> PAGE_SHIFT)
 		return -EINVAL;
 	memset(arena, 0, sizeof(*arena));
@@ -1027,7 +379,7 @@ int slabshm_arena_init(struct slabshm_arena *arena, unsigned long max_pages,
 	arena->max_pages = max_pages;
 	arena->backed = RB_ROOT;
 	arena->unbacked = RB_ROOT;
-	runs_init(&arena->runs);
+	slabshm_runs_init(&arena->runs);
 	return 0;
 }
 
@@ -1036,25 +388,20 @@ static void chunk_free(void *chunk)
 	kfree(chunk);
 }
 
-/**
- * slabshm_arena_destroy() - free all metadata, whatever state the blocks are in
- * @arena: nobody uses it any more, nor its owners
- *
- * Context: may sleep; takes long for a large arena.
- */
+/* Free all metadata, whatever state the blocks are in.  May take long. */
 void slabshm_arena_destroy(struct slabshm_arena *arena)
 {
 	unsigned long page = 0;
 
 	/* An extent may begin in one chunk and end in another */
 	while (page < arena->max_pages) {
-		struct slabshm_extent *extent = page_extent(arena, page);
+		struct slabshm_extent *extent = slabshm_extent_at(arena, page);
 
 		if (extent) {
 			page += extent->npages;
 			if (extent->state == EXTENT_RUN)
 				kfree(extent_run(extent)->records);
-			extent_put(arena, extent);
+			slabshm_extent_destroy(arena, extent);
 		} else if (slabshm_table_get(&arena->chunks, page / CHUNK_PAGES)) {
 			page++;
 		} else {
@@ -1066,16 +413,10 @@ void slabshm_arena_destroy(struct slabshm_arena *arena)
 	slabshm_table_destroy(&arena->maps, NULL);
 }
 
-/**
- * slabshm_owner_init() - make an owner without any blocks
- * @owner: to fill in
- * @limit: bytes that it may have at most
- *
- * It needs no end but that slabshm_arena_release() has taken all of its blocks.
- */
+/* An owner without blocks.  It ends when slabshm_arena_release() has taken them all. */
 void slabshm_owner_init(struct slabshm_owner *owner, u64 limit)
 {
-	runs_init(&owner->runs);
+	slabshm_runs_init(&owner->runs);
 	INIT_LIST_HEAD(&owner->extents);
 	owner->bytes = 0;
 	owner->blocks = 0;
@@ -1083,345 +424,62 @@ void slabshm_owner_init(struct slabshm_owner *owner, u64 limit)
 }
 
 /*
- * Space
- */
-
-/**
- * slabshm_arena_prepare() - make room for the descriptors of 2 MiB of space
- * @arena: whose
- * @chunk: which 2 MiB, from 0
- * @page_map: what users see of these pages, a byte for each; NULL for none.
- *	It stays there as long as the arena
- *
- * Does nothing if that was done before.
- *
- * Context: may sleep.  Not twice at the same time for one chunk.
- * Return: 0; -EINVAL @chunk is outside the arena; -ENOMEM, -EDQUOT.
- */
-int slabshm_arena_prepare(struct slabshm_arena *arena, unsigned long chunk,
-			  u8 *page_map)
-{
-	struct slabshm_extent **page;
-	int err;
-
-	if (chunk >= arena->chunks.size)
-		return -EINVAL;
-	if (slabshm_table_get(&arena->chunks, chunk))
-		return 0;
-	if (page_map) {
-		/* It may be there from a call that failed below */
-		err = slabshm_table_add(&arena->maps, chunk, page_map);
-		if (err && err != -EEXIST)
-			return err;
-	}
-	err = slabshm_meter_add(arena->meter, CHUNK_PAGES * sizeof(*page));
-	if (err)
-		return err;
-	page = kcalloc(CHUNK_PAGES, sizeof(*page), SLABSHM_GFP);
-	err = page ? slabshm_table_add(&arena->chunks, chunk, page) : -ENOMEM;
-	if (err) {
-		kfree(page);
-		slabshm_meter_sub(arena->meter, CHUNK_PAGES * sizeof(*page));
-	}
-	return err;
-}
-
-/**
- * slabshm_arena_add() - new space, which has memory behind it
- * @arena: that grows
- * @page: first page, not 0.  It and the following were never added before, and
- *	their chunks are prepared
- * @npages: how many, not 0
- *
- * Context: may sleep; takes the arena's lock.
- * Return: 0, or -ENOMEM, -EDQUOT and nothing has changed.
- */
-int slabshm_arena_add(struct slabshm_arena *arena, unsigned long page,
-		      unsigned long npages)
-{
-	struct slabshm_extent *extent;
-	int err = extent_new(arena, &extent);
-
-	if (err)
-		return err;
-	extent->page = page;
-	extent->npages = npages;
-	spin_lock(&arena->lock);
-	arena->backed_pages += npages;
-	extent_insert(arena, extent, EXTENT_BACKED);
-	spin_unlock(&arena->lock);
-	return 0;
-}
-
-/**
- * slabshm_arena_tail() - free pages with memory at the end of the space
- * @arena: where
- * @end: pages that were added so far, page 0 included
- *
- * Context: takes the arena's lock.
- * Return: how many there are.
- */
-unsigned long slabshm_arena_tail(struct slabshm_arena *arena, unsigned long end)
-{
-	struct slabshm_extent *extent = NULL;
-	unsigned long npages = 0;
-
-	spin_lock(&arena->lock);
-	runs_end_empty(arena);
-	if (end)
-		extent = page_extent(arena, end - 1);
-	if (extent && extent->state == EXTENT_BACKED)
-		npages = extent->npages;
-	spin_unlock(&arena->lock);
-	return npages;
-}
-
-/**
- * slabshm_arena_take() - take a free range away, to change what is behind it
- * @arena: whose
- * @backed: which kind of free range: with memory behind it, or without
- * @min: pages it must have; from a choice of these the smallest is taken, but
- *	the largest if any will do (0 or 1)
- * @max: pages it may have, at least 1 and @min; the rest is left
- * @page: set to the first page of the range
- * @npages: set to the number of pages
- *
- * Until slabshm_arena_put() nobody else gets any of it, and it does not count
- * in slabshm_arena.backed_pages.
- *
- * Context: may sleep; takes the arena's lock.
- * Return: the range; NULL if there is none; ERR_PTR(-ENOMEM).
- */
-struct slabshm_extent *slabshm_arena_take(struct slabshm_arena *arena,
-					  bool backed, unsigned long min,
-					  unsigned long max,
-					  unsigned long *page,
-					  unsigned long *npages)
-{
-	enum extent_state state = backed ? EXTENT_BACKED : EXTENT_UNBACKED;
-	struct rb_root *tree = extent_tree(arena, state);
-	struct slabshm_extent *spare, *extent;
-
-	spare = kmem_cache_zalloc(extent_cache, SLABSHM_GFP);
-	if (!spare)
-		return ERR_PTR(-ENOMEM);
-	/* Who gives memory back must not fail at the limit */
-	slabshm_meter_force(arena->meter, sizeof(*spare));
-	spin_lock(&arena->lock);
-	if (backed)
-		runs_end_empty(arena);
-	extent = min > 1 ? extent_fit(tree, min) : extent_largest(tree);
-	if (extent) {
-		extent_remove(arena, extent);
-		if (extent->npages > max) {
-			struct slabshm_extent *rest = extent;
-
-			extent = spare;
-			spare = NULL;
-			extent_cut(arena, rest, max, extent);
-			extent_insert(arena, rest, state);
-		}
-		if (backed)
-			arena->backed_pages -= extent->npages;
-		*page = extent->page;
-		*npages = extent->npages;
-	}
-	spin_unlock(&arena->lock);
-	extent_put(arena, spare);
-	return extent;
-}
-
-/**
- * slabshm_arena_next_unbacked() - look at one free range without memory after another
- * @arena: whose
- * @page: 0 to begin with, then where the last one starts; moved on
- * @npages: 0 to begin with, then how many pages it has; moved on
- *
- * Context: takes the arena's lock.  Ranges that come and go meanwhile may be told
- * or not.
- * Return: whether there is one more.
- */
-bool slabshm_arena_next_unbacked(struct slabshm_arena *arena,
-				 unsigned long *page, unsigned long *npages)
-{
-	struct slabshm_extent last = { .page = *page, .npages = *npages };
-	struct rb_node *node, *next = NULL;
-
-	spin_lock(&arena->lock);
-	node = arena->unbacked.rb_node;
-	while (node) {
-		if (extent_less(&last.node, node)) {
-			next = node;
-			node = node->rb_left;
-		} else {
-			node = node->rb_right;
-		}
-	}
-	if (next) {
-		*page = rb_entry(next, struct slabshm_extent, node)->page;
-		*npages = rb_entry(next, struct slabshm_extent, node)->npages;
-	}
-	spin_unlock(&arena->lock);
-	return next;
-}
-
-/**
- * slabshm_arena_put() - give back what slabshm_arena_take() took
- * @arena: whose
- * @extent: what was taken; not to be used any more
- * @backed: whether there is memory behind it now
- *
- * Context: takes the arena's lock.
- */
-void slabshm_arena_put(struct slabshm_arena *arena,
-		       struct slabshm_extent *extent, bool backed)
-{
-	spin_lock(&arena->lock);
-	if (backed)
-		arena->backed_pages += extent->npages;
-	extent_insert(arena, extent, backed ? EXTENT_BACKED : EXTENT_UNBACKED);
-	spin_unlock(&arena->lock);
-}
-
-/*
  * Blocks of an owner
  */
 
-/*
- * Drop the lock to make the descriptors that block @i of @req takes.  Nobody shall
- * free what was not handed out yet: the blocks before it become claimed, from @kept on.
- */
-static noinline int blocks_refill(struct slabshm_arena *arena,
-				  const struct slabshm_request *req,
-				  unsigned int *kept, unsigned int i, u64 align,
-				  struct spares *spares)
-	__releases(&arena->lock) __acquires(&arena->lock)
+/* Can there be such a block?  Page 0 is no block's: it starts at the next aligned. */
+static bool has_place(const struct slabshm_arena *arena, u64 size, u64 align)
 {
-	struct block_ref ref;
+	if (size > (u64)arena->max_pages << PAGE_SHIFT)
+		return false;
+	size = usable_size(size, align);
+	return is_small(size, align) ||
+	       DIV_ROUND_UP(align, PAGE_SIZE) + (size >> PAGE_SHIFT) <=
+	       arena->max_pages;
+}
+
+/* All of @req, whose sizes usable_size() gave, or none. */
+static __always_inline int
+blocks_alloc(struct slabshm_arena *arena, struct slabshm_owner *owner,
+	     struct slabshm_request *req, unsigned int n, u64 align, u64 total,
+	     struct slabshm_spares *spares, struct slabshm_claim *claim,
+	     unsigned long *need)
+{
+	struct slabshm_claim block __uninitialized;
+	unsigned int i, class = 0;
 	int err;
 
 	lockdep_assert_held(&arena->lock);
 
-	for (; *kept < i; ++*kept)
-		if (block_at(arena, req[*kept].offset, &ref))
-			block_mark(&ref, BLOCK_CLAIMED);
-	spin_unlock(&arena->lock);
-	err = spares_fill(arena, spares, req[i].size, align);
-	spin_lock(&arena->lock);
-	return err;
-}
-
-/* All are there: the first @n need not be claimed any more. */
-static noinline void blocks_refilled(struct slabshm_arena *arena,
-				     const struct slabshm_request *req, unsigned int n)
-{
-	struct block_ref ref;
-
-	lockdep_assert_held(&arena->lock);
-
-	while (n--)
-		if (block_at(arena, req[n].offset, &ref))
-			block_mark(&ref, BLOCK_OWNED);
-}
-
-/* There are not all: the first @n go. */
-static noinline void blocks_undo(struct slabshm_arena *arena,
-				 const struct slabshm_request *req, unsigned int n)
-{
-	struct block_ref ref;
-
-	lockdep_assert_held(&arena->lock);
-
-	while (n--)
-		if (block_at(arena, req[n].offset, &ref))
-			block_free(arena, &ref);
-}
-
-/* slabshm_arena_alloc(), for a number of blocks that the compiler may know */
-static __always_inline int
-blocks_alloc(struct slabshm_arena *arena, struct slabshm_owner *owner,
-	     struct slabshm_request *req, unsigned int n, u64 align,
-	     struct slabshm_claim *claim, unsigned long *need)
-{
-	struct spares spares = { .want = n };
-	struct block_ref ref;
-	unsigned int i, kept = 0, class = 0;
-	u64 todo = 0, asked = 0;
-	int err = 0;
-
-	if (align & (align - 1) || align > SLABSHM_ALIGN_MAX)
-		return -EINVAL;
-	align = max_t(u64, align, SLABSHM_GRANULE);
+	if (owner->bytes + total > owner->limit)
+		return -EDQUOT;
 	for (i = 0; i < n; i++) {
-		/* Mostly all are of one size */
-		if (i && req[i].size == asked) {
-			req[i].size = req[i - 1].size;
-			todo += req[i].size;
-			continue;
-		}
-		asked = req[i].size;
-		if (!req[i].size)
-			return -EINVAL;
-		if (req[i].size > (u64)arena->max_pages << PAGE_SHIFT) {
-			*need = ULONG_MAX;
-			return -ENOSPC;
-		}
-		req[i].size = usable_size(req[i].size, align);
-		todo += req[i].size;
-		/* Page 0 is no block's: the first place is the next aligned */
-		if (!is_small(req[i].size, align) &&
-		    DIV_ROUND_UP(align, PAGE_SIZE) +
-		    (req[i].size >> PAGE_SHIFT) > arena->max_pages) {
-			*need = ULONG_MAX;
-			return -ENOSPC;
-		}
-	}
-
-	spin_lock(&arena->lock);
-	/* All of it, so that no space is made in vain */
-	if (owner->bytes + todo > owner->limit)
-		err = -EDQUOT;
-	for (i = 0; i < n && !err; ) {
-		if (is_small(req[i].size, align) &&
-		    slabshm_class_size[class] != req[i].size)
-			class = size_class(req[i].size);
-		err = block_alloc(arena, owner, req[i].size, class, align,
-				  &spares, need, &req[i].offset);
-		if (err == -EAGAIN) {
-			err = blocks_refill(arena, req, &kept, i, align, &spares);
-			/* Others may have allocated for the owner meanwhile */
-			if (!err && owner->bytes + todo > owner->limit)
-				err = -EDQUOT;
-			if (!err)
-				continue;
+		if (is_small(req[i].size, align)) {
+			if (slabshm_class_size[class] != req[i].size)
+				class = size_class(req[i].size);
+			err = small_alloc(arena, owner, class, spares, need,
+					  &block);
+		} else {
+			err = large_alloc(arena, owner, req[i].size >> PAGE_SHIFT,
+					  DIV_ROUND_UP(align, PAGE_SIZE), spares,
+					  need, &block);
 		}
 		if (err)
-			break;
-		todo -= req[i].size;
-		i++;
+			goto undo;
+		charge(arena, owner, req[i].size);
+		req[i].offset = block.offset;
+		if (claim) {
+			claim[i] = block;
+			block_mark(&block, BLOCK_CLAIMED);
+		}
 	}
-	if (err)
-		blocks_undo(arena, req, i);
-	else if (kept)
-		blocks_refilled(arena, req, kept);
-	for (i = 0; claim && !err && i < n; i++) {
-		claim[i].offset = req[i].offset;
-		if (block_at(arena, req[i].offset, &ref))
-			claim_set(&claim[i], &ref);
-	}
-	spin_unlock(&arena->lock);
-	if (spares.run || spares.extent[0] || spares.extent[1])
-		spares_drop(arena, &spares);
-	return err;
-}
+	return 0;
 
-static noinline int blocks_alloc_many(struct slabshm_arena *arena,
-				      struct slabshm_owner *owner,
-				      struct slabshm_request *req, unsigned int n,
-				      u64 align, struct slabshm_claim *claim,
-				      unsigned long *need)
-{
-	return blocks_alloc(arena, owner, req, n, align, claim, need);
+undo:
+	while (i--)
+		if (block_at(arena, req[i].offset, &block) != BLOCK_FREE)
+			block_free(arena, &block, false);
+	return err;
 }
 
 /**
@@ -1433,13 +491,12 @@ static noinline int blocks_alloc_many(struct slabshm_arena *arena,
  * @n: how many, at most %SLABSHM_BATCH_MAX
  * @align: 0, or a power of two up to %SLABSHM_ALIGN_MAX
  * @claim: NULL; or @n claims to fill in: then the blocks stay claimed
- * @need: on -ENOSPC set to the pages in a row that were not to be found;
- *	ULONG_MAX if it can never be
+ * @need: on -ENOSPC set to the contiguous pages that were not found; ULONG_MAX if
+ *	they never can be
  *
- * Context: may sleep; takes the arena's lock, and drops it for a while if
- * memory is needed.
- * Return: 0; -EINVAL a size of 0, or a bad alignment; -EDQUOT the owner's
- * limit; -ENOSPC; -ENOMEM.
+ * Context: may sleep; takes the arena's lock.
+ * Return: 0; -EINVAL a size of 0, or a bad alignment; -EDQUOT the owner's limit,
+ * or that of the slab's user; -ENOSPC; -ENOMEM.
  */
 int slabshm_arena_alloc(struct slabshm_arena *arena,
 			struct slabshm_owner *owner,
@@ -1447,80 +504,115 @@ int slabshm_arena_alloc(struct slabshm_arena *arena,
 			u64 align, struct slabshm_claim *claim,
 			unsigned long *need)
 {
-	/* One block, as most calls want, need not pay for the room of many */
-	if (n == 1)
-		return blocks_alloc(arena, owner, req, 1, align, claim, need);
-	return blocks_alloc_many(arena, owner, req, n, align, claim, need);
+	u64 size = 0, usable = 0, total = 0;
+	unsigned int i, more, nsmall = 0;
+	struct slabshm_spares spares = { .want = n };
+	int err;
+
+	if (align & (align - 1) || align > SLABSHM_ALIGN_MAX)
+		return -EINVAL;
+	align = max_t(u64, align, SLABSHM_GRANULE);
+	for (i = 0; i < n; i++) {
+		/* Mostly all are of one size */
+		if (!i || req[i].size != size) {
+			size = req[i].size;
+			if (!size)
+				return -EINVAL;
+			if (!has_place(arena, size, align)) {
+				*need = ULONG_MAX;
+				return -ENOSPC;
+			}
+			usable = usable_size(size, align);
+		}
+		req[i].size = usable;
+		nsmall += is_small(usable, align);
+		total += usable;
+	}
+
+	/*
+	 * Descriptors are made before the lock is taken.  Mostly none is needed; an
+	 * attempt that lacks one undoes itself, and the next one has twice as many.
+	 */
+	for (more = DIV_ROUND_UP(n, 16); ; more *= 2) {
+		spin_lock(&arena->lock);
+		err = blocks_alloc(arena, owner, req, n, align, total, &spares,
+				   claim, need);
+		spin_unlock(&arena->lock);
+		if (err != -EAGAIN)
+			break;
+		err = slabshm_spares_fill(arena, &spares.runs,
+					  min(more, nsmall),
+					  sizeof(struct slabshm_run));
+		/* What is left over before an aligned block, and behind it */
+		if (!err)
+			err = slabshm_spares_fill(arena, &spares.extents,
+						  min(more, n - nsmall) *
+						  (align > PAGE_SIZE ? 2 : 1),
+						  sizeof(struct slabshm_extent));
+		if (err)
+			break;
+	}
+	slabshm_spares_drop(arena, &spares.runs);
+	slabshm_spares_drop(arena, &spares.extents);
+	return err;
 }
 
 /**
  * slabshm_arena_free() - free blocks of an owner, all or none
  * @arena: where
  * @owner: whose they should be
- * @claim: their offsets
+ * @offset: where they start
  * @n: how many, at most %SLABSHM_BATCH_MAX
  * @failed: on error set to the index of the block that was refused
  *
- * Context: takes the arena's lock.
- * Return: 0; -EINVAL no block starts there, or it stands there twice; -EPERM
- * it is another's; -EBUSY it is published, or claimed by another call.
+ * Return: 0; -EINVAL no block starts there, or it is there twice; -EPERM it is
+ * another's; -EBUSY it is published, or claimed by another call.
  */
 int slabshm_arena_free(struct slabshm_arena *arena,
-		       struct slabshm_owner *owner,
-		       struct slabshm_claim *claim, unsigned int n,
-		       unsigned int *failed)
+		       struct slabshm_owner *owner, const u64 *offset,
+		       unsigned int n, unsigned int *failed)
 {
-	struct block_ref ref;
+	struct slabshm_claim claim[SLABSHM_BATCH_MAX] __uninitialized;
 	unsigned int i;
 	int err = 0;
 
 	spin_lock(&arena->lock);
-	if (n == 1) {
-		err = block_owned(arena, owner, claim, 0, &ref);
-		if (err)
-			*failed = 0;
-		else
-			block_free(arena, &ref);
-		goto unlock;
-	}
 	/* Claimed first, so that each is freed once, and only if all can be */
 	for (i = 0; i < n; i++) {
-		err = block_claim(arena, owner, claim, i, &ref);
+		claim[i].offset = offset[i];
+		err = block_claim(arena, owner, claim, i);
 		if (err) {
 			*failed = i;
 			break;
 		}
 	}
 	while (i--) {
-		if (err) {
-			block_unclaim(&claim[i]);
-		} else {
-			ref = claim_ref(&claim[i]);
-			block_free(arena, &ref);
-		}
+		if (err)
+			block_mark(&claim[i], BLOCK_OWNED);
+		else
+			block_free(arena, &claim[i], false);
 	}
-unlock:
 	spin_unlock(&arena->lock);
 	return err;
 }
 
-/*
- * Free all blocks of @extent that are not published, and the run if it is empty
- * then.  How many were these, or 1?
- */
+/* Free all blocks of @extent that are not published; how many were these, or 1? */
 static unsigned int extent_release(struct slabshm_arena *arena,
 				   struct slabshm_owner *owner,
 				   struct slabshm_extent *extent)
 {
 	struct slabshm_run *run;
-	struct block_ref ref;
 	unsigned int n;
 	u64 size;
 
 	if (extent->state == EXTENT_LARGE) {
+		struct slabshm_claim block = {
+			.extent = extent,
+			.size = (u64)extent->npages << PAGE_SHIFT,
+		};
+
 		WARN_ON_ONCE(extent->block != BLOCK_OWNED);
-		if (block_find(arena, (u64)extent->page << PAGE_SHIFT, &ref))
-			block_free(arena, &ref);
+		block_free(arena, &block, false);
 		return 1;
 	}
 	run = extent_run(extent);
@@ -1537,9 +629,9 @@ static unsigned int extent_release(struct slabshm_arena *arena,
 	run->nfree += n;
 	run->nheld = 0;
 	if (run->nfree == run->nblocks)
-		run_end(arena, run);
+		slabshm_run_end(arena, run);
 	else
-		run_settle(arena, run, true);
+		slabshm_run_settle(arena, run, true);
 	return n ?: 1;
 }
 
@@ -1556,15 +648,9 @@ static struct slabshm_extent *owner_first(struct slabshm_owner *owner)
 	return list_first_entry_or_null(list, struct slabshm_extent, list);
 }
 
-/**
- * slabshm_arena_release() - free some of the blocks that an owner still has
- * @arena: where
- * @owner: no call is under way for it
- *
- * Frees %SLABSHM_BATCH_MAX blocks, and what else is in the run of the last one.
- *
- * Context: takes the arena's lock.
- * Return: whether there are more.
+/*
+ * Free blocks of an owner that has ended: %SLABSHM_BATCH_MAX, and the rest of the
+ * last one's run.  True if there are more.
  */
 bool slabshm_arena_release(struct slabshm_arena *arena,
 			   struct slabshm_owner *owner)
@@ -1582,47 +668,53 @@ bool slabshm_arena_release(struct slabshm_arena *arena,
 	return extent;
 }
 
-/**
- * slabshm_arena_free_bytes() - how much is free and has memory behind it
- * @arena: where
- *
- * Context: takes the arena's lock.
- * Return: bytes, in one piece or not.
- */
-u64 slabshm_arena_free_bytes(struct slabshm_arena *arena)
-{
-	u64 bytes;
-
-	spin_lock(&arena->lock);
-	bytes = ((u64)arena->backed_pages << PAGE_SHIFT) - arena->bytes;
-	spin_unlock(&arena->lock);
-	return bytes;
-}
-
-/**
- * slabshm_arena_find() - which block an offset lies in
- * @arena: where
- * @offset: any number.  Of a large block only the first page is known
- * @desc: set to the block
- *
- * Context: takes the arena's lock.
- * Return: 0; -EINVAL there is no block that is in use, or it is a large one and
- * @offset is behind its first page.
+/*
+ * Which block @offset lies in, which may be any number.  -EINVAL: none in use, or
+ * it is behind the first page of a large one.
  */
 int slabshm_arena_find(struct slabshm_arena *arena, u64 offset,
 		       struct slabshm_block_desc *desc)
 {
-	struct block_ref ref;
-	int err = -EINVAL;
+	struct slabshm_claim block;
+	enum block_state state;
 
 	spin_lock(&arena->lock);
-	if (block_find(arena, offset, &ref) && ref.state != BLOCK_FREE) {
-		desc->start = ref.start;
-		desc->size = ref.size;
-		desc->owner = NULL;
-		if (ref.state != BLOCK_PUBLISHED)
-			desc->owner = ref.extent->owner;
-		err = 0;
+	state = block_find(arena, offset, &block);
+	if (state != BLOCK_FREE) {
+		desc->start = block.offset;
+		desc->size = block.size;
+		desc->owner = state == BLOCK_PUBLISHED ? NULL :
+							 block.extent->owner;
+	}
+	spin_unlock(&arena->lock);
+	return state == BLOCK_FREE ? -EINVAL : 0;
+}
+
+/*
+ * Allocate and claim a block of a run.  -ENOSPC: the run is full, gone, or
+ * another's; -EDQUOT: the owner's limit.
+ */
+int slabshm_arena_alloc_in(struct slabshm_arena *arena,
+			   struct slabshm_owner *owner,
+			   const struct slabshm_run_desc *desc,
+			   struct slabshm_claim *claim)
+{
+	const u32 size = slabshm_class_size[desc->class];
+	struct slabshm_run *run;
+	int err = 0;
+
+	spin_lock(&arena->lock);
+	run = slabshm_run_at(arena, desc);
+	/* Without records no block of it was published yet */
+	if (!run || !run->nfree || !run->records ||
+	    (run->extent.owner && run->extent.owner != owner)) {
+		err = -ENOSPC;
+	} else if (owner->bytes + size > owner->limit) {
+		err = -EDQUOT;
+	} else {
+		run_take(arena, owner, run, claim);
+		block_mark(claim, BLOCK_CLAIMED);
+		charge(arena, owner, size);
 	}
 	spin_unlock(&arena->lock);
 	return err;
@@ -1669,8 +761,7 @@ static int run_add_records(struct slabshm_arena *arena,
  *
  * Context: may sleep; takes the arena's lock for at most %SLABSHM_BATCH_MAX
  * blocks at a time.
- * Return: 0; -EINVAL no block starts there, or it stands there twice; -EPERM
- * it is another's; -EBUSY it is published, or claimed by another call; -ENOMEM.
+ * Return: as slabshm_arena_free(); -ENOMEM, -EDQUOT.
  */
 int slabshm_arena_claim(struct slabshm_arena *arena,
 			struct slabshm_owner *owner,
@@ -1681,17 +772,18 @@ int slabshm_arena_claim(struct slabshm_arena *arena,
 	int err = 0;
 
 	while (i < n && !err) {
-		struct slabshm_run *run = NULL;
-		struct block_ref ref;
+		struct slabshm_run *run;
 
 		spin_lock(&arena->lock);
 		do {
-			err = block_claim(arena, owner, claim, i, &ref);
-			if (err)
+			err = block_claim(arena, owner, claim, i);
+			if (err) {
+				run = NULL;
 				break;
-			if (ref.run && !ref.run->records)
-				run = ref.run;
-			i++;
+			}
+			run = block_run(&claim[i++]);
+			if (run && run->records)
+				run = NULL;
 		} while (!run && i < n && i % SLABSHM_BATCH_MAX);
 		spin_unlock(&arena->lock);
 		/* It does not end meanwhile, as it has a claimed block */
@@ -1705,15 +797,7 @@ int slabshm_arena_claim(struct slabshm_arena *arena,
 	return err;
 }
 
-/**
- * slabshm_arena_unclaim() - undo slabshm_arena_claim()
- * @arena: where
- * @claim: the blocks
- * @n: how many
- *
- * Context: takes the arena's lock for at most %SLABSHM_BATCH_MAX blocks at a
- * time.
- */
+/* Undo slabshm_arena_claim(). */
 void slabshm_arena_unclaim(struct slabshm_arena *arena,
 			   const struct slabshm_claim *claim, unsigned int n)
 {
@@ -1723,58 +807,40 @@ void slabshm_arena_unclaim(struct slabshm_arena *arena,
 		end = min(n, i + SLABSHM_BATCH_MAX);
 		spin_lock(&arena->lock);
 		while (i < end)
-			block_unclaim(&claim[i++]);
+			block_mark(&claim[i++], BLOCK_OWNED);
 		spin_unlock(&arena->lock);
 	}
 }
 
-/**
- * slabshm_arena_free_claimed() - undo slabshm_arena_alloc() with claims
- * @arena: where
- * @claim: the blocks
- * @n: how many, at most %SLABSHM_BATCH_MAX
- *
- * Context: takes the arena's lock; needs no memory.
- */
+/* Undo slabshm_arena_alloc() with claims. */
 void slabshm_arena_free_claimed(struct slabshm_arena *arena,
 				const struct slabshm_claim *claim,
 				unsigned int n)
 {
-	struct block_ref ref;
 	unsigned int i;
 
 	spin_lock(&arena->lock);
-	for (i = 0; i < n; i++) {
-		ref = claim_ref(&claim[i]);
-		block_free(arena, &ref);
-	}
+	for (i = 0; i < n; i++)
+		block_free(arena, &claim[i], false);
 	spin_unlock(&arena->lock);
 }
 
-/**
- * slabshm_arena_publish() - a claimed block leaves its owner
- * @arena: where; its lock is held
- * @claim: the block, by slabshm_arena_claim()
- * @record: what slabshm_arena_record() shall find
- *
- * Context: does not sleep.
- */
+/* A claimed block leaves its owner; slabshm_arena_record() then finds @record. */
 void slabshm_arena_publish(struct slabshm_arena *arena,
 			   const struct slabshm_claim *claim, void *record)
 {
 	struct slabshm_extent *extent = claim->extent;
-	struct slabshm_run *run;
+	struct slabshm_run *run = block_run(claim);
 
 	lockdep_assert_held(&arena->lock);
 
 	owner_uncharge(extent->owner, 1, claim->size);
-	if (extent->state == EXTENT_RUN) {
-		run = extent_run(extent);
+	if (run) {
 		WARN_ON_ONCE(!__test_and_clear_bit(claim->index, run->claimed));
 		__set_bit(claim->index, run->published);
 		run->records[claim->index] = record;
 		if (!--run->nheld)
-			run_settle(arena, run, false);
+			slabshm_run_settle(arena, run, false);
 	} else {
 		list_del(&extent->list);
 		extent->owner = NULL;
@@ -1783,213 +849,29 @@ void slabshm_arena_publish(struct slabshm_arena *arena,
 	}
 }
 
-/**
- * slabshm_arena_record() - look at a published block
- * @arena: where; its lock is held
- * @offset: where the block starts; may be any number
- * @size: set to the bytes of it that may be used
- *
- * Context: does not sleep.
- * Return: what slabshm_arena_publish() was given; NULL if no published block
- * starts there.
+/*
+ * The record and usable size of the published block that starts at @offset, which
+ * may be any number; NULL if none does.
  */
 void *slabshm_arena_record(struct slabshm_arena *arena, u64 offset, u64 *size)
 {
-	struct block_ref ref;
+	struct slabshm_claim block;
+	struct slabshm_run *run;
 
-	lockdep_assert_held(&arena->lock);
-
-	if (block_at(arena, offset, &ref) != BLOCK_PUBLISHED)
+	if (block_at(arena, offset, &block) != BLOCK_PUBLISHED)
 		return NULL;
-	*size = ref.size;
-	return ref.run ? ref.run->records[ref.index] : ref.extent->record;
+	*size = block.size;
+	run = block_run(&block);
+	return run ? run->records[block.index] : block.extent->record;
 }
 
-/**
- * slabshm_arena_free_published() - free a published block
- * @arena: where; its lock is held
- * @offset: where the block starts
- *
- * Context: does not sleep, needs no memory.
- * Return: its size.
- */
+/* Free a published block; returns its size. */
 u64 slabshm_arena_free_published(struct slabshm_arena *arena, u64 offset)
 {
-	struct block_ref ref;
+	struct slabshm_claim block;
 
-	lockdep_assert_held(&arena->lock);
-
-	if (WARN_ON_ONCE(block_at(arena, offset, &ref) != BLOCK_PUBLISHED))
+	if (WARN_ON_ONCE(block_at(arena, offset, &block) != BLOCK_PUBLISHED))
 		return 0;
-	block_free(arena, &ref);
-	return ref.size;
-}
-
-/*
- * Emptying runs
- */
-
-/* The run that @desc was made of, if it is still one of that class. */
-static struct slabshm_run *desc_run(const struct slabshm_arena *arena,
-				    const struct slabshm_run_desc *desc)
-{
-	struct slabshm_extent *extent = page_extent(arena, desc->page);
-
-	lockdep_assert_held(&arena->lock);
-
-	if (!extent || extent->state != EXTENT_RUN ||
-	    extent->page != desc->page ||
-	    extent_run(extent)->class != desc->class)
-		return NULL;
-	return extent_run(extent);
-}
-
-/**
- * slabshm_arena_runs() - runs without an owner that are neither empty nor full
- * @arena: where
- * @page: where to begin, any number; moved on
- * @end: where to end
- * @desc: room for @n
- * @n: how many at most
- *
- * Context: takes the arena's lock, for %SLABSHM_BATCH_MAX extents.
- * Return: how many there were, which may be 0 before @page has come to @end.
- */
-unsigned int slabshm_arena_runs(struct slabshm_arena *arena,
-				unsigned long *page, unsigned long end,
-				struct slabshm_run_desc *desc, unsigned int n)
-{
-	unsigned int i = 0, looked;
-
-	BUILD_BUG_ON(SLABSHM_SIZE_MAX >> PAGE_SHIFT > U32_MAX);
-	BUILD_BUG_ON(SLABSHM_NCLASSES > BIT(5) || RUN_BLOCKS >= BIT(13));
-	spin_lock(&arena->lock);
-	for (looked = 0; looked < SLABSHM_BATCH_MAX && i < n && *page < end;
-	     looked++) {
-		struct slabshm_extent *extent = page_extent(arena, *page);
-		struct slabshm_run *run;
-
-		if (!extent) {
-			/* Where the last call ended there is another by now */
-			++*page;
-			continue;
-		}
-		*page = extent->page + extent->npages;
-		if (extent->state != EXTENT_RUN || extent->owner)
-			continue;
-		run = extent_run(extent);
-		if (!run->nfree || run->nfree == run->nblocks)
-			continue;
-		desc[i].page = extent->page;
-		desc[i].class = run->class;
-		desc[i].used = run->nblocks - run->nfree;
-		desc[i].free = run->nfree;
-		i++;
-	}
-	spin_unlock(&arena->lock);
-	return i;
-}
-
-/**
- * slabshm_arena_avoid() - a run is being emptied
- * @arena: where
- * @desc: the run, which may be gone
- *
- * Others get blocks of it only if there are no more in runs of its class.
- *
- * Context: takes the arena's lock.
- */
-void slabshm_arena_avoid(struct slabshm_arena *arena,
-			 const struct slabshm_run_desc *desc)
-{
-	struct slabshm_run *run;
-
-	spin_lock(&arena->lock);
-	run = desc_run(arena, desc);
-	if (run && !run->extent.owner && run->nfree)
-		list_move_tail(&run->extent.list,
-			       &arena->runs.partial[run->class]);
-	spin_unlock(&arena->lock);
-}
-
-/**
- * slabshm_arena_alloc_in() - allocate and claim a block of a run
- * @arena: where
- * @owner: who will own it
- * @desc: the run
- * @claim: set to the block
- *
- * Context: takes the arena's lock; needs no memory.
- * Return: 0; -ENOSPC it is full, gone, or another's; -EDQUOT the owner's limit.
- */
-int slabshm_arena_alloc_in(struct slabshm_arena *arena,
-			   struct slabshm_owner *owner,
-			   const struct slabshm_run_desc *desc,
-			   struct slabshm_claim *claim)
-{
-	const u32 size = slabshm_class_size[desc->class];
-	struct block_ref ref;
-	struct slabshm_run *run;
-	int err = -ENOSPC;
-
-	spin_lock(&arena->lock);
-	run = desc_run(arena, desc);
-	/* Without records no block of it was published yet */
-	if (!run || !run->nfree || !run->records ||
-	    (run->extent.owner && run->extent.owner != owner))
-		goto unlock;
-	err = -EDQUOT;
-	if (owner->bytes + size > owner->limit)
-		goto unlock;
-	err = 0;
-	if (!run->extent.owner) {
-		run->extent.owner = owner;
-		list_move(&run->extent.list, &owner->runs.partial[run->class]);
-	}
-	if (run == arena->empty[run->class])
-		arena->empty[run->class] = NULL;
-	ref = (struct block_ref){
-		.extent = &run->extent,
-		.run = run,
-		.index = run_take(run, owner),
-		.size = size,
-	};
-	claim->offset = ((u64)run->extent.page << PAGE_SHIFT) +
-			ref.index * size;
-	claim_set(claim, &ref);
-	owner->bytes += size;
-	owner->blocks++;
-	arena->bytes += size;
-	arena->blocks++;
-unlock:
-	spin_unlock(&arena->lock);
-	return err;
-}
-
-/**
- * slabshm_arena_run_records() - some of the published blocks of a run
- * @arena: where; its lock is held
- * @desc: the run
- * @index: which block of it to begin with, moved on
- * @record: room for @n of what slabshm_arena_publish() was given
- * @n: how many at most
- *
- * Context: does not sleep.
- * Return: how many there were, 0 at the end; -ENOENT the run is gone, or has an
- * owner.
- */
-int slabshm_arena_run_records(struct slabshm_arena *arena,
-			      const struct slabshm_run_desc *desc,
-			      unsigned int *index, void **record,
-			      unsigned int n)
-{
-	struct slabshm_run *run = desc_run(arena, desc);
-	unsigned int i = 0;
-
-	if (!run || run->extent.owner)
-		return -ENOENT;
-	for (; i < n && *index < run->nblocks; ++*index)
-		if (test_bit(*index, run->published))
-			record[i++] = run->records[*index];
-	return i;
+	block_free(arena, &block, true);
+	return block.size;
 }

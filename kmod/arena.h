@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The allocator of a slab: which bytes of the data are free, and whose the
- * others are.
+ * The allocator of a slab: which bytes of the data are free, and who owns the
+ * others.
  *
  * It deals in offsets only: it touches no data, knows no device, no client and
  * no cell, and all of its metadata is kernel memory.
@@ -20,16 +20,16 @@
  *	  +------free-----+-----------------+-----free-----------+
  *
  * An owned or claimed block counts against its struct slabshm_owner, which
- * finds its blocks without looking at those of others: large ones are in a
+ * finds its blocks without a scan of others: large ones are in a
  * list of its own, small ones in runs of its own.  A run belongs to an owner
  * while it holds an owned or claimed block; a run without any is open to all.
  * So of the blocks of a run that are neither free nor published, all are of the
  * run's owner, and no block needs an owner field.
  *
- * Claimed means: a call is about to publish or free it; others keep off.
+ * Claimed means: a call is about to publish or free it, other calls get -EBUSY.
  *
- * Freeing needs no memory: an extent's descriptor is made before the extent is
- * carved, and merging only gives descriptors back.
+ * extent.h describes the page ranges below this, run.h the runs.  Freeing needs
+ * no memory.
  */
 #ifndef _SLABSHM_ARENA_H
 #define _SLABSHM_ARENA_H
@@ -94,9 +94,9 @@ struct slabshm_owner {
  * @unbacked: free extents whose memory was given back
  * @runs: the runs that have no owner
  * @empty: for each class one run at most that holds no block and is kept all
- *	the same, in the list of its last owner or in @runs, so that a class in
- *	use by fits and starts does not make and end one each time.  Whoever
- *	finds no space ends them
+ *	the same, in the list of its last owner or in @runs, so that a class
+ *	in occasional use does not make and end one each time.  An allocation
+ *	that finds no space ends them
  * @backed_pages: pages of the space that have memory, free or not, but for
  *	those that slabshm_arena_take() took
  * @bytes: bytes of blocks that are not free, published ones included
@@ -124,11 +124,13 @@ struct slabshm_request {
 };
 
 /**
- * struct slabshm_claim - a block that a call is about to publish or free
- * @offset: where it should start; may be any number
- * @extent: out: the extent that it lies in, which stays while it is claimed
- * @size: out: bytes of it that may be used, at most %SLABSHM_SIZE_MAX
- * @index: out: which block of a run it is
+ * struct slabshm_claim - a block that was looked up
+ * @offset: where it starts; in a call that claims it, where it should, any number
+ * @extent: the extent that it lies in
+ * @size: bytes of it that may be used, at most %SLABSHM_SIZE_MAX
+ * @index: which block of a run it is
+ *
+ * Good until the lock is dropped, or for as long as the block is claimed.
  */
 struct slabshm_claim {
 	u64 offset;
@@ -154,9 +156,6 @@ struct slabshm_block_desc {
 extern const u32 slabshm_class_size[SLABSHM_NCLASSES];
 
 void slabshm_arena_classes(u32 *size);
-
-int slabshm_arena_module_init(void);
-void slabshm_arena_module_exit(void);
 
 int slabshm_arena_init(struct slabshm_arena *arena, unsigned long max_pages,
 		       struct slabshm_meter *meter);
@@ -185,9 +184,8 @@ int slabshm_arena_alloc(struct slabshm_arena *arena,
 			u64 align, struct slabshm_claim *claim,
 			unsigned long *need);
 int slabshm_arena_free(struct slabshm_arena *arena,
-		       struct slabshm_owner *owner,
-		       struct slabshm_claim *claim, unsigned int n,
-		       unsigned int *failed);
+		       struct slabshm_owner *owner, const u64 *offset,
+		       unsigned int n, unsigned int *failed);
 bool slabshm_arena_release(struct slabshm_arena *arena,
 			   struct slabshm_owner *owner);
 u64 slabshm_arena_free_bytes(struct slabshm_arena *arena);

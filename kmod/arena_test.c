@@ -2,9 +2,10 @@
 /*
  * Unit tests of the allocator: slabshm_kunit.ko, suite slabshm_arena.
  *
- * arena.c is part of this file, so that its invariants can be looked at from
- * inside, its allocations made to fail, and things done while it has dropped
- * its lock to allocate.  The module of the tests thus needs no slabshm.ko.
+ * arena.c, run.c and extent.c are part of this file, so that their invariants
+ * can be checked from inside, their allocations made to fail, and things done
+ * between two attempts of an allocation.  The module of the tests thus needs no
+ * slabshm.ko.
  */
 #include <kunit/test.h>
 #include <linux/module.h>
@@ -16,13 +17,13 @@
 
 #include "user.h"
 
-/* The how-manieth allocation from now fails; 0: none does */
+/* Fail the Nth allocation from now; 0: none */
 static unsigned int fail_at;
 /* Called before each allocation that arena.c makes */
 static void (*before_alloc)(void *arg);
 static void *before_alloc_arg;
-/* Arrays that were not freed */
-static atomic_t arrays;
+/* Arrays and descriptors that were not freed */
+static atomic_t live;
 
 static bool alloc_fails(void)
 {
@@ -31,25 +32,25 @@ static bool alloc_fails(void)
 	return fail_at && !--fail_at;
 }
 
-static void *test_cache_zalloc(struct kmem_cache *cache, gfp_t gfp)
-{
-	return alloc_fails() ? NULL : kmem_cache_zalloc(cache, gfp);
-}
-
 static void *test_kcalloc(size_t n, size_t size, gfp_t gfp)
 {
 	void *array = alloc_fails() ? NULL : kcalloc(n, size, gfp);
 
 	if (array)
-		atomic_inc(&arrays);
+		atomic_inc(&live);
 	return array;
 }
 
-static void test_kfree(const void *array)
+static void *test_kzalloc(size_t size, gfp_t gfp)
 {
-	if (array)
-		atomic_dec(&arrays);
-	kfree(array);
+	return test_kcalloc(1, size, gfp);
+}
+
+static void test_kfree(const void *p)
+{
+	if (p)
+		atomic_dec(&live);
+	kfree(p);
 }
 
 static unsigned long test_get_zeroed_page(gfp_t gfp)
@@ -79,16 +80,18 @@ void slabshm_meter_sub(struct slabshm_meter *m, size_t n)
 	atomic_long_sub(n, &m->bytes);
 }
 
-#undef kmem_cache_zalloc
+#undef kzalloc
 #undef kcalloc
 #undef get_zeroed_page
 #undef kfree
-#define kmem_cache_zalloc	test_cache_zalloc
+#define kzalloc			test_kzalloc
 #define kcalloc			test_kcalloc
 #define get_zeroed_page		test_get_zeroed_page
 #define kfree			test_kfree
 
 #include "table.c"
+#include "extent.c"
+#include "run.c"
 #include "arena.c"
 
 #define NPAGES		4096UL		/* of the fixture's arena */
@@ -150,7 +153,7 @@ static void check_run(struct kunit *test, struct slabshm_arena *arena,
 	KUNIT_ASSERT_LE(test,
 			run->nblocks * slabshm_class_size[run->class],
 			run->extent.npages * PAGE_SIZE);
-	KUNIT_ASSERT_TRUE(test, run->extent.in_run);
+	KUNIT_ASSERT_EQ(test, run->extent.bytes, sizeof(*run));
 }
 
 /* The pages of @extent point where they should, and show what they should. */
@@ -172,9 +175,9 @@ static void check_pages(struct kunit *test, struct slabshm_arena *arena,
 		} else if (!i || i == extent->npages - 1) {
 			pointer = extent;
 			if (!i && extent->state == EXTENT_LARGE)
-				what = extent_class(extent->npages);
+				what = large_class(extent->npages);
 		}
-		wrong_pointer += page_extent(arena, page) != pointer;
+		wrong_pointer += slabshm_extent_at(arena, page) != pointer;
 		wrong_map += map && map[page % CHUNK_PAGES] != what;
 	}
 	KUNIT_ASSERT_EQ(test, wrong_pointer, 0);
@@ -243,7 +246,7 @@ static void slabshm_arena_check(struct kunit *test,
 	unsigned int i;
 
 	while (page < arena->max_pages) {
-		extent = page_extent(arena, page);
+		extent = slabshm_extent_at(arena, page);
 		if (!extent) {
 			last = NULL;
 			page++;
@@ -333,7 +336,7 @@ static void check_empty(struct kunit *test)
 	slabshm_arena_tail(&f->arena, NPAGES);
 	check(test);
 	KUNIT_ASSERT_EQ(test, f->arena.blocks, 0);
-	extent = extent_largest(&f->arena.backed);
+	extent = slabshm_extent_largest(&f->arena.backed);
 	KUNIT_ASSERT_TRUE(test, extent);
 	KUNIT_ASSERT_EQ(test, extent->npages, NPAGES - 1);
 }
@@ -376,19 +379,10 @@ static u64 alloc_one(struct kunit *test, unsigned int owner, u64 size)
 }
 
 /* f->offset names the blocks.  The one refused is f->failed. */
-static void claims_set(struct fixture *f, unsigned int n)
-{
-	unsigned int i;
-
-	f->failed = UINT_MAX;
-	for (i = 0; i < n; i++)
-		f->claim[i] = (struct slabshm_claim){ .offset = f->offset[i] };
-}
-
 static int free_n(struct fixture *f, unsigned int owner, unsigned int n)
 {
-	claims_set(f, n);
-	return slabshm_arena_free(&f->arena, &f->owner[owner], f->claim, n,
+	f->failed = UINT_MAX;
+	return slabshm_arena_free(&f->arena, &f->owner[owner], f->offset, n,
 				  &f->failed);
 }
 
@@ -398,7 +392,9 @@ static int claim_n(struct fixture *f, unsigned int owner, unsigned int n)
 	unsigned int i;
 	int err;
 
-	claims_set(f, n);
+	f->failed = UINT_MAX;
+	for (i = 0; i < n; i++)
+		f->claim[i] = (struct slabshm_claim){ .offset = f->offset[i] };
 	err = slabshm_arena_claim(&f->arena, &f->owner[owner], f->claim, n,
 				  &f->failed);
 	for (i = 0; i < n; i++)
@@ -408,10 +404,9 @@ static int claim_n(struct fixture *f, unsigned int owner, unsigned int n)
 
 static int free_one(struct fixture *f, unsigned int owner, u64 offset)
 {
-	struct slabshm_claim claim = { .offset = offset };
 	unsigned int failed;
 
-	return slabshm_arena_free(&f->arena, &f->owner[owner], &claim, 1,
+	return slabshm_arena_free(&f->arena, &f->owner[owner], &offset, 1,
 				  &failed);
 }
 
@@ -427,12 +422,10 @@ static int claim_one(struct fixture *f, unsigned int owner, u64 offset)
 /* The claim of a block that was claimed. */
 static struct slabshm_claim claimed(struct fixture *f, u64 offset)
 {
-	struct slabshm_claim claim = { .offset = offset };
-	struct block_ref ref;
+	struct slabshm_claim claim;
 
 	spin_lock(&f->arena.lock);
-	if (block_at(&f->arena, offset, &ref) == BLOCK_CLAIMED)
-		claim_set(&claim, &ref);
+	WARN_ON(block_at(&f->arena, offset, &claim) != BLOCK_CLAIMED);
 	spin_unlock(&f->arena.lock);
 	return claim;
 }
@@ -633,12 +626,12 @@ static void test_init(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, slabshm_arena_add(&arena, 2 * CHUNK_PAGES, 1), 0);
 	slabshm_arena_check(test, &arena, NULL, 0, 2 * CHUNK_PAGES);
 	KUNIT_EXPECT_EQ(test, arena.backed_pages, 2 * CHUNK_PAGES);
-	KUNIT_EXPECT_EQ(test, extent_largest(&arena.backed)->npages,
+	KUNIT_EXPECT_EQ(test, slabshm_extent_largest(&arena.backed)->npages,
 			2 * CHUNK_PAGES);
 	slabshm_arena_destroy(&arena);
 }
 
-/* Whatever there is, suite_exit complains of what destroy forgets. */
+/* Whatever there is, arena_test_exit() complains of what destroy forgets. */
 static void test_destroy(struct kunit *test)
 {
 	struct fixture *f = test->priv;
@@ -782,7 +775,7 @@ static void test_alloc_nospc(struct kunit *test)
 
 	KUNIT_ASSERT_EQ(test, alloc_n(f, 1, 3 * SZ_2M, 1, 0), 0);
 	KUNIT_ASSERT_EQ(test, alloc_n(f, 1, 3 * SZ_2M, 1, 0), 0);
-	largest = extent_largest(&f->arena.backed)->npages;
+	largest = slabshm_extent_largest(&f->arena.backed)->npages;
 	KUNIT_ASSERT_EQ(test, largest, NPAGES - 1 - 6 * CHUNK_PAGES);
 
 	for (i = 0; i < SLABSHM_BATCH_MAX - 1; i++)
@@ -839,7 +832,7 @@ static void test_alloc_nomem(struct kunit *test)
 	check(test);
 }
 
-/* While an allocation waits for memory, nobody gets at what it has so far. */
+/* While an allocation makes descriptors, it holds neither the lock nor a block. */
 static void steal(void *arg)
 {
 	struct kunit *test = arg;
@@ -848,13 +841,13 @@ static void steal(void *arg)
 	unsigned long need;
 
 	before_alloc = NULL;
-	KUNIT_EXPECT_EQ(test, free_one(f, 0, f->req[0].offset), -EBUSY);
-	KUNIT_EXPECT_EQ(test, claim_one(f, 0, f->req[0].offset), -EBUSY);
-	KUNIT_EXPECT_EQ(test, free_one(f, 1, f->req[0].offset), -EPERM);
+	KUNIT_EXPECT_EQ(test, f->owner[0].blocks, 1);
+	KUNIT_EXPECT_EQ(test, free_one(f, 0, f->req[0].offset), -EINVAL);
 	/* What is taken meanwhile is not given out twice: see the walker */
 	KUNIT_EXPECT_EQ(test, slabshm_arena_alloc(&f->arena, &f->owner[1],
 						  &other, 1, 0, NULL, &need),
 			0);
+	check(test);
 	before_alloc = steal;
 }
 
@@ -874,9 +867,42 @@ static void test_alloc_unlocked(struct kunit *test)
 	check(test);
 	/* That was twice: for a run, and for the large block */
 	KUNIT_EXPECT_EQ(test, f->owner[1].blocks, 2);
-	/* Now they are the owner's */
 	KUNIT_EXPECT_EQ(test, free_n(f, 0, 3), 0);
 	check(test);
+}
+
+/* Every block of a batch may need a run, and a large one two extents, of its own. */
+static void test_alloc_spares(struct kunit *test)
+{
+	struct fixture *f = test->priv;
+	u64 hole[SLABSHM_BATCH_MAX];
+	unsigned int i, n;
+
+	/* No space but holes of four pages: a run of one block each */
+	for (i = 0; i < ARRAY_SIZE(hole); i++) {
+		hole[i] = alloc_one(test, 1, 4 * PAGE_SIZE + 1);
+		alloc_one(test, 1, 4 * PAGE_SIZE + 1);
+	}
+	while (slabshm_extent_largest(&f->arena.backed))
+		alloc_one(test, 1, slabshm_extent_largest(&f->arena.backed)->npages *
+				   PAGE_SIZE);
+	for (i = 0; i < ARRAY_SIZE(hole); i++)
+		KUNIT_ASSERT_EQ(test, free_one(f, 1, hole[i]), 0);
+	KUNIT_EXPECT_EQ(test, alloc_n(f, 0, SMALL_MAX, SLABSHM_BATCH_MAX, 0), 0);
+	check(test);
+	KUNIT_EXPECT_EQ(test, alloc_n(f, 0, SMALL_MAX, 1, 0), -ENOSPC);
+	for (n = 0; n < NOWNERS; n++)
+		while (slabshm_arena_release(&f->arena, &f->owner[n]))
+			;
+	check_empty(test);
+
+	/* Page 0 is never free: something is left over before and behind each */
+	for (i = 0; i < SLABSHM_BATCH_MAX; i++)
+		f->req[i].size = i % 2 ? 3 * PAGE_SIZE : 6000;
+	KUNIT_EXPECT_EQ(test, alloc_req(f, 0, i, 8 * PAGE_SIZE), 0);
+	check(test);
+	KUNIT_EXPECT_EQ(test, free_n(f, 0, i), 0);
+	check_empty(test);
 }
 
 static void test_alignment(struct kunit *test)
@@ -915,7 +941,7 @@ static void test_alignment_slack(struct kunit *test)
 	KUNIT_ASSERT_NE(test, hole % SZ_2M, 0);
 	alloc_one(test, 1, 5 * PAGE_SIZE);
 	KUNIT_ASSERT_EQ(test, free_one(f, 0, hole), 0);
-	KUNIT_ASSERT_EQ(test, extent_fit(&f->arena.backed, CHUNK_PAGES)->npages,
+	KUNIT_ASSERT_EQ(test, slabshm_extent_fit(&f->arena.backed, CHUNK_PAGES, 1)->npages,
 			CHUNK_PAGES);
 	KUNIT_EXPECT_EQ(test, alloc_n(f, 0, SZ_2M, 1, SZ_2M), 0);
 	KUNIT_EXPECT_EQ(test, f->offset[0] % SZ_2M, 0);
@@ -955,7 +981,7 @@ static void test_short_run(struct kunit *test)
 
 	hole = alloc_one(test, 0, 9 * PAGE_SIZE);
 	large = alloc_one(test, 1, (NPAGES - 10) * PAGE_SIZE);
-	KUNIT_EXPECT_NULL(test, extent_largest(&f->arena.backed));
+	KUNIT_EXPECT_NULL(test, slabshm_extent_largest(&f->arena.backed));
 	KUNIT_EXPECT_EQ(test, alloc_n(f, 0, 16384, 1, 0), -ENOSPC);
 	KUNIT_EXPECT_EQ(test, f->need, DIV_ROUND_UP(16384, PAGE_SIZE));
 	KUNIT_ASSERT_EQ(test, free_one(f, 0, hole), 0);
@@ -997,7 +1023,7 @@ static void test_exhaustion(struct kunit *test)
 		while (slabshm_arena_release(&f->arena, &f->owner[owner]))
 			;
 		check(test);
-		KUNIT_EXPECT_EQ(test, extent_largest(&f->arena.backed)->npages,
+		KUNIT_EXPECT_EQ(test, slabshm_extent_largest(&f->arena.backed)->npages,
 				CHUNK_PAGES);
 	}
 	KUNIT_EXPECT_EQ(test, free_one(f, 3, most), 0);
@@ -1535,7 +1561,7 @@ static void test_take(struct kunit *test)
 	check(test);
 	slabshm_arena_put(&f->arena, c, false);
 	check(test);
-	KUNIT_EXPECT_EQ(test, extent_largest(&f->arena.unbacked)->npages, 20);
+	KUNIT_EXPECT_EQ(test, slabshm_extent_largest(&f->arena.unbacked)->npages, 20);
 	slabshm_arena_put(&f->arena, a, true);
 	KUNIT_EXPECT_EQ(test, f->arena.backed_pages, NPAGES - 1 - 20);
 	check(test);
@@ -1549,12 +1575,12 @@ static void test_take(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, page, hole >> PAGE_SHIFT);
 	slabshm_arena_put(&f->arena, a, true);
 	check(test);
-	KUNIT_EXPECT_EQ(test, extent_largest(&f->arena.unbacked)->npages, 10);
+	KUNIT_EXPECT_EQ(test, slabshm_extent_largest(&f->arena.unbacked)->npages, 10);
 	a = slabshm_arena_take(&f->arena, false, 10, 10, &page, &npages);
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, a);
 	slabshm_arena_put(&f->arena, a, true);
 	check(test);
-	KUNIT_EXPECT_NULL(test, extent_largest(&f->arena.unbacked));
+	KUNIT_EXPECT_NULL(test, slabshm_extent_largest(&f->arena.unbacked));
 	KUNIT_EXPECT_EQ(test, alloc_one(test, 1, 20 * PAGE_SIZE), hole);
 
 	/* If any will do: a part of the largest */
@@ -1879,7 +1905,7 @@ static void test_soak(struct kunit *test)
 	for (i = 0; i < s->live; i++)
 		if (s->block[i].published)
 			free_published(f, s->block[i].offset);
-	while (extent_largest(&f->arena.unbacked)) {
+	while (slabshm_extent_largest(&f->arena.unbacked)) {
 		struct slabshm_extent *extent;
 		unsigned long page, npages;
 
@@ -1904,7 +1930,8 @@ struct worker {
 	unsigned int owner;
 	unsigned int errors;
 	struct slabshm_request req[8];
-	struct slabshm_claim claim[8];
+	struct slabshm_claim claim[4];
+	u64 offset[4];
 };
 
 static void work_round(struct worker *w, unsigned int round)
@@ -1922,15 +1949,17 @@ static void work_round(struct worker *w, unsigned int round)
 		w->errors++;
 		return;
 	}
-	for (i = 0; i < ARRAY_SIZE(w->req); i++)
+	for (i = 0; i < 4; i++) {
 		w->claim[i].offset = w->req[i].offset;
+		w->offset[i] = w->req[4 + i].offset;
+	}
 	/* Half is published and freed so, half is freed */
 	w->errors += !!slabshm_arena_claim(arena, owner, w->claim, 4, &failed);
 	spin_lock(&arena->lock);
 	for (i = 0; i < 4; i++)
 		slabshm_arena_publish(arena, &w->claim[i], &w->claim[i]);
 	spin_unlock(&arena->lock);
-	w->errors += !!slabshm_arena_free(arena, owner, w->claim + 4, 4, &failed);
+	w->errors += !!slabshm_arena_free(arena, owner, w->offset, 4, &failed);
 	extent = slabshm_arena_take(arena, true, 2, 9, &page, &npages);
 	if (IS_ERR_OR_NULL(extent))
 		w->errors++;
@@ -2015,18 +2044,8 @@ static void arena_test_exit(struct kunit *test)
 	before_alloc = NULL;
 	if (f)
 		slabshm_arena_destroy(&f->arena);
-	KUNIT_EXPECT_EQ(test, atomic_read(&arrays), 0);
-	atomic_set(&arrays, 0);
-}
-
-static int arena_suite_init(struct kunit_suite *suite)
-{
-	return slabshm_arena_module_init();
-}
-
-static void arena_suite_exit(struct kunit_suite *suite)
-{
-	slabshm_arena_module_exit();
+	KUNIT_EXPECT_EQ(test, atomic_read(&live), 0);
+	atomic_set(&live, 0);
 }
 
 static struct kunit_case arena_cases[] = {
@@ -2041,6 +2060,7 @@ static struct kunit_case arena_cases[] = {
 	KUNIT_CASE(test_alloc_nospc),
 	KUNIT_CASE(test_alloc_nomem),
 	KUNIT_CASE(test_alloc_unlocked),
+	KUNIT_CASE(test_alloc_spares),
 	KUNIT_CASE(test_alignment),
 	KUNIT_CASE(test_alignment_slack),
 	KUNIT_CASE(test_best_fit),
@@ -2067,8 +2087,6 @@ static struct kunit_case arena_cases[] = {
 
 static struct kunit_suite arena_suite = {
 	.name = "slabshm_arena",
-	.suite_init = arena_suite_init,
-	.suite_exit = arena_suite_exit,
 	.init = arena_test_init,
 	.exit = arena_test_exit,
 	.test_cases = arena_cases,

@@ -447,7 +447,7 @@ int slabshm_compact_ioctl(struct slabshm_call *call, void *arg)
 		return err;
 	/* Blocks that clients keep in stock hold their runs back */
 	if (!compact->cursor)
-		slabshm_alloc_press(call->slab, true);
+		slabshm_alloc_raise_pressure(call->slab, true);
 	err = slabshm_compact(call->client, compact->bytes, &compact->cursor,
 			      &compact->bytes);
 	if (err)

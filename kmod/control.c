@@ -9,18 +9,7 @@
 #include "control.h"
 #include "user.h"
 
-/**
- * slabshm_control_init() - lay out a control region
- * @control: to be filled in
- * @max_size: of the slab's data
- * @max_cells: of the slab
- * @meter: counts its memory
- *
- * Only the header's page is made; the others come when they are needed.
- *
- * Context: may sleep.
- * Return: 0, -ENOMEM or -EDQUOT.
- */
+/* Lay out a control region.  Only the header's page is made yet. */
 int slabshm_control_init(struct slabshm_control *control, u64 max_size,
 			 u32 max_cells, struct slabshm_meter *meter)
 {
@@ -45,26 +34,15 @@ static void control_free(void *page)
 	free_page((unsigned long)page);
 }
 
-/**
- * slabshm_control_destroy() - free the pages
- * @control: may be all zero; nothing maps it any more
- *
- * Context: may sleep.
- */
+/* @control may be all zero; nothing maps it any more. */
 void slabshm_control_destroy(struct slabshm_control *control)
 {
 	slabshm_table_destroy(&control->pages, control_free);
 }
 
-/**
- * slabshm_control_populate() - make sure that a page is there
- * @control: of a slab
- * @index: of the page
- *
- * Callers may race, the first one wins.
- *
- * Context: may sleep.
- * Return: its address, or an ERR_PTR of -ENOMEM or -EDQUOT.
+/*
+ * Make sure that a page is there.  Callers may race, the first one wins.  Returns its
+ * address, ERR_PTR(-ENOMEM) or ERR_PTR(-EDQUOT).
  */
 void *slabshm_control_populate(struct slabshm_control *control,
 			       unsigned long index)
@@ -87,13 +65,7 @@ void *slabshm_control_populate(struct slabshm_control *control,
 				ERR_PTR(err);
 }
 
-/**
- * slabshm_control_size() - bytes of the region
- * @control: of a slab
- *
- * Context: any.
- * Return: the only size that can be mapped.
- */
+/* Bytes of the region, the only size that can be mapped. */
 u64 slabshm_control_size(const struct slabshm_control *control)
 {
 	return (u64)control->npages << PAGE_SHIFT;

@@ -37,13 +37,7 @@
 #define STEP		(2UL << 20)
 #define STEP_PAGES	(STEP >> PAGE_SHIFT)
 
-/**
- * slabshm_data_create() - a new, empty backing file
- * @mode: permission bits; the owner is the caller
- *
- * Context: may sleep.
- * Return: the file or an ERR_PTR.
- */
+/* A new, empty backing file of the caller's with these permission bits, or an ERR_PTR. */
 struct file *slabshm_data_create(umode_t mode)
 {
 	struct file *file;
@@ -60,16 +54,9 @@ struct file *slabshm_data_create(umode_t mode)
 	return file;
 }
 
-/**
- * slabshm_data_open_ro() - open the backing file for reading only
- * @data: from slabshm_data_create()
- *
- * A mapping of this file can never be made writable, whatever is done to it:
- * remap_file_pages() makes a new mapping of the file, with the rights that the
- * file has.
- *
- * Context: may sleep.
- * Return: the file or an ERR_PTR.
+/*
+ * Open the backing file for reading only.  A mapping of that file can never be made
+ * writable: remap_file_pages() makes a new mapping with the rights of the file.
  */
 struct file *slabshm_data_open_ro(struct file *data)
 {
@@ -94,7 +81,7 @@ static unsigned long data_pages(struct slabshm_slab *slab)
 	return READ_ONCE(SHMEM_I(file_inode(slab->data))->alloced);
 }
 
-/* Let the file be that large; it stays so, and is charged for. */
+/* Raise the size of the file, for good, and charge for it. */
 static int data_set_size(struct slabshm_slab *slab, u64 size)
 {
 	struct inode *inode = file_inode(slab->data);
@@ -236,17 +223,11 @@ static int data_grow(struct slabshm_slab *slab, u64 size, bool killable_only)
 	return 0;
 }
 
-/**
- * slabshm_data_grow() - grow the data
- * @slab: whose
- * @size: bytes it shall have, rounded up to pages
- * @killable_only: look at fatal signals only, not at all of them
- *
- * At least one step is made before a signal is looked at, and steps made are
- * kept, so that a caller who tries again gets there under any timer.
- *
- * Context: may sleep; takes grow_lock.
- * Return: 0, or -ENOSPC, -EFBIG, -ENOMEM, -EDQUOT, -EINTR.
+/*
+ * Grow the data to @size bytes, rounded up to pages.  @killable_only: only fatal
+ * signals interrupt it.  At least one step is made before signals are checked, and
+ * steps made are kept, so that a caller that tries again gets there under any timer.
+ * Returns 0, -ENOSPC, -EFBIG, -ENOMEM, -EDQUOT or -EINTR.
  */
 int slabshm_data_grow(struct slabshm_slab *slab, u64 size, bool killable_only)
 {
@@ -282,7 +263,7 @@ static int data_refill(struct slabshm_slab *slab, unsigned long min,
 	return err;
 }
 
-/* Pages that are free, with memory or without, in one piece or not. */
+/* Pages that are free, with memory or without, fragmented or not. */
 static unsigned long data_free_pages(struct slabshm_slab *slab)
 {
 	u64 bytes;
@@ -306,8 +287,8 @@ static unsigned long data_growth(struct slabshm_slab *slab)
 /**
  * slabshm_data_make_room() - more free space, for an allocation that found none
  * @slab: whose
- * @need: pages in a row that it looked for, those that alignment may cost included
- * @align: 0, or to how many bytes the block is to be aligned
+ * @need: contiguous pages that it looked for, the slack for alignment included
+ * @align: 0, or the alignment in bytes
  * @all: pages of all blocks that it asks for, which may be many
  * @room: slab->room as it was before the allocation was tried
  * @may_grow: whether the slab may become larger
@@ -382,7 +363,7 @@ out:
 	return err;
 }
 
-/* Give back up to @most pages that were filled by being touched. */
+/* Give back up to @most pages that page faults have put into holes. */
 static unsigned long data_trim_holes(struct slabshm_slab *slab,
 				     unsigned long most)
 {
@@ -390,7 +371,7 @@ static unsigned long data_trim_holes(struct slabshm_slab *slab,
 
 	lockdep_assert_held(&slab->grow_lock);
 
-	/* Only we make and fill holes, so these stay as they are */
+	/* Holes only change under grow_lock */
 	while (done < most && !signal_pending(current) &&
 	       slabshm_arena_next_unbacked(&slab->arena, &page, &npages)) {
 		unsigned long before, after, at, n;
@@ -400,7 +381,7 @@ static unsigned long data_trim_holes(struct slabshm_slab *slab,
 							STEP_PAGES));
 			before = data_pages(slab);
 			data_punch(slab, at, n);
-			/* Others touch others meanwhile */
+			/* Other pages may be faulted in meanwhile */
 			after = data_pages(slab);
 			done += before > after ? min(before - after, n) : 0;
 			cond_resched();
@@ -409,14 +390,9 @@ static unsigned long data_trim_holes(struct slabshm_slab *slab,
 	return done;
 }
 
-/**
- * slabshm_data_trim() - give memory of free blocks back
- * @slab: whose
- * @limit: at most this many bytes; 0 for all
- * @trimmed: set to the bytes given back
- *
- * Context: may sleep; takes grow_lock.
- * Return: 0, or -EINTR, -ENOMEM and nothing was given back.
+/*
+ * Give the memory of free blocks back: at most @limit bytes, 0 for all.  Sets @trimmed.
+ * Returns 0; -EINTR or -ENOMEM if nothing was given back.
  */
 int slabshm_data_trim(struct slabshm_slab *slab, u64 limit, u64 *trimmed)
 {
@@ -461,15 +437,9 @@ static struct page *data_page(struct slabshm_slab *slab, u64 offset)
 					   data_gfp(slab));
 }
 
-/**
- * slabshm_data_set() - fill a block with a byte
- * @slab: whose
- * @offset: of the block
- * @length: of the block
- * @byte: what with
- *
- * Context: may sleep.
- * Return: 0, or -ENOMEM, -EIO if a page cannot be had back from swap; -EINTR.
+/*
+ * Fill a block with a byte.  Returns 0; -ENOMEM, -EIO if a page cannot be had back from
+ * swap; -EINTR.
  */
 int slabshm_data_set(struct slabshm_slab *slab, u64 offset, u64 length,
 		     u8 byte)
@@ -497,15 +467,9 @@ int slabshm_data_set(struct slabshm_slab *slab, u64 offset, u64 length,
 	return 0;
 }
 
-/**
- * slabshm_data_copy() - copy a block's bytes to another block
- * @slab: whose
- * @to: the block to write
- * @from: the other one
- * @length: of both
- *
- * Context: may sleep; grow_lock is held, so that TRIM takes no page away.
- * Return: 0, or -ENOMEM, -EIO if a page cannot be had back from swap; -EINTR.
+/*
+ * Copy a block's bytes to another block; errors as slabshm_data_set().  The caller holds
+ * grow_lock, so that TRIM takes no page away.
  */
 int slabshm_data_copy(struct slabshm_slab *slab, u64 to, u64 from, u64 length)
 {

@@ -10,7 +10,6 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 
-#include "arena.h"
 #include "client.h"
 #include "device.h"
 #include "name.h"
@@ -30,12 +29,9 @@ static int __init slabshm_init(void)
 {
 	int err;
 
-	err = slabshm_arena_module_init();
-	if (err)
-		return err;
 	err = slabshm_object_module_init();
 	if (err)
-		goto exit_arena;
+		return err;
 	err = slabshm_reclaim_module_init();
 	if (err)
 		goto exit_object;
@@ -73,8 +69,6 @@ exit_reclaim:
 	slabshm_reclaim_module_exit();
 exit_object:
 	slabshm_object_module_exit();
-exit_arena:
-	slabshm_arena_module_exit();
 	return err;
 }
 
@@ -89,7 +83,6 @@ static void __exit slabshm_exit(void)
 	slabshm_watch_module_exit();
 	slabshm_reclaim_module_exit();
 	slabshm_object_module_exit();
-	slabshm_arena_module_exit();
 }
 
 module_init(slabshm_init);

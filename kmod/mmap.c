@@ -129,15 +129,10 @@ static int data_mmap(struct slabshm_client *client,
 	return slabshm_call_mmap(vma->vm_file, vma);
 }
 
-/**
- * slabshm_mmap() - map one of the regions
- * @file: the client
- * @vma: the mapping
- *
- * Context: mmap_lock is held for writing.
- * Return: 0; -ENOTCONN, -EIO as for ioctls; -EACCES for rights that the region
- * never gives; -EINVAL for a private mapping, a wrong offset or size; -ENXIO
- * for the reader region of a client that has ended.
+/*
+ * Map one of the regions.  -ENOTCONN, -EIO as for ioctls; -EACCES for rights that the region
+ * never gives; -EINVAL for a private mapping, a wrong offset or size; -ENXIO for the reader
+ * region of a client that has ended.
  */
 int slabshm_mmap(struct file *file, struct vm_area_struct *vma)
 {

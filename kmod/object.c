@@ -15,12 +15,7 @@ static struct kmem_cache *record_cache;
 /* Records are made so many at a time */
 #define RECORDS_ADD	16U
 
-/**
- * slabshm_object_create() - an object without blocks
- *
- * Context: may sleep.
- * Return: the object, or NULL without memory.
- */
+/* An object without blocks, or NULL. */
 struct slabshm_object *slabshm_object_create(void)
 {
 	struct slabshm_object *object = kzalloc(sizeof(*object),
@@ -31,13 +26,7 @@ struct slabshm_object *slabshm_object_create(void)
 	return object;
 }
 
-/**
- * slabshm_records_destroy() - free records
- * @slab: whose
- * @chain: of no block any more
- *
- * Context: may sleep.
- */
+/* Free a chain of records, of no block any more. */
 void slabshm_records_destroy(struct slabshm_slab *slab,
 			     struct slabshm_record *chain)
 {
@@ -51,12 +40,7 @@ void slabshm_records_destroy(struct slabshm_slab *slab,
 	slabshm_meter_sub(&slab->meter, n * sizeof(*chain));
 }
 
-/**
- * slabshm_object_destroy() - free an object and its records
- * @object: the slab is at its end; may be NULL
- *
- * Context: may sleep.
- */
+/* Free an object, which may be NULL, and its records, at the end of the slab. */
 void slabshm_object_destroy(struct slabshm_object *object)
 {
 	struct slabshm_record *record, *next;
@@ -72,14 +56,7 @@ void slabshm_object_destroy(struct slabshm_object *object)
 	kfree(object);
 }
 
-/**
- * slabshm_records_add() - make records for blocks to be published
- * @slab: where
- * @n: how many at least
- *
- * Context: may sleep; takes slabshm_cells.lock.
- * Return: 0, -ENOMEM or -EDQUOT.
- */
+/* Make at least @n spare records.  Takes slabshm_cells.lock.  -ENOMEM or -EDQUOT. */
 int slabshm_records_add(struct slabshm_slab *slab, unsigned int n)
 {
 	struct slabshm_retired *retired = &slab->retired;

@@ -195,7 +195,7 @@ struct slabshm_slab *slabshm_slab_create(const struct slabshm_attach_args *arg)
 	slab->fixed = arg->flags & SLABSHM_ATTACH_FIXED;
 	slab->mandatory = arg->flags & SLABSHM_ATTACH_MANDATORY;
 	slab->meter.user = slab->user;
-	slab->pressed = INITIAL_JIFFIES;
+	slab->pressure_stamp = INITIAL_JIFFIES;
 	strscpy(slab->name, arg->name, sizeof(slab->name));
 	slabshm_readers_init(slab);
 	slabshm_reclaim_init(slab, timeout,

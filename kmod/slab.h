@@ -92,7 +92,7 @@
  * @room: counts up when memory was added to the free set, so that one who
  *	waited for @grow_lock sees that another has made room. Written under
  *	@grow_lock, read anywhere
- * @pressed: when slabshm_header.pressure was changed last, in jiffies. Both are
+ * @pressure_stamp: when slabshm_header.pressure was last raised, in jiffies. Both are
  *	written under slabshm_arena.lock
  * @name: constant, empty for an unnamed slab
  */
@@ -133,7 +133,7 @@ struct slabshm_slab {
 	u64 size;
 	unsigned long room;
 
-	unsigned long pressed;
+	unsigned long pressure_stamp;
 	char name[SLABSHM_NAME_MAX];
 };
 

@@ -13,15 +13,7 @@
 /* A page of no table, for what no table has a page for yet */
 static void *none[SLABSHM_TABLE_PAGE];
 
-/**
- * slabshm_table_init() - an empty table
- * @table: to fill in
- * @size: entries that it can have
- * @meter: counts its memory
- *
- * Context: may sleep.
- * Return: 0, -ENOMEM or -EDQUOT.
- */
+/* An empty table for up to @size entries: 0, -ENOMEM or -EDQUOT. */
 int slabshm_table_init(struct slabshm_table *table, unsigned long size,
 		       struct slabshm_meter *meter)
 {
@@ -42,12 +34,9 @@ int slabshm_table_init(struct slabshm_table *table, unsigned long size,
 	return 0;
 }
 
-/**
- * slabshm_table_destroy() - free a table
- * @table: may be all zero; nobody uses it any more. The meter counts it to its end
- * @free: called with each entry that is there; may be NULL
- *
- * Context: may sleep.
+/*
+ * Free a table, which may be all zero, and each entry with @free, which may be NULL.
+ * Its memory stays charged to the meter, until that ends.
  */
 void slabshm_table_destroy(struct slabshm_table *table, void (*free)(void *))
 {
@@ -71,17 +60,7 @@ void slabshm_table_destroy(struct slabshm_table *table, void (*free)(void *))
 	table->dir = NULL;
 }
 
-/**
- * slabshm_table_add() - add an entry
- * @table: where
- * @i: below its size
- * @entry: filled in
- *
- * Callers may race, the first one wins.
- *
- * Context: may sleep.
- * Return: 0, -EEXIST if there is one, -ENOMEM or -EDQUOT.
- */
+/* Add an entry.  Callers may race, the first one wins; the others get -EEXIST. */
 int slabshm_table_add(struct slabshm_table *table, unsigned long i, void *entry)
 {
 	void ***slot = &table->dir[i / SLABSHM_TABLE_PAGE];

@@ -46,16 +46,9 @@ int slabshm_table_add(struct slabshm_table *table, unsigned long i,
 
 /* Inline, as each call goes through it, with nothing to compare. */
 
-/**
- * slabshm_table_get() - an entry
- * @table: the table
- * @i: below its size
- *
- * What the entry points to was written before it: pairs with the cmpxchg() in
- * slabshm_table_add() by the address dependency.
- *
- * Context: any.
- * Return: the entry, NULL if there is none.
+/*
+ * The entry at @i, which is below the size, or NULL.  What it points to was written
+ * before it: pairs with the cmpxchg() in slabshm_table_add() by the address dependency.
  */
 static inline void *slabshm_table_get(const struct slabshm_table *table,
 				      unsigned long i)

@@ -48,12 +48,7 @@ static unsigned long max_user_bytes(void)
 	return mbytes > ULONG_MAX >> 20 ? ULONG_MAX : mbytes << 20;
 }
 
-/**
- * slabshm_user_get() - the calling user's shares
- *
- * Context: may sleep.
- * Return: with a reference, or NULL without memory.
- */
+/* The calling user's shares, with a reference; NULL without memory. */
 struct slabshm_user *slabshm_user_get(void)
 {
 	kuid_t uid = current_fsuid();
@@ -76,12 +71,6 @@ out:
 	return user;
 }
 
-/**
- * slabshm_user_put() - drop a reference
- * @user: from slabshm_user_get()
- *
- * Context: may sleep.
- */
 void slabshm_user_put(struct slabshm_user *user)
 {
 	mutex_lock(&users_lock);
@@ -93,15 +82,7 @@ void slabshm_user_put(struct slabshm_user *user)
 	kfree(user);
 }
 
-/**
- * slabshm_user_charge() - add to one of the shares
- * @counter: slabs, clients or watches of a struct slabshm_user
- * @n: how much
- * @limit: the most that may be had; not for CAP_SYS_RESOURCE
- *
- * Context: any process context.
- * Return: 0, or -EDQUOT and nothing has changed.
- */
+/* Add @n to a counter of a user: 0, or -EDQUOT above @limit without CAP_SYS_RESOURCE. */
 int slabshm_user_charge(atomic_long_t *counter, long n, unsigned long limit)
 {
 	if ((unsigned long)atomic_long_add_return(n, counter) <= limit ||
@@ -111,28 +92,15 @@ int slabshm_user_charge(atomic_long_t *counter, long n, unsigned long limit)
 	return -EDQUOT;
 }
 
-/**
- * slabshm_user_uncharge() - take from one of the shares
- * @counter: as in slabshm_user_charge()
- * @n: how much
- *
- * Context: any.
- */
 void slabshm_user_uncharge(atomic_long_t *counter, long n)
 {
 	WARN_ON_ONCE(atomic_long_sub_return(n, counter) < 0);
 }
 
-/**
- * slabshm_user_charge_bytes() - add to the bytes of a user
- * @user: who
- * @n: how many; slabshm_user_uncharge() takes them back
- *
- * For CAP_SYS_RESOURCE, too: as for a tmpfs, the limit keeps a fault from filling
- * the machine with what no end of a process gives back. Root can change it.
- *
- * Context: any.
- * Return: 0, or -EDQUOT and nothing has changed.
+/*
+ * Add to the bytes of a user: 0, or -EDQUOT.  The limit holds for CAP_SYS_RESOURCE, too:
+ * as for a tmpfs, it keeps a fault from filling the machine with memory that no exit of a
+ * process gives back.  Root can change it.
  */
 int slabshm_user_charge_bytes(struct slabshm_user *user, long n)
 {
@@ -143,14 +111,7 @@ int slabshm_user_charge_bytes(struct slabshm_user *user, long n)
 	return -EDQUOT;
 }
 
-/**
- * slabshm_meter_add() - the kernel is about to take memory for a slab
- * @meter: the slab's
- * @n: bytes
- *
- * Context: any process context.
- * Return: 0, or -EDQUOT and nothing has changed.
- */
+/* Charge for @n bytes that the kernel is about to take for a slab: 0, or -EDQUOT. */
 int slabshm_meter_add(struct slabshm_meter *meter, size_t n)
 {
 	int err = slabshm_user_charge_bytes(meter->user, n);
@@ -160,59 +121,36 @@ int slabshm_meter_add(struct slabshm_meter *meter, size_t n)
 	return err;
 }
 
-/**
- * slabshm_meter_force() - as slabshm_meter_add(), for what must not fail
- * @meter: the slab's
- * @n: bytes, few
- *
- * Context: any.
- */
+/* The same for few bytes in a call that must not fail. */
 void slabshm_meter_force(struct slabshm_meter *meter, size_t n)
 {
 	atomic_long_add(n, &meter->user->bytes);
 	atomic_long_add(n, &meter->bytes);
 }
 
-/**
- * slabshm_meter_sub() - memory of a slab was given back, or not had
- * @meter: the slab's
- * @n: bytes, of slabshm_meter_add()
- *
- * Context: any.
- */
+/* Memory of a slab was given back, or not had. */
 void slabshm_meter_sub(struct slabshm_meter *meter, size_t n)
 {
 	atomic_long_sub(n, &meter->bytes);
 	slabshm_user_uncharge(&meter->user->bytes, n);
 }
 
-/**
- * slabshm_meter_end() - all memory of a slab was given back
- * @meter: the slab's
- *
- * Context: any.
- */
+/* All memory of a slab was given back. */
 void slabshm_meter_end(struct slabshm_meter *meter)
 {
 	slabshm_user_uncharge(&meter->user->bytes,
 			      atomic_long_xchg(&meter->bytes, 0));
 }
 
-/**
- * slabshm_user_may_take() - may the calling user take one more?
- * @owner: of the slab
- * @limit: how many of it all users can have
- * @used: how many they have
- * @own: how many the caller has
+/*
+ * May the calling user take one more of what all users of a slab can have @limit of, where
+ * @used are taken, @own of these by the caller?
  *
- * The owner may take all.  Others leave a quarter to the owner, and each leaves as
- * many for those to come as it has: n users get 1/(n + 1) of the rest each, and the
- * next one always finds some.  These are the dynamic thresholds of Choudhury and
- * Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches",
- * IEEE/ACM Transactions on Networking 6(2), 1998.
- *
- * Context: process context.
- * Return: whether it may.
+ * The owner of the slab may take all.  Others leave a quarter to the owner, and as many for
+ * newcomers as they have: n users get 1/(n + 1) of the rest each, and the next one always
+ * finds some.  These are the dynamic thresholds of Choudhury and Hahne, "Dynamic Queue
+ * Length Thresholds for Shared-Memory Packet Switches", IEEE/ACM Transactions on Networking
+ * 6(2), 1998.
  */
 bool slabshm_user_may_take(kuid_t owner, unsigned int limit,
 			   unsigned int used, unsigned int own)

@@ -457,7 +457,7 @@ int slabshm_alloc_batch(struct slabshm *s, struct slabshm_block *blocks,
 	/* Before others are asked for space, what this thread keeps goes */
 	if (c && c->budget < c->limit) {
 		ret = alloc_call(s, blocks, n, align,
-				 flags | SLABSHM_ALLOC_STOCK);
+				 flags | SLABSHM_ALLOC_OPPORTUNISTIC);
 		if (!lacks_space(ret))
 			return ret;
 		cache_drain(c);
@@ -517,7 +517,7 @@ static int64_t alloc_slow(struct slabshm *s, size_t size)
 		n = (unsigned int)(c->budget / m->size) + 1;
 	for (i = 0; i < n; i++)
 		block[i].size = m->size;
-	ret = alloc_call(s, block, n, 0, SLABSHM_ALLOC_STOCK);
+	ret = alloc_call(s, block, n, 0, SLABSHM_ALLOC_OPPORTUNISTIC);
 	if (ret) {
 		if (!lacks_space(ret))
 			return ret;

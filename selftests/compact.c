@@ -91,7 +91,7 @@ static double takes(struct slabshm *s, uint64_t size)
 	for (; n < MAX_CELLS; n++) {
 		block[n].size = size;
 		if (slabshm_alloc_batch(s, &block[n], 1, 0,
-					SLABSHM_ALLOC_STOCK))
+					SLABSHM_ALLOC_OPPORTUNISTIC))
 			break;
 		had += block[n].size;
 	}

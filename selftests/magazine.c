@@ -217,7 +217,7 @@ TEST_F(magazine, drained_under_pressure)
 	ASSERT_EQ(0, stock_up(self->s, 4096, 32));
 	ASSERT_EQ(0, stock_up(self->s, 64, 64));
 	/* Blocks in stock are asked for nothing... */
-	ASSERT_EQ(-ENOSPC, fill(&self->c, 4096, SLABSHM_ALLOC_STOCK));
+	ASSERT_EQ(-ENOSPC, fill(&self->c, 4096, SLABSHM_ALLOC_OPPORTUNISTIC));
 	EXPECT_EQ(pressure, self->c.control->pressure);
 	before = live_bytes(self->s);
 	ASSERT_EQ(0, stock_up(self->s, 64, 1));
@@ -241,9 +241,9 @@ TEST_F(magazine, drained_under_pressure)
 /* No page is left to the other client, and no more is asked of anybody. */
 static int fill_pages(const struct client *c)
 {
-	int ret = fill(c, 4096, SLABSHM_ALLOC_STOCK);
+	int ret = fill(c, 4096, SLABSHM_ALLOC_OPPORTUNISTIC);
 
-	return fill(c, 64, SLABSHM_ALLOC_STOCK) == ret ? ret : -EPROTO;
+	return fill(c, 64, SLABSHM_ALLOC_OPPORTUNISTIC) == ret ? ret : -EPROTO;
 }
 
 /* Full but for what the thread itself keeps: of use for another class, too. */

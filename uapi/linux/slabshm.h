@@ -380,9 +380,9 @@ struct slabshm_block {
 	__aligned_u64 size;
 };
 
-#define SLABSHM_ALLOC_ZERO	(1U << 0)  /* fill with zeros */
-#define SLABSHM_ALLOC_NOGROW	(1U << 1)  /* -ENOSPC rather than grow the slab */
-#define SLABSHM_ALLOC_STOCK	(1U << 2)  /* fail rather than take from others */
+#define SLABSHM_ALLOC_ZERO		(1U << 0)  /* fill with zeros */
+#define SLABSHM_ALLOC_NOGROW		(1U << 1)  /* -ENOSPC rather than grow the slab */
+#define SLABSHM_ALLOC_OPPORTUNISTIC	(1U << 2)  /* fail rather than take from others */
 
 /**
  * struct slabshm_alloc_args - allocate blocks, all or none
@@ -397,8 +397,8 @@ struct slabshm_block {
  * A store into an allocated block never lacks memory.
  *
  * Before it fails for want of space, the call raises slabshm_header.pressure
- * and evicts readers; with STOCK, which is for blocks that nobody needs yet, it
- * does neither.
+ * and evicts readers; with OPPORTUNISTIC, which is for blocks that nobody needs
+ * yet, it does neither.
  *
  * Errors: EINVAL a size of 0 or a bad alignment; ENOSPC (also for a size
  * above the slab's maximum), ENOMEM, EFBIG growth is above RLIMIT_FSIZE;
