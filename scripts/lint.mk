@@ -32,6 +32,8 @@ build/lint/checkpatch/uapi/%: ignore := BIT_MACRO
 # Names that a peer or the C library has chosen, and that it declares nowhere
 build/lint/checkpatch/bench/iceoryx.c: ignore := $(ignore),CAMELCASE
 build/lint/checkpatch/bench/record.c: ignore := $(ignore),AVOID_EXTERNS
+# A field by its struct and member, and options that several commands have
+build/lint/checkpatch/tools/output.h: ignore := $(ignore),MACRO_ARG_REUSE,COMPLEX_MACRO
 # TRACE_EVENT() is laid out in its own way everywhere in the kernel.
 build/lint/checkpatch/kmod/trace.h: ignore := OPEN_ENDED_LINE,PARENTHESIS_ALIGNMENT
 

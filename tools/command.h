@@ -1,63 +1,44 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the commands of slabshm(1) share.
+ * What the commands of slabshm(1) share: each family of them has its file, which
+ * parses the options that it has.
  */
 #ifndef SLABSHM_COMMAND_H
 #define SLABSHM_COMMAND_H
 
+#include <getopt.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include "output.h"
 #include "slabshm.h"
 
 #define EXIT_USAGE	2
-#define LIST_ROOM	64	/* entries asked of the kernel at a time */
+#define BATCH		64	/* entries asked of the kernel at a time */
 
-/* What an error is about, so that it says what to do. */
+/* What an error is about: the hint depends on it. */
 enum subject { DEVICE, SLAB, CELL };
-
-/**
- * struct args - the command line
- * @json: write JSON
- * @create: how to make a slab
- * @create_flags: SLABSHM_ATTACH_*
- * @has_create: an option of create was given
- * @movable: the cell that put makes is movable
- * @lock: SLAB/CELL to lock, or NULL
- * @nonblock: do not wait for it
- * @timeout: milliseconds to wait, -1 for ever
- * @count: stop after so many changes, 0: never
- * @has_wait: an option of exec or watch was given
- * @rest: the command's arguments
- * @nrest: how many
- */
-struct args {
-	bool json;
-	struct slabshm_options create;
-	unsigned int create_flags;
-	bool has_create;
-	bool movable;
-	char *lock;
-	bool nonblock;
-	int timeout;
-	uint32_t count;
-	bool has_wait;
-	char **rest;
-	int nrest;
-};
 
 void complain(const char *name, const char *what, const char *todo);
 int fail(enum subject subject, const char *name, int err);
-int usage_error(const char *what);
+int usage_error(const char *name, const char *what);
+int bad_option(char **argv);
+int show_usage(void);
+bool parse_number(const char *text, int base, uint32_t *number);
+bool parse_seconds(const char *text, int *ms);
 char *split(char *path, char **cell);
-void show(const struct args *args, struct table *table);
-void add_command(struct table *table, uint32_t pid);
 int open_cell(const char *slab, const char *cell, unsigned int flags,
 	      struct slabshm **s, struct slabshm_ref *ref);
 
-int cmd_locks(const struct args *args);
-int cmd_exec(const struct args *args);
-int cmd_watch(const struct args *args);
+/* The arguments begin with the command's name; an exit status. */
+int cmd_list(int argc, char **argv);
+int cmd_create(int argc, char **argv);
+int cmd_put(int argc, char **argv);
+int cmd_get(int argc, char **argv);
+int cmd_compact(int argc, char **argv);
+int cmd_rm(int argc, char **argv);
+int cmd_watch(int argc, char **argv);
+int cmd_exec(int argc, char **argv);
 
 #endif /* SLABSHM_COMMAND_H */

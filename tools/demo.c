@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * slabshm-demo: serve a directory tree out of a slab, and kill at random
+ * slabshm-demo: serve a directory tree from a slab, and kill at random
  *
  * Two publishers load every file of the tree into a slab that starts small, one
  * cell a file, and then publish files again and again.  Four readers look files
  * up at random and verify each object that they get: two of them where it lies,
  * in a pin, and two in a copy.  Now and then one falls asleep in its pin, for
- * longer than the slab's read timeout, and must be told so.  This process kills
+ * longer than the slab's read timeout, and must get -ESTALE.  This process kills
  * readers and publishers with SIGKILL, whatever they are doing, and starts them
  * again.  In the end no read may have been wrong, and no byte may be lost.
  *
@@ -322,7 +322,7 @@ static const char *judge(const struct object *o, size_t length, size_t which,
 		return "its version is older than one read before";
 	if (version == before->version ? o->sequence != before->sequence :
 					 o->sequence <= before->sequence)
-		return "its sequence does not fit its version";
+		return "its sequence does not match its version";
 	return NULL;
 }
 
@@ -805,7 +805,7 @@ static int finish(struct slabshm *s)
 	row("growths", get(&shared->growths), "");
 	row("reads", get(&shared->reads), "");
 	row("in place", get(&shared->pinned), "(pinned, without a copy)");
-	row("evicted", get(&shared->evicted), "(asleep in their pin, and told so)");
+	row("evicted", get(&shared->evicted), "(pins withdrawn while asleep)");
 	row("publishes", get(&shared->publishes), "");
 	snprintf(note, sizeof(note), "(%u readers, %u publishers)",
 		 kills_of_readers, kills_of_publishers);
@@ -813,9 +813,9 @@ static int finish(struct slabshm *s)
 	row("wrong reads", wrong, "");
 	row("leaked bytes", lost, "");
 	if (crashes)
-		row("crashes", crashes, "processes ended by themselves");
+		row("crashes", crashes, "processes died on their own");
 	if (hangs)
-		row("hangs", hangs, "processes stood still");
+		row("hangs", hangs, "processes hung");
 	if (missing)
 		row("not loaded", missing, "files; give it more time with -t");
 	return wrong || lost || crashes || hangs || missing ||
@@ -826,8 +826,8 @@ static int finish(struct slabshm *s)
 static const char usage[] =
 "Usage: slabshm-demo [-t SECONDS] DIRECTORY\n"
 "\n"
-"Serve the files of a directory out of a slab for some seconds (20): two\n"
-"processes publish, four read and verify, two of them without a copy, and all\n"
+"Serve the files of a directory from a slab for some seconds (20): two\n"
+"processes publish, four read and verify, two of them in place, and all\n"
 "are killed at random.\n"
 "Exit status: 0 nothing wrong and nothing leaked, 1 otherwise, 2 wrong usage.\n";
 
@@ -848,7 +848,7 @@ int main(int argc, char **argv)
 		case 't':
 			seconds = strtoul(optarg, &end, 10);
 			if (*end || !seconds || seconds > 86400) {
-				fputs("slabshm-demo: -t: say 1 to 86400 seconds\n",
+				fputs("slabshm-demo: -t: not 1 to 86400 seconds\n",
 				      stderr);
 				return 2;
 			}
@@ -876,7 +876,7 @@ int main(int argc, char **argv)
 	ret = slabshm_open(&s, slab_name,
 			   SLABSHM_ATTACH_CREATE | SLABSHM_ATTACH_EXCL, &options);
 	if (ret)
-		die("cannot make a slab", why(ret));
+		die("cannot create a slab", why(ret));
 
 	printf("%s: %zu files, %.1f MiB; %d readers, %d publishers, %lu s of kills\n",
 	       argv[optind], nfiles, (double)bytes / MIB, READERS,

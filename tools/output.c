@@ -1,74 +1,185 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Lists, as a table, as lines of "key: value", or as JSON: see output.h. */
+/* Prints lists: see output.h. */
 #include <ctype.h>
-#include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
 #include <wctype.h>
 
-#include "output.h"
+#include "command.h"
 
-/* ---------------- filling a table ---------------- */
+/* ---------------- the columns to show ---------------- */
 
-static size_t count_columns(const struct table *table)
+struct selection {
+	const struct column *columns[COLUMNS_MAX];
+	int n;
+};
+
+void output_option(struct output *output, int option, const char *value)
 {
-	size_t n = 0;
-
-	while (table->columns[n].key)
-		n++;
-	return n;
-}
-
-static void add(struct table *table, char *value)
-{
-	if (table->ncells == table->room) {
-		table->room = table->room ? 2 * table->room : 256;
-		table->cells = reallocarray(table->cells, table->room,
-					    sizeof(*table->cells));
-		if (!table->cells) {
-			fputs("slabshm: not enough memory\n", stderr);
-			exit(EXIT_FAILURE);
-		}
+	switch (option) {
+	case 'J':
+		output->style = JSON;
+		break;
+	case 'b':
+		output->bytes = true;
+		break;
+	case 'n':
+		output->noheadings = true;
+		break;
+	case 'o':
+		output->columns = value;
+		break;
+	case 'O':
+		output->all = true;
+		break;
 	}
-	table->cells[table->ncells++] = value;
 }
 
-void add_text(struct table *table, const char *text)
+static const struct column *find_column(const struct list *list,
+					const char *name, size_t length)
 {
-	char *copy = strdup(text);
+	const struct column *c;
 
-	if (!copy) {
-		fputs("slabshm: not enough memory\n", stderr);
-		exit(EXIT_FAILURE);
+	for (c = list->columns; c->name; c++)
+		if (strlen(c->name) == length &&
+		    !strncasecmp(c->name, name, length))
+			return c;
+	return NULL;
+}
+
+/*
+ * The columns in the order in which they were asked for; a list that begins with
+ * '+' adds to those shown by default.  False if there is no such column, or too
+ * many were asked for.
+ */
+static bool select_columns(const struct output *output, const struct list *list,
+			   struct selection *s)
+{
+	bool all = output->all || output->style == JSON ||
+		   output->style == DETAILS;
+	const char *name = output->columns;
+	const struct column *c;
+
+	s->n = 0;
+	if (!name || *name == '+') {
+		for (c = list->columns; c->name; c++)
+			if ((all || c->shown) && s->n < COLUMNS_MAX)
+				s->columns[s->n++] = c;
 	}
-	add(table, copy);
+	if (!name)
+		return true;
+	for (name += *name == '+';; name++) {
+		size_t length = strcspn(name, ",");
+
+		c = find_column(list, name, length);
+		if (!c || s->n == COLUMNS_MAX)
+			return false;
+		s->columns[s->n++] = c;
+		name += length;
+		if (!*name)
+			return true;
+	}
 }
 
-void add_number(struct table *table, uint64_t number)
+/* Returns an exit status. */
+int output_check(const struct output *output, const struct list *list)
 {
-	char text[24];
+	struct selection s;
 
-	snprintf(text, sizeof(text), "%ju", (uintmax_t)number);
-	add_text(table, text);
+	if (select_columns(output, list, &s))
+		return EXIT_SUCCESS;
+	return usage_error(output->columns, "no such column");
 }
 
-void add_bool(struct table *table, bool value)
+void print_columns(const struct list *list)
 {
-	add_text(table, value ? "true" : "false");
+	const struct column *c;
+
+	puts("\nColumns (* shown by default):");
+	for (c = list->columns; c->name; c++)
+		printf("%c %-16s %s\n", c->shown ? '*' : ' ', c->name, c->help);
 }
 
-void add_unknown(struct table *table)
+/* ---------------- values ---------------- */
+
+static uint64_t number(const struct column *c, const void *entry)
 {
-	do {
-		add(table, NULL);
-	} while (table->ncells % count_columns(table));
+	const char *field = (const char *)entry + c->offset;
+	uint64_t wide;
+	uint32_t narrow;
+
+	if (c->size == sizeof(narrow)) {
+		memcpy(&narrow, field, sizeof(narrow));
+		return narrow;
+	}
+	memcpy(&wide, field, sizeof(wide));
+	return wide;
 }
 
-static void clear(struct table *table)
+/* At most four digits and a letter, as lsblk(8) shows sizes; rounded down */
+static const char *human(char *buffer, uint64_t bytes)
 {
-	while (table->ncells)
-		free(table->cells[--table->ncells]);
-	free(table->cells);
+	static const char units[] = "BKMGTPE";
+	unsigned int unit = 0, tenths = 0;
+
+	while (bytes >> (10 * unit) >= 1024)
+		unit++;
+	if (unit)
+		tenths = (bytes >> (10 * (unit - 1))) % 1024 * 10 / 1024;
+	bytes >>= 10 * unit;
+	if (tenths)
+		sprintf(buffer, "%ju.%u%c", (uintmax_t)bytes, tenths, units[unit]);
+	else
+		sprintf(buffer, "%ju%c", (uintmax_t)bytes, units[unit]);
+	return buffer;
+}
+
+/* NULL if it has none in this PID namespace */
+static const char *process_name(uint64_t pid, char *buffer)
+{
+	char path[32];
+	FILE *f;
+
+	*buffer = '\0';
+	snprintf(path, sizeof(path), "/proc/%ju/comm", (uintmax_t)pid);
+	f = pid ? fopen(path, "re") : NULL;
+	if (f) {
+		if (fgets(buffer, VALUE_MAX, f))
+			buffer[strcspn(buffer, "\n")] = '\0';
+		fclose(f);
+	}
+	return *buffer ? buffer : NULL;
+}
+
+/* The value of a column of an entry, in @buffer or elsewhere; NULL if not known */
+static const char *value(const struct output *output, const struct list *list,
+			 const struct column *c, const void *entry, char *buffer)
+{
+	if (c != list->columns && list->readable && !list->readable(entry))
+		return NULL;
+	switch (c->kind) {
+	case STRING:
+		return (const char *)entry + c->offset;
+	case BYTES:
+		if (!output->bytes && output->style != JSON)
+			return human(buffer, number(c, entry));
+		/* fall through */
+	case NUMBER:
+		sprintf(buffer, "%ju", (uintmax_t)number(c, entry));
+		return buffer;
+	case OCTAL:
+		sprintf(buffer, "%04jo", (uintmax_t)number(c, entry));
+		return buffer;
+	case FLAG:
+		return number(c, entry) & c->mask ? "true" : "false";
+	case NO_FLAG:
+		return number(c, entry) & c->mask ? "false" : "true";
+	case PROCESS:
+		return process_name(number(c, entry), buffer);
+	case WORD:
+		return c->word(entry);
+	}
+	return NULL;
 }
 
 /* ---------------- for people ---------------- */
@@ -114,86 +225,102 @@ void print_safe(FILE *to, const char *text)
 	safe(to, text);
 }
 
-static void print_cell(const char *text, int width, bool right)
+/* As a person sees it; no entry: the heading */
+static const char *shown(const struct output *output, const struct list *list,
+			 const struct column *c, const void *entry, char *buffer)
 {
-	int pad = width - safe(NULL, text);
+	const char *text;
+	size_t i;
 
-	if (right)
-		printf("%*s", pad > 0 ? pad : 0, "");
-	safe(stdout, text);
-	if (!right)
-		printf("%*s", pad > 0 ? pad : 0, "");
-}
-
-static void print_line(const struct table *table, const int *widths,
-		       char *const *row)
-{
-	size_t ncolumns = count_columns(table);
-	size_t i, last = 0;
-
-	for (i = 0; i < ncolumns; i++)
-		if (!(table->columns[i].kind & DETAIL))
-			last = i;
-	for (i = 0; i <= last; i++) {
-		bool right = table->columns[i].kind & NUMBER;
-
-		if (table->columns[i].kind & DETAIL)
-			continue;
-		/* No spaces at the end of a line. */
-		print_cell(row[i] ? row[i] : "-",
-			   i == last && !right ? 0 : widths[i], right);
-		fputs(i == last ? "\n" : "  ", stdout);
+	if (entry) {
+		text = value(output, list, c, entry, buffer);
+		return text ? text : "-";
 	}
+	for (i = 0; c->name[i]; i++)
+		buffer[i] = (char)toupper(c->name[i]);
+	buffer[i] = '\0';
+	return buffer;
 }
 
-void print_table(struct table *table)
+/* A line: of a table if there are widths, with tabs otherwise */
+static void print_row(const struct output *output, const struct list *list,
+		      const struct selection *s, const int *widths,
+		      const void *entry)
 {
-	size_t ncolumns = count_columns(table);
-	char *header[COLUMNS_MAX];
+	char buffer[VALUE_MAX];
+	int i;
+
+	for (i = 0; i < s->n; i++) {
+		const struct column *c = s->columns[i];
+		const char *text = shown(output, list, c, entry, buffer);
+		bool right = c->kind == NUMBER || c->kind == BYTES;
+		int pad = widths ? widths[i] - safe(NULL, text) : 0;
+
+		/* A process may have another name by now. */
+		if (pad < 0)
+			pad = 0;
+		printf("%*s", right ? pad : 0, "");
+		safe(stdout, text);
+		if (i == s->n - 1)
+			break;
+		printf("%*s%s", right ? 0 : pad, "", widths ? "  " : "\t");
+	}
+	putchar('\n');
+}
+
+static void print_table(const struct output *output, const struct list *list,
+			const struct selection *s, const char *entries, size_t n)
+{
 	int widths[COLUMNS_MAX];
-	size_t i;
-	char *c;
+	char buffer[VALUE_MAX];
+	size_t row;
+	int i;
 
-	for (i = 0; i < ncolumns; i++) {
-		header[i] = strdup(table->columns[i].key);
-		for (c = header[i]; c && *c; c++)
-			*c = (char)toupper(*c);
-		widths[i] = (int)strlen(table->columns[i].key);
-	}
-	for (i = 0; i < table->ncells; i++) {
-		const char *text = table->cells[i] ? table->cells[i] : "-";
-		int width = safe(NULL, text);
+	for (i = 0; i < s->n; i++) {
+		widths[i] = output->noheadings ? 0 :
+						 (int)strlen(s->columns[i]->name);
+		for (row = 0; row < n; row++) {
+			const void *entry = entries + row * list->entry_size;
+			int width = safe(NULL, shown(output, list, s->columns[i],
+						     entry, buffer));
 
-		if (width > widths[i % ncolumns])
-			widths[i % ncolumns] = width;
+			if (width > widths[i])
+				widths[i] = width;
+		}
 	}
-	print_line(table, widths, header);
-	for (i = 0; i < table->ncells; i += ncolumns)
-		print_line(table, widths, &table->cells[i]);
-	for (i = 0; i < ncolumns; i++)
-		free(header[i]);
-	clear(table);
+	if (!output->noheadings)
+		print_row(output, list, s, widths, NULL);
+	for (row = 0; row < n; row++)
+		print_row(output, list, s, widths,
+			  entries + row * list->entry_size);
 }
 
-void print_details(struct table *table)
+static void print_details(const struct output *output, const struct list *list,
+			  const struct selection *s, const char *entries, size_t n)
 {
-	size_t ncolumns = count_columns(table);
+	char buffer[VALUE_MAX];
 	int width = 0;
-	size_t i;
+	size_t row;
+	int i;
 
-	for (i = 0; i < ncolumns; i++)
-		if (width < (int)strlen(table->columns[i].key))
-			width = (int)strlen(table->columns[i].key);
-	for (i = 0; i < table->ncells; i++) {
-		const char *key = table->columns[i % ncolumns].key;
-
-		if (i && i % ncolumns == 0)
+	for (i = 0; i < s->n; i++)
+		if (width < (int)strlen(s->columns[i]->name))
+			width = (int)strlen(s->columns[i]->name);
+	for (row = 0; row < n; row++) {
+		if (row)
 			putchar('\n');
-		printf("%s:%*s", key, width - (int)strlen(key) + 1, "");
-		safe(stdout, table->cells[i] ? table->cells[i] : "-");
-		putchar('\n');
+		for (i = 0; i < s->n; i++) {
+			const char *name = s->columns[i]->name;
+
+			if (!output->noheadings)
+				printf("%s:%*s", name,
+				       width - (int)strlen(name) + 1, "");
+			safe(stdout, shown(output, list, s->columns[i],
+					   entries + row * list->entry_size,
+					   buffer));
+			putchar('\n');
+		}
 	}
-	clear(table);
 }
 
 /* ---------------- for programs ---------------- */
@@ -211,7 +338,7 @@ static size_t utf8_length(const unsigned char *text)
 	for (i = 1; i < n; i++)
 		if ((text[i] & 0xc0) != 0x80)
 			return 0;
-	/* Longer than needed, a surrogate, or beyond the last character. */
+	/* Overlong, a surrogate, or beyond U+10FFFF */
 	if ((text[0] == 0xe0 && text[1] < 0xa0) ||
 	    (text[0] == 0xed && text[1] > 0x9f) ||
 	    (text[0] == 0xf0 && text[1] < 0x90) ||
@@ -249,26 +376,61 @@ static void print_key(const char *key)
 	fputs("\": ", stdout);
 }
 
-void print_json(struct table *table)
+static void print_json(const struct output *output, const struct list *list,
+		       const struct selection *s, const char *entries, size_t n)
 {
-	size_t ncolumns = count_columns(table);
-	size_t i;
+	char buffer[VALUE_MAX];
+	size_t row;
+	int i;
 
-	printf("{\"%s\": [", table->name);
-	for (i = 0; i < table->ncells; i++) {
-		const struct column *column = &table->columns[i % ncolumns];
+	printf("{\"%s\": [", list->name);
+	for (row = 0; row < n; row++) {
+		fputs(row ? ",\n  {" : "\n  {", stdout);
+		for (i = 0; i < s->n; i++) {
+			const struct column *c = s->columns[i];
+			const char *text = value(output, list, c,
+						 entries + row * list->entry_size,
+						 buffer);
 
-		if (i % ncolumns == 0)
-			fputs(i ? ",\n  {" : "\n  {", stdout);
-		print_key(column->key);
-		if (!table->cells[i])
-			fputs("null", stdout);
-		else if (column->kind & TEXT)
-			print_string(table->cells[i]);
-		else
-			fputs(table->cells[i], stdout);
-		fputs((i + 1) % ncolumns ? ", " : "}", stdout);
+			if (i)
+				fputs(", ", stdout);
+			print_key(c->name);
+			if (!text)
+				fputs("null", stdout);
+			else if (c->kind == NUMBER || c->kind == BYTES ||
+				 c->kind == FLAG || c->kind == NO_FLAG)
+				fputs(text, stdout);
+			else
+				print_string(text);
+		}
+		putchar('}');
 	}
-	fputs(table->ncells ? "\n]}\n" : "]}\n", stdout);
-	clear(table);
+	fputs(n ? "\n]}\n" : "]}\n", stdout);
+}
+
+/* ---------------- all of them ---------------- */
+
+void print_list(const struct output *output, const struct list *list,
+		const void *entries, size_t n)
+{
+	struct selection s;
+	size_t row;
+
+	select_columns(output, list, &s);
+	switch (output->style) {
+	case TABLE:
+		print_table(output, list, &s, entries, n);
+		break;
+	case DETAILS:
+		print_details(output, list, &s, entries, n);
+		break;
+	case LINES:
+		for (row = 0; row < n; row++)
+			print_row(output, list, &s, NULL,
+				  (const char *)entries + row * list->entry_size);
+		break;
+	case JSON:
+		print_json(output, list, &s, entries, n);
+		break;
+	}
 }

@@ -1,52 +1,102 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Lists, as a table, as lines of "key: value", or as JSON.
+ * Lists of entries, as a table, as lines of "name: value", or as JSON.
  *
- * Names come from other users and may hold any byte but NUL, so nothing is
- * printed as it stands: print_safe() shows a control character, a byte that is
- * no text in the locale, and a backslash in a way that a terminal takes for
- * text; JSON is always UTF-8, and has a stray byte 0xNN as the lone surrogate
- * \udcNN, from which Python's surrogateescape gets the byte back.
+ * Names come from other users and may hold any byte but NUL, so none is printed
+ * unescaped: print_safe() escapes control characters, bytes that are not text in
+ * the locale, and backslashes.  JSON is always UTF-8; a byte 0xNN that is not
+ * becomes the lone surrogate \udcNN, which Python's surrogateescape turns back.
+ * (libsmartcols 2.38 writes such a byte as it is, which JSON parsers refuse.)
  */
 #ifndef SLABSHM_OUTPUT_H
 #define SLABSHM_OUTPUT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 
 #define COLUMNS_MAX	32
+#define VALUE_MAX	600	/* two names and what parts them */
 
-#define TEXT		0x1
-#define NUMBER		0x2
-#define BOOL		0x4
-#define DETAIL		0x8	/* not in the table */
+enum kind {
+	STRING,		/* char array */
+	NUMBER,
+	BYTES,		/* a number, 1.5K in tables unless --bytes is given */
+	OCTAL,		/* four digits, a string in JSON */
+	FLAG,		/* is any bit of the mask set? */
+	NO_FLAG,	/* is none? */
+	PROCESS,	/* a number, shown as the name of that process or thread */
+	WORD,		/* what column->word() gives, or unknown */
+};
 
-/* The end of an array of columns has no key. */
+/**
+ * struct column - what a list can show of each entry
+ * @name: in upper case in tables, with '_' for '-' in JSON
+ * @help: what --help says
+ * @kind: how to read and format the field
+ * @shown: in tables without --output
+ * @offset: of the field in the entry
+ * @size: of the field
+ * @mask: the bits of a flag
+ * @word: gives the value, or NULL if it is not known
+ *
+ * The last of an array has no name.
+ */
 struct column {
-	const char *key;
-	unsigned int kind;
+	const char *name;
+	const char *help;
+	enum kind kind;
+	bool shown;
+	unsigned short offset;
+	unsigned short size;
+	uint64_t mask;
+	const char *(*word)(const void *entry);
 };
 
-/* Cells are strings, row by row; NULL where the value is not known. */
-struct table {
-	const char *name;	/* in JSON */
+/* The field that a column shows */
+#define FIELD(entry, member)				\
+	.offset = offsetof(struct entry, member),	\
+	.size = sizeof(((struct entry *)NULL)->member)
+
+/**
+ * struct list - a kind of entries
+ * @name: in JSON
+ * @columns: what there is to show
+ * @entry_size: bytes of an entry
+ * @readable: may all columns be read?  Otherwise the first only.  NULL: yes
+ */
+struct list {
+	const char *name;
 	const struct column *columns;
-	char **cells;
-	size_t ncells;
-	size_t room;
+	size_t entry_size;
+	bool (*readable)(const void *entry);
 };
 
-void add_text(struct table *table, const char *text);
-void add_number(struct table *table, uint64_t number);
-void add_bool(struct table *table, bool value);
-void add_unknown(struct table *table);	/* the rest of the row */
+enum style { TABLE, DETAILS, LINES, JSON };
 
+/* How to print a list; zeroed, it is a table of the columns shown by default. */
+struct output {
+	enum style style;
+	bool bytes;
+	bool noheadings;
+	bool all;
+	const char *columns;	/* what --output got, or NULL */
+};
+
+#define OUTPUT_SHORTS	"Jbno:O"
+#define OUTPUT_OPTIONS					\
+	{ "json", no_argument, NULL, 'J' },		\
+	{ "bytes", no_argument, NULL, 'b' },		\
+	{ "noheadings", no_argument, NULL, 'n' },	\
+	{ "output", required_argument, NULL, 'o' },	\
+	{ "output-all", no_argument, NULL, 'O' }
+
+void output_option(struct output *output, int option, const char *value);
+int output_check(const struct output *output, const struct list *list);
+void print_columns(const struct list *list);
+void print_list(const struct output *output, const struct list *list,
+		const void *entries, size_t n);
 void print_safe(FILE *to, const char *text);
-
-/* These free what is in the table. */
-void print_table(struct table *table);
-void print_details(struct table *table);
-void print_json(struct table *table);
 
 #endif /* SLABSHM_OUTPUT_H */
