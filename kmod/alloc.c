@@ -41,7 +41,7 @@ void slabshm_alloc_raise_pressure(struct slabshm_slab *slab, bool limit)
 /**
  * struct alloc_wait - an allocation that found no space
  * @bytes: that it needs in all
- * @room: slabshm_slab.room before the last try
+ * @grow_seq: slabshm_slab.grow_seq before the last try
  * @freed: slabshm_retired.freed before the last try
  * @first: nothing was done for it yet
  * @tries: times that it may still wait for reclaim
@@ -50,7 +50,7 @@ void slabshm_alloc_raise_pressure(struct slabshm_slab *slab, bool limit)
  */
 struct alloc_wait {
 	u64 bytes;
-	unsigned long room;
+	unsigned long grow_seq;
 	u64 freed;
 	bool first;
 	unsigned int tries;
@@ -76,7 +76,7 @@ static bool alloc_reclaim(struct slabshm_slab *slab, struct alloc_wait *wait,
 }
 
 /* More space for an allocation that found none: 0 to try again, or an error. */
-static int alloc_make_room(struct slabshm_call *call,
+static int alloc_make_space(struct slabshm_call *call,
 			   const struct slabshm_alloc_args *alloc,
 			   struct alloc_wait *wait, unsigned long need)
 {
@@ -96,10 +96,10 @@ static int alloc_make_room(struct slabshm_call *call,
 		return 0;
 	if (wait->rooms) {
 		wait->rooms--;
-		err = slabshm_data_make_room(slab, need, alloc->align,
+		err = slabshm_data_make_space(slab, need, alloc->align,
 					     DIV_ROUND_UP(wait->bytes,
 							  PAGE_SIZE),
-					     wait->room, may_grow);
+					     wait->grow_seq, may_grow);
 	}
 	if (!err || err == -EINTR)
 		return err;
@@ -150,14 +150,14 @@ static noinline int alloc_wait(struct slabshm_call *call,
 	if (!opportunistic && mutex_lock_killable(&slab->reclaim.turn))
 		return -EINTR;
 	do {
-		wait.room = READ_ONCE(slab->room);
+		wait.grow_seq = READ_ONCE(slab->grow_seq);
 		wait.freed = READ_ONCE(slab->retired.freed);
 		err = slabshm_arena_alloc(&slab->arena, &call->client->owner,
 					  req, alloc->count, alloc->align,
 					  claim, &need);
 		if (err != -ENOSPC)
 			break;
-		err = alloc_make_room(call, alloc, &wait, need);
+		err = alloc_make_space(call, alloc, &wait, need);
 	} while (!err);
 	if (!opportunistic)
 		mutex_unlock(&slab->reclaim.turn);

@@ -62,7 +62,7 @@ struct slabshm_runs {
 };
 
 /**
- * struct slabshm_owner - who has blocks that are not published
+ * struct slabshm_owner - the owner of blocks that are not published
  * @runs: its runs
  * @extents: its large blocks
  * @bytes: bytes of owned and claimed blocks

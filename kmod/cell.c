@@ -228,7 +228,7 @@ struct cell *slabshm_cell_take(struct slabshm_slab *slab)
  * slabshm_cell_set_name() - the cell is in use from now on
  * @cells: of the slab
  * @cell: from slabshm_cell_take()
- * @name: which no cell has; freed by who drops the cell
+ * @name: which no cell has; the caller of slabshm_cell_drop() frees it
  * @hash: of the name
  *
  * Context: the commit lock is held.
@@ -271,8 +271,8 @@ char *slabshm_cell_drop(struct slabshm_cells *cells, struct cell *cell)
 /**
  * slabshm_cell_list() - some of a slab's cells
  * @slab: whose
- * @cursor: index of the next cell to look at; moved on
- * @entry: room for @n, zeroed
+ * @cursor: index of the next cell; moved on
+ * @entry: array of @n, zeroed
  * @n: how many at most
  *
  * Context: may sleep; takes the commit lock, for 64 cells at a time.
@@ -358,8 +358,8 @@ static bool cell_changed(struct slabshm_cells *cells,
  * @slab: whose
  * @since: the commit
  * @cursor: where to go on, from 0: twice the index of a cell, and one more when
- *	what was removed from its place has been told; moved on
- * @event: room for @n
+ *	what was removed from its place has been listed; moved on
+ * @event: array of @n
  * @n: how many at most
  *
  * Context: may sleep; takes the commit lock, for 64 cells at a time.

@@ -30,7 +30,7 @@ struct slabshm_object;
 struct slabshm_slab;
 
 /**
- * struct slabshm_queue - who holds a cell's lock, and who waits at the cell
+ * struct slabshm_queue - a cell's lock, its waiters and its watchers
  * @holder: holds the lock; NULL: it is free
  * @waiters: slabshm_locker.wait, by their ids: the oldest comes first
  * @watchers: slabshm_watcher.link, of those to notify of the next change
@@ -96,7 +96,7 @@ static inline bool slabshm_moved_known(const struct slabshm_moved *moved,
  * @name: NULL while not in use
  * @object: what it holds; NULL while not in use
  * @spare: an empty object; there when @object has parts
- * @queue: who holds its lock and who waits; NULL while nobody needs one
+ * @queue: its lock, waiters and watchers; NULL while there are none
  */
 struct cell {
 	union {

@@ -33,7 +33,7 @@ MODULE_PARM_DESC(max_client_mbytes,
 
 /*
  * Clients by their numbers.  Programs keep a number and a descriptor, and the one
- * tells whether the other is still what it was: so the numbers are taken in turn,
+ * shows whether the other is still what it was: so numbers are handed out in turn,
  * and those of living clients left out.
  */
 static DEFINE_XARRAY_ALLOC(client_ids);
@@ -268,7 +268,7 @@ static int client_join(struct slabshm_client *client,
 		INIT_WORK(&slab->leave_work, clients_leave);
 	}
 	client->seq = ++slab->last_client;
-	/* Another thread's call may look at it; it finds no slab */
+	/* Another thread's call may read it; it finds no slab */
 	WRITE_ONCE(client->id, id);
 	client->user = user;
 	client->uid = current_fsuid();
@@ -464,7 +464,7 @@ void slabshm_client_unmap(struct slabshm_client *client)
 	if (!atomic_dec_and_test(&client->mappings))
 		return;
 	WRITE_ONCE(client->ended, true);
-	/* A call that sleeps holds the client: it shall look */
+	/* Sleeping calls hold the client: let them check */
 	wake_up_all(&client->watches.wait);
 	wake_up_all(&client->watches.ended);
 	slabshm_client_leave(client);
@@ -517,8 +517,8 @@ static struct slabshm_client *client_after(struct slabshm_slab *slab, u64 seq)
 /**
  * slabshm_client_list() - some of a slab's clients
  * @slab: whose
- * @cursor: place of the last client told, 0 to start; moved on
- * @entry: room for @n, zeroed
+ * @cursor: place of the last client listed, 0 to start; moved on
+ * @entry: array of @n, zeroed
  * @n: how many at most
  *
  * Context: may sleep; takes clients_lock.

@@ -24,7 +24,7 @@
 #include "table.h"
 #include "trace.h"
 
-/* Runs that one call looks at */
+/* Runs that one call checks */
 #define COMPACT_RUNS	4096
 
 /**
@@ -64,9 +64,8 @@ struct compact {
 };
 
 /*
- * May the object that a cell holds be moved?  Whoever holds the cell's lock may
- * read it without a pin, and who is told that a holder has died looks at what that
- * one has left.
+ * May the object that a cell holds be moved?  The holder of the cell's lock may read
+ * it without a pin, and so may the one after a holder that died, to repair it.
  */
 static bool cell_movable(const struct cell *cell)
 {
@@ -345,19 +344,19 @@ static bool may_retire(struct slabshm_slab *slab)
 	}
 }
 
-/* Empty some of @n runs of one class, while the others have room for it all. */
+/* Empty some of @n runs of one class, while the others have space for all of it. */
 static int class_compact(struct compact *c, const struct slabshm_run_desc *run,
 			 unsigned int n)
 {
 	const struct slabshm_run_desc *to = run, *from;
-	u64 room = 0, before;
+	u64 space = 0, before;
 	int err = 0;
 
 	for (from = run; from < run + n; from++)
-		room += from->free;
+		space += from->free;
 	while (--from > to && !err) {
-		room -= from->free;
-		if (from->used > room || c->moved >= c->limit)
+		space -= from->free;
+		if (from->used > space || c->moved >= c->limit)
 			break;
 		if (signal_pending(current))
 			return -EINTR;
@@ -365,7 +364,7 @@ static int class_compact(struct compact *c, const struct slabshm_run_desc *run,
 			return -EBUSY;
 		before = c->moved;
 		err = run_empty(c, &to, from);
-		room -= min(room, div_u64(c->moved - before,
+		space -= min(space, div_u64(c->moved - before,
 					  slabshm_class_size[from->class]));
 	}
 	return err;
@@ -378,7 +377,7 @@ static int class_compact(struct compact *c, const struct slabshm_run_desc *run,
  * @cursor: page to begin with, 0 to start; moved on, back to 0 at the end
  * @moved: set to the bytes that were moved
  *
- * Looks at up to 4096 runs.  Their pages are free when what was moved is reclaimed.
+ * Checks up to 4096 runs.  Their pages are free when what was moved is reclaimed.
  *
  * Context: may sleep; takes grow_lock, the commit lock and the arena's.
  * Return: 0; if nothing was moved, also -EBUSY readers hold back too much, -EDQUOT

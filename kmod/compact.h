@@ -6,8 +6,8 @@
  * sizes; so objects are moved from the runs with the fewest blocks to those with
  * the most, until whole runs are empty and their pages free.
  *
- * A move is a publish of the same bytes in another block, which nobody is told of.
- * The bytes are copied without a lock between two looks at the cell.  If it still
+ * A move is a publish of the same bytes in another block, without a notification.
+ * The bytes are copied without a lock between two checks of the cell.  If it still
  * has the version of the first at the second, the object was current all the time:
  * so its block was not reused, and it is never modified.  Otherwise the copy is
  * dropped.

@@ -195,7 +195,7 @@ static int data_grow_step(struct slabshm_slab *slab, u64 size)
 		}
 	}
 	WRITE_ONCE(slab->size, size);
-	WRITE_ONCE(slab->room, slab->room + 1);
+	WRITE_ONCE(slab->grow_seq, slab->grow_seq + 1);
 	trace_slabshm_grow(slab, size);
 	return 0;
 }
@@ -259,7 +259,7 @@ static int data_refill(struct slabshm_slab *slab, unsigned long min,
 	err = data_fill(slab, page, npages);
 	slabshm_arena_put(&slab->arena, extent, !err);
 	if (!err)
-		WRITE_ONCE(slab->room, slab->room + 1);
+		WRITE_ONCE(slab->grow_seq, slab->grow_seq + 1);
 	return err;
 }
 
@@ -285,12 +285,12 @@ static unsigned long data_growth(struct slabshm_slab *slab)
 }
 
 /**
- * slabshm_data_make_room() - more free space, for an allocation that found none
+ * slabshm_data_make_space() - more free space, for an allocation that found none
  * @slab: whose
  * @need: contiguous pages that it looked for, the slack for alignment included
  * @align: 0, or the alignment in bytes
  * @all: pages of all blocks that it asks for, which may be many
- * @room: slab->room as it was before the allocation was tried
+ * @grow_seq: slab->grow_seq as it was before the allocation was tried
  * @may_grow: whether the slab may become larger
  *
  * Prefers a range that TRIM emptied to growth, and growth to refilling smaller
@@ -301,8 +301,8 @@ static unsigned long data_growth(struct slabshm_slab *slab)
  * Return: 0: something has changed, try again.  -ENOSPC, -ENOMEM, -EDQUOT,
  * -EFBIG, -EINTR: do not.
  */
-int slabshm_data_make_room(struct slabshm_slab *slab, unsigned long need,
-			   u64 align, unsigned long all, unsigned long room,
+int slabshm_data_make_space(struct slabshm_slab *slab, unsigned long need,
+			   u64 align, unsigned long all, unsigned long grow_seq,
 			   bool may_grow)
 {
 	unsigned long align_pages = max(1UL, DIV_ROUND_UP(align, PAGE_SIZE));
@@ -311,7 +311,7 @@ int slabshm_data_make_room(struct slabshm_slab *slab, unsigned long need,
 
 	if (mutex_lock_killable(&slab->grow_lock))
 		return -EINTR;
-	if (slab->room != room)
+	if (slab->grow_seq != grow_seq)
 		goto out;	/* another did it while we waited */
 	err = data_refill(slab, need, max(need, STEP_PAGES));
 	/* Perhaps one of just that size is aligned */
@@ -331,7 +331,7 @@ int slabshm_data_make_room(struct slabshm_slab *slab, unsigned long need,
 		if (need <= SLABSHM_RUN_PAGES)
 			least = min(least, slab->max_size);
 		/*
-		 * There is room for the one that found none, as those before it
+		 * There is space for the one that found none, as those before it
 		 * were undone: so it is the others' that lacks, or what is lost
 		 * between them.  Page 0 counts as free, and is no block's.
 		 */
@@ -339,14 +339,14 @@ int slabshm_data_make_room(struct slabshm_slab *slab, unsigned long need,
 		    data_free_pages(slab) - 1 + data_growth(slab) >= all)
 			least += (u64)min(all > tail ? all - tail : need,
 					  data_growth(slab)) << PAGE_SHIFT;
-		/* Not in vain: only if the end then has room enough */
+		/* Not in vain: only if the end is large enough then */
 		if (least > slab->size && least <= slab->max_size) {
 			err = data_grow(slab, min(round_up(least, STEP),
 						  slab->max_size), true);
 			/* What a limit leaves may be less than a whole step */
 			if (err == -EFBIG || err == -EDQUOT)
 				err = data_grow(slab, least, true);
-			if (err && err != -EINTR && slab->room != room)
+			if (err && err != -EINTR && slab->grow_seq != grow_seq)
 				err = 0;
 			/* What is there already is charged for */
 			if (err != -EFBIG && err != -EDQUOT)

@@ -159,7 +159,7 @@ static __always_inline int call_admit(struct slabshm_call *call,
 	return 0;
 }
 
-/* @arg has room for @ops->size */
+/* @arg holds @ops->size bytes */
 static __always_inline long call_do(struct slabshm_call *call,
 				    const struct call_ops *ops, void *arg)
 {
@@ -248,11 +248,11 @@ static __poll_t slabshm_poll(struct file *file, poll_table *table)
 
 	poll_wait(file, &client->watches.wait, table);
 	/*
-	 * Who waits, and then the look; pairs with client_waits().  poll_wait()
+	 * Be on the wait queue, then check; pairs with client_waits().  poll_wait()
 	 * has this barrier itself since 6.14, and in later stable kernels
 	 */
 	smp_mb();
-	/* Its end wakes who polls; then EVENTS is -ENXIO */
+	/* The client's end wakes pollers; then EVENTS is -ENXIO */
 	if (READ_ONCE(client->ended))
 		return EPOLLHUP;
 	return slabshm_watch_pending(client) ? EPOLLIN | EPOLLRDNORM : 0;

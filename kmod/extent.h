@@ -43,7 +43,7 @@ enum extent_state {
  * @next: of a spare that no pages have yet
  * @page: where it starts
  * @npages: how many
- * @owner: LARGE: who has the block, NULL if published; RUN: who has all the
+ * @owner: LARGE: of the block, NULL if published; RUN: who has all the
  *	owned and claimed blocks, NULL while there are none, unless it is kept
  *	empty and has not changed hands
  * @record: LARGE, published: what the publisher gave

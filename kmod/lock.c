@@ -193,7 +193,7 @@ static void ticket_use(struct slabshm_cells *cells,
 }
 
 /*
- * Who waits has changed, or the lock is free: see that the oldest waiter knows.  Of a
+ * The waiters have changed, or the lock is free: wake the oldest waiter.  Of a
  * removed cell, each waiter that leaves wakes the next, and the last one frees
  * @queue.
  */
@@ -312,7 +312,7 @@ static bool chain_leads_to(struct slabshm_cells *cells,
 		if (holder->pid == pid)
 			return true;
 		waiter = thread_find(cells, holder->pid);
-		/* One that comes back looks for a cycle itself */
+		/* One that comes back searches for a cycle itself */
 		if (!waiter || !waiter->queue || locker_leaves(waiter) ||
 		    (!timed && waiter->deadline != SLABSHM_DEADLINE_NEVER))
 			return false;
@@ -420,7 +420,7 @@ static int locker_wait(struct slabshm_slab *slab, struct slabshm_locker *locker)
 		check = ns_to_ktime(min(now + (first ? CHECK_FIRST :
 						       CHECK_BEHIND),
 					locker->deadline));
-		/* The client's end or CANCEL, which do not need it, wake who is queued */
+		/* The client's end and CANCEL, which do not need it, wake the wait queue */
 		if (!slabshm_client_waits(client, locker->cancels))
 			schedule_hrtimeout_range(&check, current->timer_slack_ns,
 						 HRTIMER_MODE_ABS);
@@ -675,7 +675,7 @@ static void lock_undo(struct slabshm_client *client, struct slabshm_lock_cell *c
 	unlock_cells(client, cell, 1, &unused);
 }
 
-/* Lock cells for the calling thread, all or none; their flags tell of dead holders. */
+/* Lock cells for the calling thread, all or none; their flags show dead holders. */
 static int lock_cells(struct slabshm_client *client,
 		      struct slabshm_lock_cell *cell, unsigned int n, bool try,
 		      u64 deadline, u32 *failed)

@@ -15,13 +15,13 @@
  * at most.
  *
  * The holder is a thread of a client.  If the client ends, its locks are released
- * by the work item that gives back all it had.  If only the thread ends, nothing
- * tells the module; so LOCK checks that the holder is alive, and waiters do so
- * from time to time.
+ * by the work item that gives back all it had.  The module does not notice the end
+ * of a single thread; so LOCK checks that the holder is alive, and waiters poll for a
+ * dead one.
  *
  * Deadlocks.  A waiter waits for the holder of one lock, and the holder's thread
- * for one at most in turn, with whichever client of the slab: so to look for a
- * cycle is to follow a chain, for a bounded number of steps.
+ * for one at most in turn, through whichever client of the slab.  So the search for
+ * a cycle follows a chain, for a bounded number of steps.
  */
 #ifndef _SLABSHM_LOCK_H
 #define _SLABSHM_LOCK_H

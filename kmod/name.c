@@ -309,7 +309,7 @@ bool slabshm_slab_owned_by(struct slabshm_slab *slab, u32 uid)
 	return uid_valid(kuid) && uid_eq(file_inode(slab->data)->i_uid, kuid);
 }
 
-/* What the list of names may tell without locks of its own. */
+/* Statistics that need no lock for long, as the list of names holds one. */
 static void slab_stat(struct slabshm_slab *slab, struct slabshm_stat *stat)
 {
 	struct inode *inode = file_inode(slab->data);
@@ -376,11 +376,11 @@ void slabshm_slab_stat(struct slabshm_slab *slab, struct slabshm_stat *stat)
 
 /**
  * slabshm_slab_list() - some of the slabs with names in the caller's namespace
- * @cursor: id of the last slab told, 0 to start; moved on
- * @stat: room for @n, zeroed
+ * @cursor: id of the last slab listed, 0 to start; moved on
+ * @stat: array of @n, zeroed
  * @n: how many at most
  *
- * Of a slab that the caller may not read, only the name is told.
+ * Of a slab that the caller may not read, the entry has only the name.
  *
  * Context: may sleep; takes slabshm_names_lock.
  * Return: how many there were; 0 at the end.

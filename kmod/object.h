@@ -40,7 +40,7 @@ struct slabshm_object {
 /**
  * struct slabshm_record - one published block
  * @link: of a part: in slabshm_object.parts; of a root there, too, for as long as
- *	it takes to take a retired object apart
+ *	it takes to unlink a retired object's records
  * @next: of a retired block, or of none: in a chain, which NULL ends
  * @retired: of a retired block: the commit that retired it (R)
  * @born: commit that published or attached the block (B)

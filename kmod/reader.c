@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Readers: registration, the look at all slots, eviction.
+ * Readers: registration, the scan of all slots, eviction.
  */
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
@@ -126,8 +126,8 @@ static void reader_remove(struct slabshm_readers *readers,
 }
 
 /*
- * Room for one more in the table of a scan, and the page of the slot.  Memory
- * comes before the lock: who must wait for it shall not stop reclaim.
+ * Reserve an entry in the table of a scan, and the page of the slot.  Memory comes
+ * before the lock: waiting for it must not stop reclaim.
  */
 static int reader_reserve(struct slabshm_client *client, u32 index)
 {
@@ -296,7 +296,7 @@ int slabshm_reader_check(struct slabshm_client *client, u32 index, u64 lo)
 
 	/*
 	 * The floor was stored before the space of what the pin held was free.
-	 * Who has seen that space reused finds that floor here: pairs with the
+	 * A reader that has seen that space reused finds that floor here: pairs with the
 	 * smp_wmb() in reader_evict().
 	 */
 	smp_rmb();

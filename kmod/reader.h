@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Readers: what each thread may still be looking at.
+ * Readers: what each thread may still be reading.
  *
  * A reader is one 64-byte slot in its client's reader region, which the client
- * writes and the kernel only reads: "I may look at blocks that were current at
+ * writes and the kernel only reads: "I may read blocks that were current at
  * some moment after commit lo, published at or before hi"; lo = 0: at none.
  * Whatever stands there can harm the slot's own client only: it decides which
  * blocks this slot holds back, and for no longer than the read timeout.
@@ -37,7 +37,7 @@ struct slabshm_slab;
  *	blocks retired up to here, so it cannot use any of them
  * @lo: as the last scan found it in the slot
  * @hi: as the last scan found it in the slot
- * @rcu: READER_CHECK looks at readers without a lock
+ * @rcu: READER_CHECK reads it without a lock
  *
  * Protected by slabshm_readers.lock.
  */
@@ -62,7 +62,7 @@ struct slabshm_reader {
  * @tree: slabshm_reader.node, by id: a list goes on where it was
  * @last_id: of the reader that registered last
  * @count: how many
- * @interval: room for @capacity, which is at least @count: set aside at REGISTER,
+ * @interval: array of @capacity, which is at least @count: allocated by REGISTER,
  *	so that a scan needs no memory
  * @nintervals: entries of the last scan: the readers that may hold a block retired
  *	up to @cut, by lo (or barred, if that is larger), each with the largest hi

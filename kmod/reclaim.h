@@ -121,7 +121,7 @@ void slabshm_reclaim_destroy(struct slabshm_slab *slab);
 
 void slabshm_reclaim_queue(struct slabshm_slab *slab);
 bool slabshm_reclaim_now(struct slabshm_slab *slab, u64 least);
-bool slabshm_reclaim_evict(struct slabshm_slab *slab, u64 bytes, bool apart);
+bool slabshm_reclaim_evict(struct slabshm_slab *slab, u64 bytes, bool fragmented);
 int slabshm_reclaim_readers(struct slabshm_slab *slab, u64 *cursor,
 			    struct slabshm_reader_entry *entry, unsigned int n);
 

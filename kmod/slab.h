@@ -74,7 +74,7 @@
  * @control: see there
  * @arena: which bytes are whose; has a lock of its own
  * @cells: cells and clock; has a lock of its own
- * @readers: who may be looking at what; has a lock of its own
+ * @readers: slots of readers; has a lock of its own
  * @retired: retired blocks; under the lock of @cells
  * @held: those that readers hold back; under the lock of @readers
  * @reclaim: the rounds that free them
@@ -89,9 +89,9 @@
  * @leave_work: ends the watches and readers of those; holds @ref
  * @grow_lock: serializes growth, refill and TRIM
  * @size: bytes of data. Written under @grow_lock, read anywhere
- * @room: counts up when memory was added to the free set, so that one who
- *	waited for @grow_lock sees that another has made room. Written under
- *	@grow_lock, read anywhere
+ * @grow_seq: counts up when memory was added to the free set, so that an
+ *	allocation that waited for @grow_lock sees that another has grown the slab.
+ *	Written under @grow_lock, read anywhere
  * @pressure_stamp: when slabshm_header.pressure was last raised, in jiffies. Both are
  *	written under slabshm_arena.lock
  * @name: constant, empty for an unnamed slab
@@ -131,7 +131,7 @@ struct slabshm_slab {
 
 	struct mutex grow_lock;		/* stores to the next two */
 	u64 size;
-	unsigned long room;
+	unsigned long grow_seq;
 
 	unsigned long pressure_stamp;
 	char name[SLABSHM_NAME_MAX];

@@ -45,7 +45,7 @@ static void sleep_until(u64 deadline)
 	__set_current_state(TASK_RUNNING);
 }
 
-/* Why not to sleep, if there is nothing to tell. */
+/* Why not to sleep, if there is no event. */
 static int must_not_sleep(const struct slabshm_client *client,
 			  unsigned int cancels, u64 deadline)
 {
@@ -141,7 +141,7 @@ static int wait_sleep(struct slabshm_client *client,
 	}
 	spin_lock(&cells->lock);
 	for (;;) {
-		/* Before the looks: who publishes, or ends us, wakes us after */
+		/* Before the checks: a publisher, or our end, wakes us after */
 		prepare_to_wait(&client->watches.ended, &wait,
 				TASK_INTERRUPTIBLE);
 		err = wait_look(cells, cell, n, failed);
@@ -254,13 +254,13 @@ void slabshm_watches_init(struct slabshm_watches *watches)
 }
 
 /*
- * Does anybody wait for the client's events?  If not, whoever comes looks for them
+ * Does anybody wait for the client's events?  If not, the next to come checks for them
  * first.
  */
 static bool client_waits(struct slabshm_client *client)
 {
 	/*
-	 * The event, and then the look, by the barrier in here; pairs with those
+	 * Add the event, then check, with the barrier in here; pairs with those
 	 * of slabshm_poll() and slabshm_watch_events()
 	 */
 	return wq_has_sleeper(&client->watches.wait);
@@ -381,7 +381,7 @@ static struct slabshm_watcher *watcher_find(struct slabshm_watches *watches,
 	return NULL;
 }
 
-/* Where a watcher waits that has told all; NULL if its cell is gone. */
+/* The list for a watcher without an event; NULL if its cell is gone. */
 static struct list_head *watcher_home(struct slabshm_cells *cells,
 				      const struct slabshm_watcher *watcher)
 {
@@ -394,8 +394,8 @@ static struct list_head *watcher_home(struct slabshm_cells *cells,
 }
 
 /*
- * The version that a watcher would tell now, 0 if its cell is gone; and whether
- * one who knows version @known need not be told.
+ * The version that a watcher would report now, 0 if its cell is gone; and whether
+ * version @known already includes it.
  */
 static u64 watcher_version(struct slabshm_cells *cells,
 			   const struct slabshm_watcher *watcher, u64 known,
@@ -466,9 +466,9 @@ int slabshm_watch_add(struct slabshm_client *client, struct slabshm_watch_args *
 	if (err)
 		goto unlock;
 	version = watcher_version(cells, watcher, arg->version, &known);
-	watcher->told = version;
+	watcher->reported = version;
 	if (arg->flags & SLABSHM_WATCH_SINCE && !known) {
-		watcher->told = arg->version;
+		watcher->reported = arg->version;
 		home = &watches->pending;
 		pending = true;
 	}
@@ -603,8 +603,8 @@ bool slabshm_watch_pending(struct slabshm_client *client)
 }
 
 /*
- * Take pending watchers and what they tell, until there is room for no more
- * events.  A watcher of all cells is returned: its cells are still to be looked at.
+ * Take pending watchers and their events, until there are @n.  A watcher of all cells
+ * is returned: the caller goes through the cells.
  */
 static struct slabshm_watcher *events_take(struct slabshm_client *client,
 					   struct slabshm_event *event,
@@ -616,7 +616,7 @@ static struct slabshm_watcher *events_take(struct slabshm_client *client,
 	bool known;
 
 	spin_lock(&cells->lock);
-	/* What was published before this call shall be among them */
+	/* So that what was published before this call is among them */
 	notify_some(cells);
 	while (!all && *i < n &&
 	       !list_empty(&watches->pending)) {
@@ -629,12 +629,12 @@ static struct slabshm_watcher *events_take(struct slabshm_client *client,
 			all = watcher;
 			continue;
 		}
-		watcher->told = watcher_version(cells, watcher, 0, &known);
-		watcher->removed = !watcher->told;
+		watcher->reported = watcher_version(cells, watcher, 0, &known);
+		watcher->removed = !watcher->reported;
 		event[*i].cell = watcher->cell;
 		event[*i].flags = watcher->removed ? SLABSHM_EVENT_REMOVED : 0;
 		event[*i].generation = watcher->generation;
-		event[*i].version = watcher->told;
+		event[*i].version = watcher->reported;
 		++*i;
 	}
 	spin_unlock(&cells->lock);
@@ -642,28 +642,28 @@ static struct slabshm_watcher *events_take(struct slabshm_client *client,
 }
 
 /*
- * The cells that have changed since a watcher of all told it last, as far as there
- * is room.  @next becomes 0 at the end of the table.
+ * Events of a watcher of all cells: up to @n cells that have changed since its last
+ * report.  @next becomes 0 at the end of the table.
  */
 static unsigned int events_all(struct slabshm_slab *slab,
 			       struct slabshm_watcher *watcher,
-			       struct slabshm_event *event, unsigned int room)
+			       struct slabshm_event *event, unsigned int n)
 {
-	unsigned int n;
+	unsigned int i;
 
 	watcher->next = watcher->cursor;
-	n = slabshm_cells_changed(slab, watcher->told, &watcher->next, event,
-				  room);
-	if (n < room)
+	i = slabshm_cells_changed(slab, watcher->reported, &watcher->next, event,
+				  n);
+	if (i < n)
 		watcher->next = 0;
-	return n;
+	return i;
 }
 
 /*
- * What was taken has been told: those whose cell has changed since are pending
- * again, those whose cell is gone end.  Or it could not be told: all are pending.
+ * The events taken were reported: a watcher whose cell has changed since is pending
+ * again, and one whose cell is gone ends.  Or they were not: all are pending.
  */
-static void events_done(struct slabshm_client *client, bool told)
+static void events_done(struct slabshm_client *client, bool reported)
 {
 	struct slabshm_cells *cells = &client->slab->cells;
 	struct slabshm_watches *watches = &client->watches;
@@ -673,7 +673,7 @@ static void events_done(struct slabshm_client *client, bool told)
 
 	/* At most one for each event, and the watcher of all */
 	spin_lock(&cells->lock);
-	if (!told)
+	if (!reported)
 		list_splice_init(&watches->taken, &watches->pending);
 	list_for_each_entry_safe(watcher, next, &watches->taken, link) {
 		bool all = watcher->cell == SLABSHM_ALL_CELLS;
@@ -681,13 +681,13 @@ static void events_done(struct slabshm_client *client, bool told)
 		if (all) {
 			watcher->cursor = watcher->next;
 			if (!watcher->cursor)
-				watcher->told = watcher->target;
+				watcher->reported = watcher->target;
 		} else if (watcher->removed) {
 			watcher_remove(watcher);
 			list_add(&watcher->link, &gone);
 			continue;
 		}
-		watcher_version(cells, watcher, watcher->told, &known);
+		watcher_version(cells, watcher, watcher->reported, &known);
 		if ((all && watcher->cursor) || !known)
 			list_move_tail(&watcher->link, &watches->pending);
 		else
@@ -699,7 +699,7 @@ static void events_done(struct slabshm_client *client, bool told)
 
 	list_for_each_entry_safe(watcher, next, &gone, link)
 		kfree(watcher);
-	/* Who polled in between has seen none */
+	/* A poll in between has seen none */
 	if (pending)
 		client_wake(client);
 }
@@ -764,8 +764,8 @@ int slabshm_watch_events(struct slabshm_client *client,
 		if (err)
 			break;
 		/*
-		 * Before the look, with a barrier: who adds an event wakes us
-		 * after it.  Pairs with client_waits()
+		 * Before the check, with a barrier: whoever adds an event wakes
+		 * us after it.  Pairs with client_waits()
 		 */
 		prepare_to_wait(&watches->wait, &wait, TASK_INTERRUPTIBLE);
 		if (!slabshm_watch_pending(client)) {

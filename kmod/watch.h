@@ -2,19 +2,18 @@
 /*
  * Waiting for cells to change.
  *
- * A watcher stands in the queue of a cell, and a commit of that cell takes it out
- * (all of them at once, in constant time).  Before it drops the lock, the publisher
- * wakes those whose thread sleeps in WAIT, and gives the others to their clients;
- * where one is polled, a work item wakes who polls.  It does that
- * for 64 of them; a work item does the rest, so that no number of watchers holds up
- * a publisher.  A publish that nobody waits for looks at one list head for each
- * cell; and a watcher that has something to tell is in no queue any more, and costs
- * the following publishes nothing.
+ * A watcher is on the queue of a cell, and a commit of that cell takes all of them
+ * off it, in constant time.  Before it drops the lock, the publisher notifies 64 of
+ * them: it wakes threads that sleep in WAIT, and hands the others to their clients,
+ * where a work item wakes pollers.  Another work item notifies the rest, so that no
+ * number of watchers delays a publisher.  A publish without watchers checks one list
+ * head for each cell; and a watcher that has an event is on no queue, and costs the
+ * following publishes nothing.
  *
- * A client's watcher goes round, and is always in one of these lists:
+ * A client's watcher goes round, and is always on one of these lists:
  *
- *	slabshm_queue.watchers, slabshm_cells.watch_all: nothing to tell
- *	slabshm_cells.woken:		a commit has taken it out
+ *	slabshm_queue.watchers, slabshm_cells.watch_all: no event
+ *	slabshm_cells.woken:		a commit has taken it off its queue
  *	slabshm_watches.pending:	there is an event
  *	slabshm_watches.taken:		EVENTS is copying that event out
  *
@@ -40,7 +39,7 @@ struct slabshm_slab;
 struct task_struct;
 
 /**
- * struct slabshm_watcher - one who is to be told of changes
+ * struct slabshm_watcher - to be notified of changes
  * @link: see above
  * @node: in slabshm_watches.watchers; not of one that sleeps
  * @client: constant, whose; NULL for one that sleeps
@@ -49,10 +48,10 @@ struct task_struct;
  * @generation: constant, of the cell
  * @cell: constant, index of the cell, or %SLABSHM_ALL_CELLS
  * @removed: the event being taken says that the cell was removed
- * @told: version that was told last; of all cells: what changed up to this
- *	commit has been told
- * @target: of all cells: what @told will be when all cells were looked at
- * @cursor: of all cells: what was not told yet, as slabshm_cells_changed() counts
+ * @reported: version that was reported last; of all cells: what changed up to this
+ *	commit was reported
+ * @target: of all cells: what @reported becomes at the end of the cell table
+ * @cursor: of all cells: where to go on, as slabshm_cells_changed() counts
  * @next: of all cells: what @cursor will be when the events are copied out
  *
  * Protected by slabshm_cells.lock; from @removed on by slabshm_watches.lock.
@@ -65,7 +64,7 @@ struct slabshm_watcher {
 	u64 generation;
 	u32 cell;
 	bool removed;
-	u64 told;
+	u64 reported;
 	u64 target;
 	u64 cursor;
 	u64 next;
@@ -80,12 +79,12 @@ struct slabshm_watcher {
  *	for it
  * @watchers: slabshm_watcher.node, by cell and generation
  * @count: how many
- * @pending: slabshm_watcher.link, with something to tell
- * @taken: slabshm_watcher.link, while EVENTS copies out what they tell
+ * @pending: slabshm_watcher.link, with an event
+ * @taken: slabshm_watcher.link, while EVENTS copies out their events
  * @wait: poll(2), and EVENTS
  * @wake: wakes those
- * @ended: who sleeps in WAIT or LOCK, to be woken when the client ends, or its
- *	waits are cancelled
+ * @ended: sleepers in WAIT or LOCK, to be woken when the client ends, or its waits
+ *	are cancelled
  *
  * From @watchers to @taken protected by slabshm_cells.lock.
  */
