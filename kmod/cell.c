@@ -174,15 +174,7 @@ static bool name_less(struct rb_node *a, const struct rb_node *b)
 	return name_cmp(&key, b) < 0;
 }
 
-/**
- * slabshm_cell_find() - a cell by its name
- * @cells: of the slab
- * @name: the name
- * @hash: of the name
- *
- * Context: the commit lock is held.
- * Return: the cell, or NULL.
- */
+/* A cell by its name, or NULL. */
 struct cell *slabshm_cell_find(struct slabshm_cells *cells, const char *name,
 			       u32 hash)
 {
@@ -244,14 +236,7 @@ void slabshm_cell_set_name(struct slabshm_cells *cells, struct cell *cell,
 	cells->used++;
 }
 
-/**
- * slabshm_cell_drop() - the last commit has removed the cell
- * @cells: of the slab
- * @cell: its object and spare object are the caller's now
- *
- * Context: the commit lock is held.
- * Return: the name, for the caller to free.
- */
+/* The last commit has removed the cell: its name and objects are the caller's now. */
 char *slabshm_cell_drop(struct slabshm_cells *cells, struct cell *cell)
 {
 	char *name = cell->name;
@@ -508,15 +493,7 @@ u64 slabshm_cell_version(struct slabshm_cells *cells, u32 index,
 	return slabshm_cell_newest(cell)->commit;
 }
 
-/**
- * slabshm_cell_name() - a cell's name
- * @cells: of the slab
- * @index: of the handle
- * @generation: of the handle
- *
- * Context: the commit lock is held, and as long as the name is used.
- * Return: the name, or NULL if the cell was removed.
- */
+/* The name of a cell while the commit lock is held; NULL if the cell was removed. */
 const char *slabshm_cell_name(struct slabshm_cells *cells, u32 index,
 			      u64 generation)
 {
@@ -568,12 +545,7 @@ static void cell_page_free(void *entry)
 	kfree(page);
 }
 
-/**
- * slabshm_cells_destroy() - free all cells; their blocks go with the arena
- * @slab: whose; nobody uses it any more, and no work is queued
- *
- * Context: may sleep.
- */
+/* Free all cells.  Their blocks go with the arena. */
 void slabshm_cells_destroy(struct slabshm_slab *slab)
 {
 	slabshm_table_destroy(&slab->cells.pages, cell_page_free);

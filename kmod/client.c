@@ -93,12 +93,7 @@ static void clients_leave(struct work_struct *work)
 	slabshm_slab_put(slab);
 }
 
-/**
- * slabshm_client_create() - for an open of the device
- *
- * Context: may sleep.
- * Return: a client with one reference, or NULL without memory.
- */
+/* For an open of the device. */
 struct slabshm_client *slabshm_client_create(void)
 {
 	struct slabshm_client *client = kzalloc(sizeof(*client),
@@ -408,12 +403,7 @@ unlock:
 	return err;
 }
 
-/**
- * slabshm_client_end() - the client's last call has ended, and its mappings
- * @client: that is over
- *
- * Context: any.
- */
+/* The client's last call has ended, and its mappings. */
 void slabshm_client_end(struct slabshm_client *client)
 {
 	struct slabshm_slab *slab = client->slab;
@@ -441,24 +431,13 @@ int slabshm_client_map_first(struct slabshm_client *client)
 	return 0;
 }
 
-/**
- * slabshm_client_map() - a mapping of the reader region was copied or moved
- * @client: attached
- *
- * Context: mmap_lock is held.  The region is not copied by fork(), so this is
- * the client's own mm.
- */
+/* A mapping was copied or moved: in the same mm, as fork() does not copy it. */
 void slabshm_client_map(struct slabshm_client *client)
 {
 	atomic_inc(&client->mappings);
 }
 
-/**
- * slabshm_client_unmap() - a mapping of the reader region went
- * @client: attached
- *
- * Context: mmap_lock may be held; does not sleep.
- */
+/* A mapping of the reader region went.  May be called under mmap_lock. */
 void slabshm_client_unmap(struct slabshm_client *client)
 {
 	if (!atomic_dec_and_test(&client->mappings))
@@ -470,15 +449,8 @@ void slabshm_client_unmap(struct slabshm_client *client)
 	slabshm_client_leave(client);
 }
 
-/**
- * slabshm_client_cancel() - CANCEL
- * @client: entered
- * @on: waits fail from now on; or they sleep again
- *
- * Context: may sleep; takes attach_lock.
- * Return: 0 or -EINTR.
- */
-int slabshm_client_cancel(struct slabshm_client *client, bool on)
+/* Waits fail from now on; or they sleep again. */
+static int client_cancel(struct slabshm_client *client, bool on)
 {
 	if (mutex_lock_killable(&client->attach_lock))
 		return -EINTR;
@@ -565,7 +537,7 @@ int slabshm_cancel_ioctl(struct slabshm_call *call, void *arg)
 
 	if (cancel->flags & ~SLABSHM_CANCEL_ON)
 		return -EINVAL;
-	return slabshm_client_cancel(call->client,
+	return client_cancel(call->client,
 				     cancel->flags & SLABSHM_CANCEL_ON);
 }
 

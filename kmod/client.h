@@ -136,7 +136,6 @@ int slabshm_client_map_first(struct slabshm_client *client);
 void slabshm_client_map(struct slabshm_client *client);
 void slabshm_client_unmap(struct slabshm_client *client);
 
-int slabshm_client_cancel(struct slabshm_client *client, bool on);
 
 /**
  * slabshm_client_waits() - may a call of the client go on waiting?

@@ -294,14 +294,7 @@ static int slab_setattr(struct slabshm_slab *slab,
 	return err;
 }
 
-/**
- * slabshm_slab_owned_by() - does the slab belong to a user?
- * @slab: the slab
- * @uid: in the caller's user namespace
- *
- * Context: process context.
- * Return: whether it does.
- */
+/* Does the slab belong to this user of the caller's namespace? */
 bool slabshm_slab_owned_by(struct slabshm_slab *slab, u32 uid)
 {
 	kuid_t kuid = make_kuid(current_user_ns(), uid);
@@ -408,13 +401,7 @@ unsigned int slabshm_slab_list(u64 *cursor, struct slabshm_stat *stat,
 	return i;
 }
 
-/**
- * slabshm_slab_use() - keep the data of a slab
- * @slab: that the caller holds
- *
- * Context: any.
- * Return: whether it still has its data.
- */
+/* Keep the data of a slab, if it still has it. */
 bool slabshm_slab_use(struct slabshm_slab *slab)
 {
 	return refcount_inc_not_zero(&slab->use);

@@ -36,24 +36,12 @@ static u64 header_commit(struct slabshm_slab *slab)
 	return smp_load_acquire(&slab->control.header->commit);
 }
 
-/**
- * slabshm_readers_init() - the readers of a new slab
- * @slab: whose
- *
- * Context: any.
- */
 void slabshm_readers_init(struct slabshm_slab *slab)
 {
 	mutex_init(&slab->readers.lock);
 	slab->readers.tree = RB_ROOT;
 }
 
-/**
- * slabshm_readers_destroy() - the end of slabshm_readers_init()
- * @slab: whose; it has no client any more
- *
- * Context: may sleep.
- */
 void slabshm_readers_destroy(struct slabshm_slab *slab)
 {
 	WARN_ON_ONCE(slab->readers.count);
@@ -218,19 +206,11 @@ erase:
 	return err;
 }
 
-/**
- * slabshm_reader_register() - a slot for the calling thread
- * @client: entered
- * @index: set to the slot's place in the reader region
- *
- * The slot stays until it is unregistered or the client ends, also if the thread
- * ends before: another thread may use it.
- *
- * Context: may sleep; takes slabshm_readers.lock.
- * Return: 0, -EDQUOT or -ENOMEM; -EIO for a process that shares the address space
- * (vfork) and is not the one that attached.
+/*
+ * A slot for the calling thread.  It stays until it is unregistered or the client ends,
+ * also if the thread ends before: another thread may use it.
  */
-int slabshm_reader_register(struct slabshm_client *client, u32 *index)
+static int reader_register(struct slabshm_client *client, u32 *index)
 {
 	struct slabshm_reader *reader;
 	int err;
@@ -259,15 +239,8 @@ int slabshm_reader_register(struct slabshm_client *client, u32 *index)
 	return 0;
 }
 
-/**
- * slabshm_reader_unregister() - give a slot back
- * @client: any thread of it
- * @index: of the slot
- *
- * Context: may sleep; takes slabshm_readers.lock.
- * Return: 0, or -EINVAL if no such slot is registered.
- */
-int slabshm_reader_unregister(struct slabshm_client *client, u32 index)
+/* Give a slot back. */
+static int reader_unregister(struct slabshm_client *client, u32 index)
 {
 	struct slabshm_readers *readers = &client->slab->readers;
 	struct slabshm_reader *reader;
@@ -280,16 +253,8 @@ int slabshm_reader_unregister(struct slabshm_client *client, u32 index)
 	return reader ? 0 : -EINVAL;
 }
 
-/**
- * slabshm_reader_check() - was this pin evicted?
- * @client: any thread of it
- * @index: of the slot
- * @lo: of the pin
- *
- * Context: does not sleep.
- * Return: 0; -ESTALE if it was, or if the slot is not registered any more.
- */
-int slabshm_reader_check(struct slabshm_client *client, u32 index, u64 lo)
+/* Was this pin evicted, or is the slot not registered any more? */
+static int reader_check(struct slabshm_client *client, u32 index, u64 lo)
 {
 	struct slabshm_reader *reader;
 	int err = -ESTALE;
@@ -308,12 +273,7 @@ int slabshm_reader_check(struct slabshm_client *client, u32 index, u64 lo)
 	return err;
 }
 
-/**
- * slabshm_reader_end() - the client has ended: its readers hold nothing
- * @client: no call is under way for it
- *
- * Context: may sleep; takes slabshm_readers.lock.
- */
+/* The client has ended, and no call is under way for it: its readers hold nothing. */
 void slabshm_reader_end(struct slabshm_client *client)
 {
 	struct slabshm_readers *readers = &client->slab->readers;
@@ -339,7 +299,7 @@ static void reader_evict(struct slabshm_slab *slab, struct slabshm_reader *reade
 	/*
 	 * Both before the space is free: a reader that sees it reused finds at
 	 * unpin (its acquire fence) that the header's word is above its lo, and
-	 * then the floor at slabshm_reader_check().
+	 * then the floor at reader_check().
 	 */
 	smp_wmb();
 	readers->evictions++;
@@ -608,12 +568,12 @@ int slabshm_register_ioctl(struct slabshm_call *call, void *arg)
 
 	if (reg->flags || reg->pad)
 		return -EINVAL;
-	err = slabshm_reader_register(call->client, &reg->slot);
+	err = reader_register(call->client, &reg->slot);
 	if (err)
 		return err;
 	err = slabshm_call_return(call, reg);
 	if (err)
-		slabshm_reader_unregister(call->client, reg->slot);
+		reader_unregister(call->client, reg->slot);
 	return err;
 }
 
@@ -623,7 +583,7 @@ int slabshm_unregister_ioctl(struct slabshm_call *call, void *arg)
 
 	if (unreg->flags || unreg->pad)
 		return -EINVAL;
-	return slabshm_reader_unregister(call->client, unreg->slot);
+	return reader_unregister(call->client, unreg->slot);
 }
 
 int slabshm_reader_check_ioctl(struct slabshm_call *call, void *arg)
@@ -632,5 +592,5 @@ int slabshm_reader_check_ioctl(struct slabshm_call *call, void *arg)
 
 	if (check->flags || check->pad)
 		return -EINVAL;
-	return slabshm_reader_check(call->client, check->slot, check->lo);
+	return reader_check(call->client, check->slot, check->lo);
 }

@@ -106,9 +106,6 @@ enum slabshm_evict {
 void slabshm_readers_init(struct slabshm_slab *slab);
 void slabshm_readers_destroy(struct slabshm_slab *slab);
 
-int slabshm_reader_register(struct slabshm_client *client, u32 *index);
-int slabshm_reader_unregister(struct slabshm_client *client, u32 index);
-int slabshm_reader_check(struct slabshm_client *client, u32 index, u64 lo);
 void slabshm_reader_end(struct slabshm_client *client);
 
 void slabshm_readers_scan(struct slabshm_slab *slab);

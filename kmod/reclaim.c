@@ -71,13 +71,7 @@ void slabshm_retire_record(struct slabshm_slab *slab,
 	trace_slabshm_retire(slab, record->retired, 1, bytes);
 }
 
-/**
- * slabshm_retire_object() - retire all blocks of an object, however many
- * @slab: whose
- * @object: no cell's any more
- *
- * Context: as slabshm_retire_record().
- */
+/* Retire all blocks of an object, as slabshm_retire_record() does. */
 void slabshm_retire_object(struct slabshm_slab *slab,
 			   struct slabshm_object *object)
 {
@@ -595,14 +589,6 @@ int slabshm_reclaim_readers(struct slabshm_slab *slab, u64 *cursor,
 	return err ?: n;
 }
 
-/**
- * slabshm_reclaim_init() - nothing is retired in a new slab
- * @slab: whose
- * @timeout_ms: read timeout, 0 for never
- * @limit: bytes that readers may hold back
- *
- * Context: any.
- */
 void slabshm_reclaim_init(struct slabshm_slab *slab, u32 timeout_ms, u64 limit)
 {
 	struct slabshm_reclaim *reclaim = &slab->reclaim;
@@ -618,12 +604,7 @@ void slabshm_reclaim_init(struct slabshm_slab *slab, u32 timeout_ms, u64 limit)
 	mutex_init(&reclaim->turn);
 }
 
-/**
- * slabshm_reclaim_destroy() - the slab ends, and what is retired in it
- * @slab: whose; nobody can queue a round any more
- *
- * Context: may sleep, for a grace period.
- */
+/* The slab ends, and what is retired in it.  May wait for a grace period. */
 void slabshm_reclaim_destroy(struct slabshm_slab *slab)
 {
 	struct slabshm_object *object, *next;

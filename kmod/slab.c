@@ -99,23 +99,12 @@ static void slab_release(struct kref *ref)
 	queue_work(slabshm_end_wq, &slab->destroy_work);
 }
 
-/**
- * slabshm_slab_get() - one more reference
- * @slab: that the caller holds already
- *
- * Context: any.
- */
 void slabshm_slab_get(struct slabshm_slab *slab)
 {
 	kref_get(&slab->ref);
 }
 
-/**
- * slabshm_slab_put() - drop a reference
- * @slab: after the last one a work item frees it
- *
- * Context: any.
- */
+/* The last one queues the work that frees the slab. */
 void slabshm_slab_put(struct slabshm_slab *slab)
 {
 	kref_put(&slab->ref, slab_release);

@@ -161,18 +161,8 @@ static int wait_sleep(struct slabshm_client *client,
 	return err;
 }
 
-/**
- * slabshm_watch_wait() - sleep until a cell has another version
- * @client: entered
- * @cell: the cells, with the versions that are known
- * @n: 1 to %SLABSHM_BATCH_MAX
- * @deadline: until when to wait, in ns of CLOCK_MONOTONIC
- * @failed: on error set to the index of the cell that was refused
- *
- * Context: may sleep, for as long as nobody publishes; takes the commit lock.
- * Return: 0; -ERESTARTSYS for a signal, else as struct slabshm_wait_args says.
- */
-int slabshm_watch_wait(struct slabshm_client *client,
+/* Sleep until a cell has another version; *@failed: the cell that was refused. */
+static int wait_cells(struct slabshm_client *client,
 		       struct slabshm_wait_cell *cell,
 		       unsigned int n, u64 deadline, u32 *failed)
 {
@@ -236,12 +226,6 @@ static void watches_wake(struct work_struct *work)
 		client_wake(client);
 }
 
-/**
- * slabshm_watches_init() - a new client has none
- * @watches: the client's
- *
- * Context: any.
- */
 void slabshm_watches_init(struct slabshm_watches *watches)
 {
 	mutex_init(&watches->lock);
@@ -304,23 +288,11 @@ static void notify_work(struct work_struct *work)
 	}
 }
 
-/**
- * slabshm_watch_init() - nobody watches the cells of a new slab
- * @cells: the slab's
- *
- * Context: any.
- */
 void slabshm_watch_init(struct slabshm_cells *cells)
 {
 	INIT_WORK(&cells->notify, notify_work);
 }
 
-/**
- * slabshm_watch_destroy() - the end of slabshm_watch_init()
- * @cells: the slab's, which has no client any more
- *
- * Context: may sleep.
- */
 void slabshm_watch_destroy(struct slabshm_cells *cells)
 {
 	cancel_work_sync(&cells->notify);
@@ -411,15 +383,8 @@ static u64 watcher_version(struct slabshm_cells *cells,
 	return version;
 }
 
-/**
- * slabshm_watch_add() - watch a cell, or all
- * @client: entered
- * @arg: what is asked for, flags checked; and the version
- *
- * Context: may sleep; takes the commit lock.
- * Return: as struct slabshm_watch_args says.
- */
-int slabshm_watch_add(struct slabshm_client *client, struct slabshm_watch_args *arg)
+/* Watch a cell, or all. */
+static int watch_add(struct slabshm_client *client, struct slabshm_watch_args *arg)
 {
 	struct slabshm_cells *cells = &client->slab->cells;
 	struct slabshm_watches *watches = &client->watches;
@@ -510,16 +475,8 @@ static void watcher_remove(struct slabshm_watcher *watcher)
 	slabshm_user_uncharge(&client->user->watches, 1);
 }
 
-/**
- * slabshm_watch_remove() - end a watch
- * @client: entered
- * @cell: index of the cell, or %SLABSHM_ALL_CELLS
- * @generation: of the cell, or 0
- *
- * Context: may sleep; takes the lock of the watches, and the commit lock.
- * Return: 0, -ENOENT, or -EINTR.
- */
-int slabshm_watch_remove(struct slabshm_client *client, u32 cell, u64 generation)
+/* End a watch. */
+static int watch_remove(struct slabshm_client *client, u32 cell, u64 generation)
 {
 	struct slabshm_cells *cells = &client->slab->cells;
 	struct slabshm_watches *watches = &client->watches;
@@ -538,12 +495,7 @@ int slabshm_watch_remove(struct slabshm_client *client, u32 cell, u64 generation
 	return watcher ? 0 : -ENOENT;
 }
 
-/**
- * slabshm_watches_end() - the client has ended, and so have its watches
- * @client: no call is under way for it
- *
- * Context: may sleep; takes the commit lock, for 64 watchers at a time.
- */
+/* End a client's watches, when no call is under way for it. */
 void slabshm_watches_end(struct slabshm_client *client)
 {
 	struct slabshm_cells *cells = &client->slab->cells;
@@ -573,12 +525,6 @@ void slabshm_watches_end(struct slabshm_client *client)
 	} while (n);
 }
 
-/**
- * slabshm_watches_destroy() - the end of slabshm_watches_init()
- * @watches: the client's, which has no reference any more
- *
- * Context: may sleep.
- */
 void slabshm_watches_destroy(struct slabshm_watches *watches)
 {
 	/* None can queue it: they have ended */
@@ -590,13 +536,7 @@ void slabshm_watches_destroy(struct slabshm_watches *watches)
  * ---------------- EVENTS ----------------
  */
 
-/**
- * slabshm_watch_pending() - is there an event?
- * @client: attached
- *
- * Context: any.
- * Return: whether there is, or was a moment ago.
- */
+/* Is there an event, or was there a moment ago? */
 bool slabshm_watch_pending(struct slabshm_client *client)
 {
 	return !list_empty_careful(&client->watches.pending);
@@ -805,7 +745,7 @@ int slabshm_wait_ioctl(struct slabshm_call *call, void *arg)
 		}
 	}
 	if (!err)
-		err = slabshm_watch_wait(call->client, cells, wait->count,
+		err = wait_cells(call->client, cells, wait->count,
 					 slabshm_call_deadline(wait->deadline),
 					 &wait->failed);
 	if (!err)
@@ -827,7 +767,7 @@ int slabshm_watch_ioctl(struct slabshm_call *call, void *arg)
 		return -EINVAL;
 	/* Not undone: another thread may end the watch and make it anew */
 	err = slabshm_call_return(call, watch) ?:
-	      slabshm_watch_add(call->client, watch);
+	      watch_add(call->client, watch);
 	if (!err)
 		slabshm_call_return(call, watch);
 	return err;
@@ -843,7 +783,7 @@ int slabshm_unwatch_ioctl(struct slabshm_call *call, void *arg)
 		return -EINVAL;
 	if (!all && unwatch->cell == SLABSHM_ALL_CELLS)
 		return -ENOENT;
-	return slabshm_watch_remove(call->client,
+	return watch_remove(call->client,
 				    all ? SLABSHM_ALL_CELLS : unwatch->cell,
 				    unwatch->generation);
 }

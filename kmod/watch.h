@@ -105,12 +105,6 @@ void slabshm_watches_init(struct slabshm_watches *watches);
 void slabshm_watches_end(struct slabshm_client *client);
 void slabshm_watches_destroy(struct slabshm_watches *watches);
 
-int slabshm_watch_wait(struct slabshm_client *client,
-		       struct slabshm_wait_cell *cell,
-		       unsigned int n, u64 deadline, u32 *failed);
-int slabshm_watch_add(struct slabshm_client *client, struct slabshm_watch_args *arg);
-int slabshm_watch_remove(struct slabshm_client *client, u32 cell,
-			 u64 generation);
 int slabshm_watch_events(struct slabshm_client *client,
 			 struct slabshm_events_args *arg, u64 deadline,
 			 int (*report)(void *ctx, struct slabshm_events_args *arg,
