@@ -339,21 +339,17 @@ static int client_check(const struct slabshm_attach_args *arg)
 
 /**
  * slabshm_client_attach() - ATTACH
- * @client: not attached yet
- * @arg: what is asked for, and what is answered
+ * @call: whose client is not attached yet
+ * @arg: what is asked for, and the answer
  * @other: the client of @arg's descriptor, or NULL; the caller holds its file
- * @report: hands the answer to the caller; if it fails, nothing has happened
- * @ctx: for @report
  *
- * Context: may sleep; takes attach_lock, and calls @report under it.
+ * Context: may sleep; takes attach_lock, and writes @arg back under it.
  * Return: as struct slabshm_attach_args says.
  */
-int slabshm_client_attach(struct slabshm_client *client,
-			  struct slabshm_attach_args *arg,
-			  struct slabshm_client *other,
-			  int (*report)(void *ctx, struct slabshm_attach_args *arg),
-			  void *ctx)
+int slabshm_client_attach(struct slabshm_call *call, struct slabshm_attach_args *arg,
+			  struct slabshm_client *other)
 {
+	struct slabshm_client *client = call->client;
 	struct slabshm_slab *slab;
 	bool created = false;
 	int err;
@@ -383,7 +379,7 @@ int slabshm_client_attach(struct slabshm_client *client,
 	if (err)
 		goto unuse;
 	client_report(client, slab, created, arg);
-	err = report(ctx, arg);
+	err = slabshm_call_return(call, arg);
 	if (err)
 		goto leave;
 	if (created && arg->flags & SLABSHM_ATTACH_PERSIST)

@@ -125,11 +125,8 @@ struct slabshm_client {
 struct slabshm_client *slabshm_client_create(void);
 void slabshm_client_put(struct slabshm_client *client);
 void slabshm_client_release(struct slabshm_client *client);
-int slabshm_client_attach(struct slabshm_client *client,
-			  struct slabshm_attach_args *arg,
-			  struct slabshm_client *other,
-			  int (*report)(void *ctx, struct slabshm_attach_args *arg),
-			  void *ctx);
+int slabshm_client_attach(struct slabshm_call *call, struct slabshm_attach_args *arg,
+			  struct slabshm_client *other);
 void slabshm_client_end(struct slabshm_client *client);
 
 int slabshm_client_map_first(struct slabshm_client *client);

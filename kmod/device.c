@@ -24,11 +24,6 @@
 #include "slab.h"
 #include "watch.h"
 
-static int attach_report(void *ctx, struct slabshm_attach_args *arg)
-{
-	return slabshm_call_return(ctx, arg);
-}
-
 static int slabshm_attach_ioctl(struct slabshm_call *call, void *arg)
 {
 	struct slabshm_attach_args *attach = arg;
@@ -40,8 +35,7 @@ static int slabshm_attach_ioctl(struct slabshm_call *call, void *arg)
 		file = fget(attach->fd);
 	if (file && file->f_op == &slabshm_fops)
 		other = file->private_data;
-	err = slabshm_client_attach(call->client, attach, other, attach_report,
-				    call);
+	err = slabshm_client_attach(call, attach, other);
 	if (file)
 		fput(file);
 	return err;

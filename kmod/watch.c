@@ -644,14 +644,22 @@ static void events_done(struct slabshm_client *client, bool reported)
 		client_wake(client);
 }
 
-/* Events for one call, up to @n; 0 if there is none. */
-static int events_some(struct slabshm_client *client,
-		       struct slabshm_events_args *arg, unsigned int n,
-		       int (*report)(void *ctx, struct slabshm_events_args *arg,
-				     const struct slabshm_event *event),
-		       void *ctx)
+static int events_copy_out(struct slabshm_call *call,
+			   struct slabshm_events_args *arg,
+			   const struct slabshm_event *event)
 {
-	struct slabshm_event event[SLABSHM_BATCH_MAX];
+	if (copy_to_user(u64_to_user_ptr(arg->events), event,
+			 arg->count * sizeof(*event)))
+		return -EFAULT;
+	return slabshm_call_return(call, arg);
+}
+
+/* Report up to @n events; 0 if there is none. If that fails, they stay. */
+static int events_some(struct slabshm_call *call,
+		       struct slabshm_events_args *arg, unsigned int n)
+{
+	struct slabshm_client *client = call->client;
+	struct slabshm_event event[SLABSHM_BATCH_MAX] __uninitialized;
 	struct slabshm_watches *watches = &client->watches;
 	struct slabshm_watcher *all;
 	unsigned int i = 0;
@@ -666,32 +674,18 @@ static int events_some(struct slabshm_client *client,
 	} while (all && i < n);
 	if (i) {
 		arg->count = i;
-		err = report(ctx, arg, event);
+		err = events_copy_out(call, arg, event);
 	}
 	events_done(client, !err);
 	mutex_unlock(&watches->lock);
 	return err ?: i;
 }
 
-/**
- * slabshm_watch_events() - EVENTS
- * @client: entered
- * @arg: what is asked for, count and flags checked; and how many there are
- * @deadline: until when to wait, in ns of CLOCK_MONOTONIC
- * @report: hands the events to the caller; if it fails, they stay
- * @ctx: for @report
- *
- * Context: may sleep, for as long as nothing changes; takes the commit lock; calls
- * @report under the lock of the watches.
- * Return: 0; -ETIMEDOUT there was none; -ERESTARTSYS for a signal; -EINTR; what
- * @report says.
- */
-int slabshm_watch_events(struct slabshm_client *client,
-			 struct slabshm_events_args *arg, u64 deadline,
-			 int (*report)(void *ctx, struct slabshm_events_args *arg,
-				       const struct slabshm_event *event),
-			 void *ctx)
+/* Sleep until there are events, and report them. */
+static int watch_events(struct slabshm_call *call, struct slabshm_events_args *arg,
+			u64 deadline)
 {
+	struct slabshm_client *client = call->client;
 	struct slabshm_watches *watches = &client->watches;
 	unsigned int n = min_t(u32, arg->count, SLABSHM_BATCH_MAX);
 	unsigned int cancels = READ_ONCE(client->cancels);
@@ -699,7 +693,7 @@ int slabshm_watch_events(struct slabshm_client *client,
 	int err;
 
 	for (;;) {
-		err = n ? events_some(client, arg, n, report, ctx) :
+		err = n ? events_some(call, arg, n) :
 			  slabshm_watch_pending(client);
 		if (err)
 			break;
@@ -788,24 +782,13 @@ int slabshm_unwatch_ioctl(struct slabshm_call *call, void *arg)
 				    unwatch->generation);
 }
 
-static int events_report(void *ctx, struct slabshm_events_args *arg,
-			 const struct slabshm_event *event)
-{
-	if (copy_to_user(u64_to_user_ptr(arg->events), event,
-			 arg->count * sizeof(*event)))
-		return -EFAULT;
-	return slabshm_call_return(ctx, arg);
-}
-
 int slabshm_events_ioctl(struct slabshm_call *call, void *arg)
 {
 	struct slabshm_events_args *events = arg;
 
 	if (events->flags || events->pad)
 		return -EINVAL;
-	return slabshm_watch_events(call->client, events,
-				    slabshm_call_deadline(events->deadline),
-				    events_report, call);
+	return watch_events(call, events, slabshm_call_deadline(events->deadline));
 }
 
 int slabshm_watch_module_init(void)

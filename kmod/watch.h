@@ -105,11 +105,6 @@ void slabshm_watches_init(struct slabshm_watches *watches);
 void slabshm_watches_end(struct slabshm_client *client);
 void slabshm_watches_destroy(struct slabshm_watches *watches);
 
-int slabshm_watch_events(struct slabshm_client *client,
-			 struct slabshm_events_args *arg, u64 deadline,
-			 int (*report)(void *ctx, struct slabshm_events_args *arg,
-				       const struct slabshm_event *event),
-			 void *ctx);
 bool slabshm_watch_pending(struct slabshm_client *client);
 
 int slabshm_watch_module_init(void);
