@@ -507,7 +507,7 @@ int slabshm_arena_alloc(struct slabshm_arena *arena,
 	u64 size = 0, usable = 0, total = 0;
 	unsigned int i, more, nsmall = 0;
 	struct slabshm_spares spares = { .want = n };
-	int err;
+	int err = 0;
 
 	if (align & (align - 1) || align > SLABSHM_ALIGN_MAX)
 		return -EINVAL;
@@ -530,10 +530,19 @@ int slabshm_arena_alloc(struct slabshm_arena *arena,
 	}
 
 	/*
-	 * Descriptors are made before the lock is taken.  Mostly none is needed; an
-	 * attempt that lacks one undoes itself, and the next one has twice as many.
+	 * Descriptors are made before the lock is taken.  Mostly no run is needed,
+	 * but an extent for what a large block leaves over (aligned, also before
+	 * it).  An attempt that lacks one undoes itself, and the next one has twice
+	 * as many.
 	 */
 	for (more = DIV_ROUND_UP(n, 16); ; more *= 2) {
+		if (nsmall < n)
+			err = slabshm_spares_fill(arena, &spares.extents,
+						  min(more, n - nsmall) *
+						  (align > PAGE_SIZE ? 2 : 1),
+						  sizeof(struct slabshm_extent));
+		if (err)
+			break;
 		spin_lock(&arena->lock);
 		err = blocks_alloc(arena, owner, req, n, align, total, &spares,
 				   claim, need);
@@ -543,12 +552,6 @@ int slabshm_arena_alloc(struct slabshm_arena *arena,
 		err = slabshm_spares_fill(arena, &spares.runs,
 					  min(more, nsmall),
 					  sizeof(struct slabshm_run));
-		/* What is left over before an aligned block, and behind it */
-		if (!err)
-			err = slabshm_spares_fill(arena, &spares.extents,
-						  min(more, n - nsmall) *
-						  (align > PAGE_SIZE ? 2 : 1),
-						  sizeof(struct slabshm_extent));
 		if (err)
 			break;
 	}
