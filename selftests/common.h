@@ -658,6 +658,12 @@ static inline bool kernel_has_kasan(void)
 	return found;
 }
 
+/* What a test has logged is not lost when it hangs and is killed. */
+__attribute__((constructor)) static void log_lines(void)
+{
+	setvbuf(stdout, NULL, _IOLBF, 0);
+}
+
 /* In a child, where the harness's macros do not work: says what failed. */
 #define CHECK(cond) \
 	((cond) ? (void)0 : check_failed(__FILE__, __LINE__, #cond))
