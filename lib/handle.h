@@ -22,7 +22,7 @@ struct thread_reader;
  * A handle, whole.  A mapping that is not there is NULL.  Where nothing is
  * cached, all from @nclasses on is 0.
  *
- * The locks of reader.c and magazine.c are the whole process's, and fork() takes
+ * The locks of reader.c and block.c are the whole process's, and fork() takes
  * them: none is held in a call, which lasts as long as the slab's other users
  * like.  A thread that ends gives back what it has with @ending locked for reading,
  * which it got under one of these locks while it was still in a list of the
@@ -40,7 +40,7 @@ struct handle {
 	size_t control_size;
 	size_t reader_size;
 	struct thread_reader *readers;	/* protected by the lock of reader.c */
-	struct cache *caches;		/* protected by the lock of magazine.c */
+	struct cache *caches;		/* protected by the lock of block.c */
 	pthread_rwlock_t ending;	/* read: threads that give back, in calls */
 	const uint8_t *page_map;
 	unsigned int page_shift;
@@ -83,6 +83,9 @@ static inline int call(const struct slabshm *s, unsigned long request, void *arg
  * Names of the library, as the static one shows them to the program that it is
  * linked with.
  */
+int slabshm_set_name(char *to, const char *name);
+int slabshm_open_device(void);
+int slabshm_attach(struct slabshm **out, struct slabshm_attach_args *arg);
 int slabshm_call_sleeping(const struct slabshm *s, unsigned long request,
 			  void *arg);
 int slabshm_thread_note(void);

@@ -18,6 +18,8 @@
  *  ENOTCONN, ENXIO  the descriptor or a mapping of the handle was taken away
  *		behind the library's back
  *
+ * Arguments that are not described: @s is the handle, @ref the cell.
+ *
  * Threads.  All functions may be called by any number of threads at once, on
  * one handle or on several, save slabshm_close(), which must come last.
  *
@@ -123,7 +125,7 @@ struct slabshm_options {
 	uint64_t reserved[4];
 };
 
-/**
+/*
  * slabshm_open() - open a slab by its name, or make it
  * @out: the handle
  * @name: its name in the network namespace of the caller, up to
@@ -143,7 +145,7 @@ struct slabshm_options {
 int slabshm_open(struct slabshm **out, const char *name, unsigned int flags,
 		 const struct slabshm_options *opt);
 
-/**
+/*
  * slabshm_open_fd() - open the slab of another client's descriptor
  * @out: the handle
  * @fd: what slabshm_fd() gave there; it came over a Unix socket or fork() and
@@ -156,7 +158,7 @@ int slabshm_open(struct slabshm **out, const char *name, unsigned int flags,
  */
 int slabshm_open_fd(struct slabshm **out, int fd, unsigned int flags);
 
-/**
+/*
  * slabshm_close() - end the client and free the handle
  * @s: the handle, may be NULL
  *
@@ -165,17 +167,15 @@ int slabshm_open_fd(struct slabshm **out, int fd, unsigned int flags);
  */
 void slabshm_close(struct slabshm *s);
 
-/**
+/*
  * slabshm_fd() - the client's descriptor
- * @s: the handle
  *
  * For passing the slab on, see slabshm_open_fd().  Close-on-exec.
  */
 int slabshm_fd(const struct slabshm *s);
 
-/**
+/*
  * slabshm_client() - the client's number
- * @s: the handle
  *
  * Lists call the client by it, and each argument of an ioctl of slabshm_fd() has
  * it, see <linux/slabshm.h>.
@@ -184,7 +184,7 @@ int slabshm_fd(const struct slabshm *s);
  */
 uint32_t slabshm_client(const struct slabshm *s);
 
-/**
+/*
  * slabshm_unlink() - take a slab's name away
  * @name: the name
  *
@@ -195,9 +195,8 @@ uint32_t slabshm_client(const struct slabshm *s);
  */
 int slabshm_unlink(const char *name);
 
-/**
+/*
  * slabshm_chmod() - change the slab's permission bits
- * @s: the handle
  * @mode: 0 to 0777
  *
  * Clients keep the rights that they have.
@@ -206,9 +205,8 @@ int slabshm_unlink(const char *name);
  */
 int slabshm_chmod(struct slabshm *s, mode_t mode);
 
-/**
+/*
  * slabshm_chown() - change the slab's owner
- * @s: the handle
  * @uid: new owner, or -1
  * @gid: new group, or -1
  *
@@ -216,9 +214,8 @@ int slabshm_chmod(struct slabshm *s, mode_t mode);
  */
 int slabshm_chown(struct slabshm *s, uid_t uid, gid_t gid);
 
-/**
+/*
  * slabshm_grow() - grow the slab's data
- * @s: the handle
  * @size: bytes that it should have
  *
  * Allocating grows the slab by itself; this is for taking the memory early.
@@ -228,9 +225,8 @@ int slabshm_chown(struct slabshm *s, uid_t uid, gid_t gid);
  */
 int slabshm_grow(struct slabshm *s, uint64_t size);
 
-/**
+/*
  * slabshm_trim() - give memory of free blocks back to the system
- * @s: the handle
  * @bytes: at most this much, 0 for as much as can be
  *
  * Whole free pages only: the free space between small blocks in use stays.
@@ -239,9 +235,8 @@ int slabshm_grow(struct slabshm *s, uint64_t size);
  */
 int64_t slabshm_trim(struct slabshm *s, uint64_t bytes);
 
-/**
+/*
  * slabshm_compact() - move objects out of sparsely used pages
- * @s: the handle
  * @bytes: stop when this many have been moved, 0 for no limit
  *
  * Makes whole pages of what small objects have left between them, for blocks of
@@ -253,16 +248,15 @@ int64_t slabshm_trim(struct slabshm *s, uint64_t bytes);
  */
 int64_t slabshm_compact(struct slabshm *s, uint64_t bytes);
 
-/**
+/*
  * slabshm_stat() - the slab in figures
- * @s: the handle
  * @st: filled
  *
  * Return: 0.
  */
 int slabshm_stat(struct slabshm *s, struct slabshm_stat *st);
 
-/**
+/*
  * slabshm_list_slabs() - list the slabs of the network namespace
  * @entries: filled; of a slab that the caller may not read, the name only
  * @count: room in @entries
@@ -273,26 +267,20 @@ int slabshm_stat(struct slabshm *s, struct slabshm_stat *st);
 int slabshm_list_slabs(struct slabshm_stat *entries, unsigned int count,
 		       uint64_t *cursor);
 
-/**
+/*
  * slabshm_list_cells() - list the slab's cells
- * @s: the handle
- * @entries: filled
- * @count: room in @entries
- * @cursor: 0 to begin; carries on from there
  *
- * Return: entries filled, 0 at the end; -EINVAL, -EINTR.
+ * Arguments as slabshm_list_slabs().  Return: entries filled, 0 at the end; -EINVAL,
+ * -EINTR.
  */
 int slabshm_list_cells(struct slabshm *s, struct slabshm_cell_entry *entries,
 		       unsigned int count, uint64_t *cursor);
 
-/**
+/*
  * slabshm_list_clients() - list the slab's clients
- * @s: the handle
- * @entries: filled
- * @count: room in @entries
- * @cursor: 0 to begin; carries on from there
  *
- * Return: entries filled, 0 at the end; -EINVAL, -EINTR.
+ * Arguments as slabshm_list_slabs().  Return: entries filled, 0 at the end; -EINVAL,
+ * -EINTR.
  */
 int slabshm_list_clients(struct slabshm *s,
 			 struct slabshm_client_entry *entries,
@@ -302,9 +290,8 @@ int slabshm_list_clients(struct slabshm *s,
  * ---------------- Blocks ----------------
  */
 
-/**
+/*
  * slabshm_alloc() - allocate a block
- * @s: the handle
  * @size: bytes, at least 1
  *
  * The block starts on a cache line, and what is in it is undefined.  It is the
@@ -318,9 +305,8 @@ int slabshm_list_clients(struct slabshm *s,
  */
 int64_t slabshm_alloc(struct slabshm *s, size_t size);
 
-/**
+/*
  * slabshm_alloc_aligned() - allocate an aligned block
- * @s: the handle
  * @size: bytes, at least 1
  * @align: a power of two up to SLABSHM_ALIGN_MAX
  *
@@ -330,18 +316,16 @@ int64_t slabshm_alloc(struct slabshm *s, size_t size);
  */
 int64_t slabshm_alloc_aligned(struct slabshm *s, size_t size, size_t align);
 
-/**
+/*
  * slabshm_alloc_zeroed() - allocate a block of zeros
- * @s: the handle
  * @size: bytes, at least 1
  *
  * Return: as slabshm_alloc().
  */
 int64_t slabshm_alloc_zeroed(struct slabshm *s, size_t size);
 
-/**
+/*
  * slabshm_alloc_batch() - allocate several blocks, all or none
- * @s: the handle
  * @blocks: in: the sizes; out: offsets, and the sizes that may be used
  * @n: 1 to SLABSHM_BATCH_MAX
  * @align: as slabshm_alloc_aligned(), or 0
@@ -352,9 +336,8 @@ int64_t slabshm_alloc_zeroed(struct slabshm *s, size_t size);
 int slabshm_alloc_batch(struct slabshm *s, struct slabshm_block *blocks,
 			unsigned int n, size_t align, unsigned int flags);
 
-/**
+/*
  * slabshm_free() - free a block that was not published
- * @s: the handle
  * @offset: where it starts
  *
  * A published block belongs to its cell: publish the cell without it.  A small
@@ -367,9 +350,8 @@ int slabshm_alloc_batch(struct slabshm *s, struct slabshm_block *blocks,
  */
 int slabshm_free(struct slabshm *s, uint64_t offset);
 
-/**
+/*
  * slabshm_free_batch() - free several blocks, all or none
- * @s: the handle
  * @offsets: where they start
  * @n: 1 to SLABSHM_BATCH_MAX
  *
@@ -380,9 +362,8 @@ int slabshm_free(struct slabshm *s, uint64_t offset);
 int slabshm_free_batch(struct slabshm *s, const uint64_t *offsets,
 		       unsigned int n);
 
-/**
+/*
  * slabshm_usable_size() - how many bytes of a block may be used
- * @s: the handle
  * @offset: where the block starts; for an offset that is no block's the answer
  *	may be wrong
  *
@@ -392,9 +373,8 @@ int slabshm_free_batch(struct slabshm *s, const uint64_t *offsets,
  */
 int64_t slabshm_usable_size(struct slabshm *s, uint64_t offset);
 
-/**
+/*
  * slabshm_ptr() - where an offset is in this process
- * @s: the handle
  * @offset: the offset
  *
  * The address of a block stays the same until slabshm_close().
@@ -406,9 +386,8 @@ int64_t slabshm_usable_size(struct slabshm *s, uint64_t offset);
  */
 inline void *slabshm_ptr(const struct slabshm *s, uint64_t offset);
 
-/**
+/*
  * slabshm_offset() - which offset an address has in every process
- * @s: the handle
  * @ptr: the address
  *
  * Return: the offset; 0 for an address outside the slab.
@@ -419,9 +398,8 @@ inline uint64_t slabshm_offset(const struct slabshm *s, const void *ptr);
  * ---------------- Cells ----------------
  */
 
-/**
+/*
  * slabshm_cell_open() - find a cell by its name, or make it
- * @s: the handle
  * @name: the name, 1 to SLABSHM_NAME_MAX - 1 bytes, no control characters
  * @flags: SLABSHM_CELL_*
  * @ref: the cell's handle; nothing to close
@@ -432,27 +410,23 @@ inline uint64_t slabshm_offset(const struct slabshm *s, const void *ptr);
 int slabshm_cell_open(struct slabshm *s, const char *name, unsigned int flags,
 		      struct slabshm_ref *ref);
 
-/**
+/*
  * slabshm_cell_remove() - remove a cell and its object
- * @s: the handle
- * @ref: the cell
  *
  * Return: 0, -EIDRM it was removed before, -EINVAL.
  */
 int slabshm_cell_remove(struct slabshm *s, const struct slabshm_ref *ref);
 
-/**
+/*
  * slabshm_cell_remove_name() - remove whatever cell has this name
- * @s: the handle
  * @name: the name
  *
  * Return: 0, -ENOENT, -EINVAL, -ENAMETOOLONG.
  */
 int slabshm_cell_remove_name(struct slabshm *s, const char *name);
 
-/**
+/*
  * slabshm_publish() - change several cells in one step, all or none
- * @s: the handle
  * @cells: the cells, each once
  * @ncells: 1 to SLABSHM_BATCH_MAX
  * @parts: blocks to attach to these cells' objects and to drop, may be NULL
@@ -476,10 +450,8 @@ int64_t slabshm_publish(struct slabshm *s,
 			const struct slabshm_publish_part *parts,
 			unsigned int nparts, unsigned int *failed);
 
-/**
+/*
  * slabshm_put() - publish one block in one cell
- * @s: the handle
- * @ref: the cell
  * @offset: the block; 0 empties the cell
  * @length: how many of its bytes are the object; 0 if @offset is 0
  *
@@ -490,10 +462,8 @@ int64_t slabshm_publish(struct slabshm *s,
 int64_t slabshm_put(struct slabshm *s, const struct slabshm_ref *ref,
 		    uint64_t offset, size_t length);
 
-/**
+/*
  * slabshm_put_if() - publish one block, if nobody else published meanwhile
- * @s: the handle
- * @ref: the cell
  * @offset: as slabshm_put()
  * @length: as slabshm_put()
  * @expected: the version that the cell must have, as slabshm_read() told it
@@ -503,10 +473,8 @@ int64_t slabshm_put(struct slabshm *s, const struct slabshm_ref *ref,
 int64_t slabshm_put_if(struct slabshm *s, const struct slabshm_ref *ref,
 		       uint64_t offset, size_t length, uint64_t expected);
 
-/**
+/*
  * slabshm_update() - publish one block, and get another to go on with
- * @s: the handle
- * @ref: the cell
  * @offset: the block, not 0; set to a new one of the same usable size
  * @length: as slabshm_put()
  *
@@ -520,10 +488,8 @@ int64_t slabshm_put_if(struct slabshm *s, const struct slabshm_ref *ref,
 int64_t slabshm_update(struct slabshm *s, const struct slabshm_ref *ref,
 		       uint64_t *offset, size_t length);
 
-/**
+/*
  * slabshm_assign() - make a copy of some bytes the cell's object
- * @s: the handle
- * @ref: the cell
  * @data: the bytes, may be NULL if @length is 0
  * @length: how many; 0 makes an object without bytes, not an empty cell
  *
@@ -550,7 +516,6 @@ int64_t slabshm_assign(struct slabshm *s, const struct slabshm_ref *ref,
  * @index: of the slot
  * @depth: how often it is pinned, if @state does not tell
  * @live: how many of these pins the slot stands for
- * @s: the handle
  *
  * Programs read no field of it; they are here for the inline functions.
  */
@@ -598,9 +563,8 @@ struct slabshm_view {
 	uint64_t version;
 };
 
-/**
+/*
  * slabshm_pin() - begin to look at objects where they are
- * @s: the handle
  * @pin: filled; for slabshm_get(), and for slabshm_unpin() by this same thread
  *
  * From here to slabshm_unpin() what slabshm_get() gives stays as it is, however
@@ -622,7 +586,7 @@ struct slabshm_view {
  */
 inline int slabshm_pin(const struct slabshm *s, struct slabshm_pin *pin);
 
-/**
+/*
  * slabshm_unpin() - end a pin
  * @pin: of slabshm_pin(), in the same thread
  *
@@ -631,7 +595,7 @@ inline int slabshm_pin(const struct slabshm *s, struct slabshm_pin *pin);
  */
 inline int slabshm_unpin(struct slabshm_pin *pin);
 
-/**
+/*
  * slabshm_pin_check() - is a pin still honoured?
  * @pin: of slabshm_pin(), in the same thread
  *
@@ -643,9 +607,8 @@ inline int slabshm_unpin(struct slabshm_pin *pin);
  */
 inline int slabshm_pin_check(const struct slabshm_pin *pin);
 
-/**
+/*
  * slabshm_unpin_all() - end all pins that the thread has of a handle
- * @s: the handle
  *
  * For where an exception or a longjmp() went past slabshm_unpin().
  *
@@ -654,10 +617,9 @@ inline int slabshm_pin_check(const struct slabshm_pin *pin);
  */
 int slabshm_unpin_all(const struct slabshm *s);
 
-/**
+/*
  * slabshm_get() - look at a cell's newest object, where it is
  * @pin: the pin
- * @ref: the cell
  * @view: the object; its version is also told with -ENODATA
  *
  * A later call in the same thread never gives an older object of that cell.
@@ -668,7 +630,7 @@ int slabshm_unpin_all(const struct slabshm *s);
 inline int slabshm_get(struct slabshm_pin *pin, const struct slabshm_ref *ref,
 		       struct slabshm_view *view);
 
-/**
+/*
  * slabshm_snapshot() - a moment to look at several cells as of
  * @pin: the pin
  *
@@ -677,10 +639,9 @@ inline int slabshm_get(struct slabshm_pin *pin, const struct slabshm_ref *ref,
  */
 uint64_t slabshm_snapshot(struct slabshm_pin *pin);
 
-/**
+/*
  * slabshm_get_at() - look at a cell's object as it was at a snapshot
  * @pin: the pin
- * @ref: the cell
  * @snapshot: of this pin
  * @view: the object; its version is also told with -ENODATA
  *
@@ -690,7 +651,7 @@ uint64_t slabshm_snapshot(struct slabshm_pin *pin);
 int slabshm_get_at(struct slabshm_pin *pin, const struct slabshm_ref *ref,
 		   uint64_t snapshot, struct slabshm_view *view);
 
-/**
+/*
  * slabshm_get_all() - look at several cells as they all were at one moment
  * @pin: the pin
  * @refs: the cells
@@ -705,23 +666,18 @@ int slabshm_get_all(struct slabshm_pin *pin, const struct slabshm_ref *refs,
 		    unsigned int n, struct slabshm_view *views,
 		    unsigned int tries);
 
-/**
+/*
  * slabshm_list_readers() - list the slab's readers
- * @s: the handle
- * @entries: filled
- * @count: room in @entries
- * @cursor: 0 to begin; carries on from there
  *
- * Return: entries filled, 0 at the end; -EINVAL, -EINTR.
+ * Arguments as slabshm_list_slabs().  Return: entries filled, 0 at the end; -EINVAL,
+ * -EINTR.
  */
 int slabshm_list_readers(struct slabshm *s,
 			 struct slabshm_reader_entry *entries,
 			 unsigned int count, uint64_t *cursor);
 
-/**
+/*
  * slabshm_read() - copy a cell's object out, without a system call
- * @s: the handle
- * @ref: the cell
  * @buf: where to; undefined after an error
  * @len: room there
  * @version: if not NULL, the version that was read; also told with -ENODATA and
@@ -738,10 +694,8 @@ inline ssize_t slabshm_read(const struct slabshm *s,
 			    const struct slabshm_ref *ref, void *buf,
 			    size_t len, uint64_t *version);
 
-/**
+/*
  * slabshm_length() - how long a cell's object is, without a system call
- * @s: the handle
- * @ref: the cell
  * @version: as slabshm_read()
  *
  * Return: the length; else as slabshm_read().
@@ -758,10 +712,8 @@ inline int64_t slabshm_length(const struct slabshm *s,
  * Locks are advisory unless the slab was made with SLABSHM_ATTACH_MANDATORY.
  */
 
-/**
+/*
  * slabshm_lock() - lock a cell
- * @s: the handle
- * @ref: the cell
  * @timeout: milliseconds to wait at most; 0: not at all; -1: as long as it takes
  *
  * A free lock goes to the first thread that asks for it; of those that wait, the one
@@ -777,10 +729,8 @@ inline int64_t slabshm_length(const struct slabshm *s,
  */
 int slabshm_lock(struct slabshm *s, const struct slabshm_ref *ref, int timeout);
 
-/**
+/*
  * slabshm_unlock() - release the lock of a cell
- * @s: the handle
- * @ref: the cell
  *
  * SLABSHM_PUBLISH_UNLOCK does it in the same step as a publish.
  *
@@ -788,10 +738,8 @@ int slabshm_lock(struct slabshm *s, const struct slabshm_ref *ref, int timeout);
  */
 int slabshm_unlock(struct slabshm *s, const struct slabshm_ref *ref);
 
-/**
+/*
  * slabshm_unlock_consistent() - release a lock, what it protects being right again
- * @s: the handle
- * @ref: the cell
  *
  * After a holder died, everybody who gets the lock is told -EOWNERDEAD until one
  * of them releases it so.
@@ -800,9 +748,8 @@ int slabshm_unlock(struct slabshm *s, const struct slabshm_ref *ref);
  */
 int slabshm_unlock_consistent(struct slabshm *s, const struct slabshm_ref *ref);
 
-/**
+/*
  * slabshm_lock_batch() - lock several cells, all or none
- * @s: the handle
  * @cells: the cells, each once; out: flags is SLABSHM_LOCKED_OWNERDEAD for those
  *	whose holder died, else 0
  * @n: 1 to SLABSHM_BATCH_MAX
@@ -817,9 +764,8 @@ int slabshm_unlock_consistent(struct slabshm *s, const struct slabshm_ref *ref);
 int slabshm_lock_batch(struct slabshm *s, struct slabshm_lock_cell *cells,
 		       unsigned int n, int timeout, unsigned int *failed);
 
-/**
+/*
  * slabshm_unlock_batch() - release several locks, all or none
- * @s: the handle
  * @cells: the cells, each once; SLABSHM_UNLOCK_CONSISTENT may be in their flags
  * @n: 1 to SLABSHM_BATCH_MAX
  * @failed: if not NULL, on error: index of the refused cell
@@ -830,14 +776,11 @@ int slabshm_unlock_batch(struct slabshm *s,
 			 const struct slabshm_lock_cell *cells, unsigned int n,
 			 unsigned int *failed);
 
-/**
+/*
  * slabshm_list_locks() - list who holds locks of the slab, and who waits for them
- * @s: the handle
- * @entries: filled
- * @count: room in @entries
- * @cursor: 0 to begin; carries on from there
  *
- * Return: entries filled, 0 at the end; -EINVAL, -EINTR.
+ * Arguments as slabshm_list_slabs().  Return: entries filled, 0 at the end; -EINVAL,
+ * -EINTR.
  */
 int slabshm_list_locks(struct slabshm *s, struct slabshm_lock_entry *entries,
 		       unsigned int count, uint64_t *cursor);
@@ -846,10 +789,8 @@ int slabshm_list_locks(struct slabshm *s, struct slabshm_lock_entry *entries,
  * ---------------- Waiting and watching ----------------
  */
 
-/**
+/*
  * slabshm_wait() - sleep until a cell has another version
- * @s: the handle
- * @ref: the cell
  * @version: the version that is known, as slabshm_read() told it
  * @timeout: milliseconds to wait at most; -1: as long as it takes
  *
@@ -862,9 +803,8 @@ int slabshm_list_locks(struct slabshm *s, struct slabshm_lock_entry *entries,
 int64_t slabshm_wait(struct slabshm *s, const struct slabshm_ref *ref,
 		     uint64_t version, int timeout);
 
-/**
+/*
  * slabshm_wait_any() - sleep until one of several cells has another version
- * @s: the handle
  * @cells: the cells, and the versions that are known; out: the newest versions,
  *	and flags is SLABSHM_WAIT_CHANGED for those that have changed, else 0
  * @n: 1 to SLABSHM_BATCH_MAX
@@ -876,9 +816,8 @@ int64_t slabshm_wait(struct slabshm *s, const struct slabshm_ref *ref,
 int slabshm_wait_any(struct slabshm *s, struct slabshm_wait_cell *cells,
 		     unsigned int n, int timeout, unsigned int *failed);
 
-/**
+/*
  * slabshm_watch() - be told when a cell changes, by the handle's descriptor
- * @s: the handle
  * @ref: the cell; NULL: all, also those to come
  * @flags: 0: of changes from now on; SLABSHM_WATCH_SINCE: after @version
  * @version: with SINCE: what is known of the cell, or of the clock; otherwise 0
@@ -894,9 +833,8 @@ int slabshm_wait_any(struct slabshm *s, struct slabshm_wait_cell *cells,
 int64_t slabshm_watch(struct slabshm *s, const struct slabshm_ref *ref,
 		      unsigned int flags, uint64_t version);
 
-/**
+/*
  * slabshm_unwatch() - end a watch
- * @s: the handle
  * @ref: the cell; NULL: the watch of all
  *
  * An event of it that was not taken yet goes with it.
@@ -905,9 +843,8 @@ int64_t slabshm_watch(struct slabshm *s, const struct slabshm_ref *ref,
  */
 int slabshm_unwatch(struct slabshm *s, const struct slabshm_ref *ref);
 
-/**
+/*
  * slabshm_events() - take events
- * @s: the handle
  * @events: filled
  * @n: room in @events
  * @timeout: milliseconds to wait at most if there is none; 0: not at all; -1: as
@@ -921,9 +858,8 @@ int slabshm_unwatch(struct slabshm *s, const struct slabshm_ref *ref);
 int slabshm_events(struct slabshm *s, struct slabshm_event *events,
 		   unsigned int n, int timeout);
 
-/**
+/*
  * slabshm_cancel() - end the waits of a handle's threads
- * @s: the handle
  * @on: 1: each slabshm_lock(), slabshm_wait() and slabshm_events() that sleeps, in
  *	any thread, and each to come that would, fails with -ECANCELED; 0: those to
  *	come sleep again

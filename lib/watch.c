@@ -3,42 +3,8 @@
  * libslabshm: waiting for cells to change
  */
 #include <limits.h>
-#include <pthread.h>
-#include <time.h>
 
 #include "handle.h"
-
-/* When @timeout milliseconds from now is; < 0 is never. */
-uint64_t slabshm_deadline(int timeout)
-{
-	struct timespec now;
-
-	if (timeout < 0)
-		return SLABSHM_DEADLINE_NEVER;
-	if (!timeout)
-		return 0;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec +
-	       (uint64_t)timeout * 1000000;
-}
-
-/*
- * A call that may sleep, in which pthread_cancel() ends the thread.  It may end it
- * when the call has just returned, too: what that has changed is for the caller to
- * undo, by pthread_cleanup_push().
- */
-int slabshm_call_sleeping(const struct slabshm *s, unsigned long request,
-			  void *arg)
-{
-	int type, ret;
-
-	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
-	ret = call_plain(s, request, arg);
-	pthread_setcanceltype(type, NULL);
-	if (ret)
-		tools_acquire_slab(s);
-	return ret;
-}
 
 int slabshm_wait_any(struct slabshm *s, struct slabshm_wait_cell *cells,
 		     unsigned int n, int timeout, unsigned int *failed)
@@ -164,4 +130,3 @@ int slabshm_cancel(struct slabshm *s, int on)
 	tools_release_slab(s);
 	return call(s, SLABSHM_IOC_CANCEL, &arg);
 }
-

@@ -646,3 +646,32 @@ int slabshm_free(struct slabshm *s, uint64_t offset)
 	c->budget = budget;
 	return 0;
 }
+
+/*
+ * ---------------- Sizes ----------------
+ */
+
+int64_t slabshm_usable_size(struct slabshm *s, uint64_t offset)
+{
+	const struct handle *h = (const struct handle *)s;
+	const struct slabshm_header *header = s->header;
+	struct slabshm_block_args info = { .offset = offset };
+	uint8_t page;
+	int ret;
+
+	if (!*s->alive)
+		return -EIO;
+	/* Beyond it, the page map may have no memory yet. */
+	if (!offset ||
+	    offset >= __atomic_load_n(&header->size, __ATOMIC_RELAXED))
+		return -EINVAL;
+	page = __atomic_load_n(&h->page_map[offset >> h->page_shift],
+			       __ATOMIC_RELAXED);
+	if (page > SLABSHM_PAGE_NONE && page <= SLABSHM_CLASSES_MAX)
+		return header->classes[page - 1];
+
+	ret = call(s, SLABSHM_IOC_BLOCK, &info);
+	if (ret)
+		return ret;
+	return info.start == offset ? (int64_t)info.size : -EINVAL;
+}
