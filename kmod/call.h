@@ -35,39 +35,28 @@ struct slabshm_call {
 
 /*
  * copy_from_user() and copy_to_user() for whole words.  Calls copy little, and
- * often: this takes a tenth of the instructions.  @step: from where one word is
- * put to where the next one is
+ * often: with those two an ALLOC and a FREE took 209 instructions more, a tenth.
  */
-static __always_inline int slabshm_words_in_step(void *to, size_t step,
-						 const void __user *from, size_t size)
+static __always_inline int slabshm_words_in(void *to, const void __user *from,
+					    size_t size)
 {
 	const u64 __user *user = from;
 	size_t i, n = size / sizeof(*user);
+	u64 *word = to;
 
-	if (!IS_ENABLED(CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS)) {
-		for (i = 0; i < n; i++)
-			if (copy_from_user(to + i * step, &user[i],
-					   sizeof(*user)))
-				return -EFAULT;
-		return 0;
-	}
+	if (!IS_ENABLED(CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS))
+		return copy_from_user(to, from, size) ? -EFAULT : 0;
 	might_fault();
 	if (should_fail_usercopy() || !user_read_access_begin(user, size))
 		return -EFAULT;
 #pragma GCC unroll 8
 	for (i = 0; i < n; i++)
-		unsafe_get_user(*(u64 *)(to + i * step), &user[i], fault);
+		unsafe_get_user(word[i], &user[i], fault);
 	user_read_access_end();
 	return 0;
 fault:
 	user_read_access_end();
 	return -EFAULT;
-}
-
-static __always_inline int slabshm_words_in(void *to, const void __user *from,
-					    size_t size)
-{
-	return slabshm_words_in_step(to, sizeof(u64), from, size);
 }
 
 static __always_inline int slabshm_words_out(void __user *to, const void *from,

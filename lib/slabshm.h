@@ -103,7 +103,7 @@ struct slabshm_ref {
  * struct slabshm_options - how to make a slab; 0 is the default throughout
  * @max_size: bytes it may grow to; 0: 1 GiB, or @size if that is more
  * @size: bytes at the start; 0: 1 MiB, or @max_size if that is less
- * @max_cells: cells there can be, at most %SLABSHM_CELLS_MAX; 0: 65536
+ * @max_cells: cells there can be, at most the module's max_cells; 0: 65536
  * @mode: permission bits, less the umask; 0: 0600
  * @owner: with SLABSHM_ATTACH_OWNER: the user that the slab must belong to
  * @read_timeout: milliseconds for which a reader may keep space from being used
@@ -992,7 +992,7 @@ inline int slabshm_unpin(struct slabshm_pin *pin)
 	/*
 	 * What was read in the pin was loaded before this word: if it was
 	 * reused memory, the word is above lo.  Pairs with the smp_wmb() in
-	 * slabshm_reader_evict().
+	 * reader_evict().
 	 */
 	__slabshm_load_fence();
 	if (__builtin_expect(__SLABSHM_LOAD(&pin->header->evicted) > pin->lo, 0)) {
