@@ -7,14 +7,14 @@
  * the page map shows, from 1.  To the kernel these blocks
  * are the client's like any others, so they are free again when it ends, however
  * that comes about, and any thread of the client may put any block into its own
- * cache.  Magazines are filled and emptied by half of their room in one call.
+ * cache.  Magazines are filled and emptied by half of their capacity in one call.
  *
- * A magazine begins without room, and gets twice as much when it was found empty
+ * A magazine begins without capacity, which doubles when it was found empty
  * or full, up to SLABSHM_BATCH_MAX blocks.  When the blocks of a cache sum up to
  * what the thread may keep, the magazine that holds the most gives half of it.
  *
  * When space runs short the kernel changes the header's pressure, at which each
- * call looks: the cache is emptied, and all begins without room again.
+ * call checks: the cache is emptied, and all begins without capacity again.
  *
  * A cache lies in memory that is zero in a child after fork(), so that it is no
  * handle's there.
@@ -42,12 +42,12 @@
 /**
  * struct magazine - the blocks of one class in a cache
  * @count: how many there are
- * @room: how many there may be
+ * @capacity: how many there may be
  * @size: bytes of each
  */
 struct magazine {
 	size_t count;
-	size_t room;
+	size_t capacity;
 	size_t size;
 };
 
@@ -60,7 +60,7 @@ struct magazine {
  * @of_handle: next one of the handle, protected by @lock
  * @of_thread: next one of the thread
  * @magazine: one for each number in the page map; those of no class, and of classes
- *	that are not cached, never have room
+ *	that are not cached, have no capacity
  * @block: their blocks
  *
  * All but @of_handle is the thread's alone; but slabshm_close() clears @s.
@@ -170,12 +170,12 @@ static uint64_t magazine_pop(struct cache *c, size_t class)
 	return offset;
 }
 
-/* It was found empty or full: may it have more room? */
+/* It was found empty or full: may it become larger? */
 static bool magazine_grow(struct magazine *m)
 {
-	if (m->room == SLABSHM_BATCH_MAX)
+	if (m->capacity == SLABSHM_BATCH_MAX)
 		return false;
-	m->room = m->room ? 2 * m->room : 1;
+	m->capacity = m->capacity ? 2 * m->capacity : 1;
 	return true;
 }
 
@@ -235,7 +235,7 @@ static void cache_drain(struct cache *c)
 				n = 0;
 			}
 		}
-		m->room = 0;
+		m->capacity = 0;
 	}
 	give_back(h, batch, n);
 }
@@ -366,7 +366,7 @@ static struct cache *cache_get(struct slabshm *s)
 			c->magazine[i] = (struct magazine){
 				.size = s->header->classes[i - 1],
 				/* So that the neighbours are in it, poisoned */
-				.room = tools_present() ? SLABSHM_BATCH_MAX : 0,
+				.capacity = tools_present() ? SLABSHM_BATCH_MAX : 0,
 			};
 		c->limit = 0;
 		c->budget = 0;
@@ -489,7 +489,7 @@ static int64_t alloc_one(struct slabshm *s, size_t size, size_t align,
 	return ret ? ret : (int64_t)block.offset;
 }
 
-/* A large block, or a magazine that is empty, or not looked at yet. */
+/* A large block, or a magazine that is empty, or was not used yet. */
 __attribute__((noinline))
 static int64_t alloc_slow(struct slabshm *s, size_t size)
 {
@@ -512,7 +512,7 @@ static int64_t alloc_slow(struct slabshm *s, size_t size)
 		return (int64_t)magazine_pop(c, class);
 
 	magazine_grow(m);
-	n = m->room > 1 ? (unsigned int)m->room / 2 : 1;
+	n = m->capacity > 1 ? (unsigned int)m->capacity / 2 : 1;
 	if ((n - 1) * m->size > c->budget)
 		n = (unsigned int)(c->budget / m->size) + 1;
 	for (i = 0; i < n; i++)
@@ -593,7 +593,7 @@ static inline bool block_possible(const struct handle *h, uint64_t offset)
 	       offset < __atomic_load_n(&h->s.header->size, __ATOMIC_RELAXED);
 }
 
-/* The class of the block there; or a number whose magazine has no room. */
+/* The class of the block there; or a number whose magazine has no capacity. */
 static inline size_t block_class(const struct handle *h, uint64_t offset)
 {
 	return __atomic_load_n(&h->page_map[offset >> h->page_shift],
@@ -618,7 +618,7 @@ static int free_slow(struct slabshm *s, uint64_t offset)
 	if (class == SLABSHM_PAGE_NONE || class > h->nclasses)
 		return slabshm_free_batch(s, &offset, 1);
 	m = &c->magazine[class];
-	if (m->count >= m->room && !magazine_grow(m))
+	if (m->count >= m->capacity && !magazine_grow(m))
 		magazine_flush(c, class);
 	cache_trim(c, m->size);
 	magazine_push(c, class, offset);
@@ -638,7 +638,7 @@ int slabshm_free(struct slabshm *s, uint64_t offset)
 		return free_slow(s, offset);
 	class = block_class(h, offset);
 	m = &c->magazine[class];
-	if (unlikely(m->count >= m->room))
+	if (unlikely(m->count >= m->capacity))
 		return free_slow(s, offset);
 	if (unlikely(__builtin_sub_overflow(c->budget, m->size, &budget)))
 		return free_slow(s, offset);

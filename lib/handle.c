@@ -99,15 +99,15 @@ static void *map(size_t size, int prot, int flags, int fd, uint64_t offset)
  */
 static char *map_data(int fd, uint64_t size, int prot, uint64_t offset)
 {
-	uint64_t room = size + SLABSHM_ALIGN_MAX;
+	uint64_t length = size + SLABSHM_ALIGN_MAX;
 	uint64_t head;
 	char *reserved;
 
-	if (room > SIZE_MAX) {
+	if (length > SIZE_MAX) {
 		errno = ENOMEM;
 		return NULL;
 	}
-	reserved = map(room, PROT_NONE,
+	reserved = map(length, PROT_NONE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (!reserved)
 		return NULL;
@@ -117,13 +117,13 @@ static char *map_data(int fd, uint64_t size, int prot, uint64_t offset)
 		 (off_t)offset) == MAP_FAILED) {
 		int err = errno;
 
-		munmap(reserved, room);
+		munmap(reserved, length);
 		errno = err;
 		return NULL;
 	}
 	if (head)
 		munmap(reserved, head);
-	munmap(reserved + head + size, room - head - size);
+	munmap(reserved + head + size, length - head - size);
 	return reserved + head;
 }
 
@@ -185,7 +185,7 @@ static void destroy(struct handle *h)
 		pthread_rwlock_unlock(&h->ending);
 	}
 	pthread_rwlock_destroy(&h->ending);
-	/* First what tells the kernel that the client is alive. */
+	/* First the mapping by which the client lives. */
 	if (h->s.alive && *h->s.alive) {
 		if (h->reader)
 			munmap(h->reader, h->reader_size);

@@ -32,7 +32,7 @@ struct thread_reader;
 struct handle {
 	struct slabshm s;	/* first, so that one is the other */
 	int fd;
-	uint32_t client;		/* its number, which tells if @fd is its own */
+	uint32_t client;		/* its number: is @fd its own? */
 	void *alive;
 	void *control;
 	void *reader;

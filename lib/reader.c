@@ -7,7 +7,7 @@
  * a child after fork(), as the mappings that it points to are not there then;
  * and never unmapped, as threads keep a pointer to the one they used last.
  *
- * The state of a reader tells all at once what the inline functions must know:
+ * The state of a reader is all that the inline functions must know:
  *
  *	0		none: a forked child's, or the handle was closed
  *	handle		idle
@@ -459,7 +459,7 @@ int slabshm_unpin_all(const struct slabshm *s)
 }
 
 /*
- * Cover everything, then look at the clock, then narrow down to what it says:
+ * Cover everything, then load the clock, then narrow down to it:
  * in this order, as whatever the reader uses must have been current at a moment
  * when the slot covered it already.
  */

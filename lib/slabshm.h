@@ -139,7 +139,7 @@ struct slabshm_options {
  * -EEXIST there is one, with EXCL; -EPERM it is not the owner's, with OWNER;
  * -EINVAL a bad flag, size, mode or name; -ENAMETOOLONG; -EPROTO the module and
  * this library do not understand each other: install the same release of both;
- * -ENOMEM (also no room in the address space for the maximum size), -EFBIG,
+ * -ENOMEM (also: no address range of the maximum size), -EFBIG,
  * -EDQUOT, -EMFILE, -ENFILE, -EINTR.
  */
 int slabshm_open(struct slabshm **out, const char *name, unsigned int flags,
@@ -259,7 +259,7 @@ int slabshm_stat(struct slabshm *s, struct slabshm_stat *st);
 /*
  * slabshm_list_slabs() - list the slabs of the network namespace
  * @entries: filled; of a slab that the caller may not read, the name only
- * @count: room in @entries
+ * @count: size of @entries
  * @cursor: 0 to begin; carries on from there
  *
  * Return: entries filled, 0 at the end; -ENODEV, -EACCES, -EINVAL, -EINTR.
@@ -466,7 +466,7 @@ int64_t slabshm_put(struct slabshm *s, const struct slabshm_ref *ref,
  * slabshm_put_if() - publish one block, if nobody else published meanwhile
  * @offset: as slabshm_put()
  * @length: as slabshm_put()
- * @expected: the version that the cell must have, as slabshm_read() told it
+ * @expected: the version that the cell must have, as slabshm_read() returned it
  *
  * Return: as slabshm_publish(); -EAGAIN if the cell has another version.
  */
@@ -564,7 +564,7 @@ struct slabshm_view {
 };
 
 /*
- * slabshm_pin() - begin to look at objects where they are
+ * slabshm_pin() - begin to read objects in place
  * @pin: filled; for slabshm_get(), and for slabshm_unpin() by this same thread
  *
  * From here to slabshm_unpin() what slabshm_get() gives stays as it is, however
@@ -618,9 +618,9 @@ inline int slabshm_pin_check(const struct slabshm_pin *pin);
 int slabshm_unpin_all(const struct slabshm *s);
 
 /*
- * slabshm_get() - look at a cell's newest object, where it is
+ * slabshm_get() - read a cell's newest object in place
  * @pin: the pin
- * @view: the object; its version is also told with -ENODATA
+ * @view: the object; its version is also set with -ENODATA
  *
  * A later call in the same thread never gives an older object of that cell.
  *
@@ -631,7 +631,7 @@ inline int slabshm_get(struct slabshm_pin *pin, const struct slabshm_ref *ref,
 		       struct slabshm_view *view);
 
 /*
- * slabshm_snapshot() - a moment to look at several cells as of
+ * slabshm_snapshot() - a moment to read several cells as of
  * @pin: the pin
  *
  * Return: the snapshot, for slabshm_get_at() in this pin; several may be taken
@@ -640,10 +640,10 @@ inline int slabshm_get(struct slabshm_pin *pin, const struct slabshm_ref *ref,
 uint64_t slabshm_snapshot(struct slabshm_pin *pin);
 
 /*
- * slabshm_get_at() - look at a cell's object as it was at a snapshot
+ * slabshm_get_at() - read a cell's object as it was at a snapshot
  * @pin: the pin
  * @snapshot: of this pin
- * @view: the object; its version is also told with -ENODATA
+ * @view: the object; its version is also set with -ENODATA
  *
  * Return: as slabshm_get(); -EAGAIN the cell was published twice since the
  * snapshot.
@@ -652,7 +652,7 @@ int slabshm_get_at(struct slabshm_pin *pin, const struct slabshm_ref *ref,
 		   uint64_t snapshot, struct slabshm_view *view);
 
 /*
- * slabshm_get_all() - look at several cells as they all were at one moment
+ * slabshm_get_all() - read several cells as they all were at one moment
  * @pin: the pin
  * @refs: the cells
  * @n: how many
@@ -679,8 +679,8 @@ int slabshm_list_readers(struct slabshm *s,
 /*
  * slabshm_read() - copy a cell's object out, without a system call
  * @buf: where to; undefined after an error
- * @len: room there
- * @version: if not NULL, the version that was read; also told with -ENODATA and
+ * @len: bytes there
+ * @version: if not NULL, the version that was read; also set with -ENODATA and
  *	-ERANGE
  *
  * A pin, a copy, and the end of the pin.  What is copied is one version of the
@@ -708,7 +708,7 @@ inline int64_t slabshm_length(const struct slabshm *s,
  * ---------------- Locks ----------------
  *
  * Each cell has a lock, for writers that take turns.  It belongs to the thread that
- * took it.  If that dies, whether with its process or alone, the next one is told.
+ * took it.  If that dies, with its process or alone, the next one gets -EOWNERDEAD.
  * Locks are advisory unless the slab was made with SLABSHM_ATTACH_MANDATORY.
  */
 
@@ -741,7 +741,7 @@ int slabshm_unlock(struct slabshm *s, const struct slabshm_ref *ref);
 /*
  * slabshm_unlock_consistent() - release a lock, what it protects being right again
  *
- * After a holder died, everybody who gets the lock is told -EOWNERDEAD until one
+ * After a holder died, everybody who gets the lock gets -EOWNERDEAD until one
  * of them releases it so.
  *
  * Return: as slabshm_unlock().
@@ -757,7 +757,7 @@ int slabshm_unlock_consistent(struct slabshm *s, const struct slabshm_ref *ref);
  * @failed: if not NULL, on error: index of the refused cell, or UINT_MAX
  *
  * They are locked in the order of their indices, so that calls of several
- * processes do not wait for each other for ever.
+ * processes do not deadlock.
  *
  * Return: as slabshm_lock().
  */
@@ -777,7 +777,7 @@ int slabshm_unlock_batch(struct slabshm *s,
 			 unsigned int *failed);
 
 /*
- * slabshm_list_locks() - list who holds locks of the slab, and who waits for them
+ * slabshm_list_locks() - list the holders of the slab's locks, and the waiters
  *
  * Arguments as slabshm_list_slabs().  Return: entries filled, 0 at the end; -EINVAL,
  * -EINTR.
@@ -791,7 +791,7 @@ int slabshm_list_locks(struct slabshm *s, struct slabshm_lock_entry *entries,
 
 /*
  * slabshm_wait() - sleep until a cell has another version
- * @version: the version that is known, as slabshm_read() told it
+ * @version: the version that is known, as slabshm_read() returned it
  * @timeout: milliseconds to wait at most; -1: as long as it takes
  *
  * Makes no system call if the cell has another version already, be it that of an
@@ -817,7 +817,7 @@ int slabshm_wait_any(struct slabshm *s, struct slabshm_wait_cell *cells,
 		     unsigned int n, int timeout, unsigned int *failed);
 
 /*
- * slabshm_watch() - be told when a cell changes, by the handle's descriptor
+ * slabshm_watch() - get an event on the handle's descriptor when a cell changes
  * @ref: the cell; NULL: all, also those to come
  * @flags: 0: of changes from now on; SLABSHM_WATCH_SINCE: after @version
  * @version: with SINCE: what is known of the cell, or of the clock; otherwise 0
@@ -846,12 +846,12 @@ int slabshm_unwatch(struct slabshm *s, const struct slabshm_ref *ref);
 /*
  * slabshm_events() - take events
  * @events: filled
- * @n: room in @events
+ * @n: size of @events
  * @timeout: milliseconds to wait at most if there is none; 0: not at all; -1: as
  *	long as it takes
  *
  * A cell that was published many times gives one event, with its newest version;
- * with a watch of all, a version may be told twice.
+ * with a watch of all, there may be two events of a version.
  *
  * Return: how many there are; -ETIMEDOUT none; -EINTR as slabshm_wait(); -EINVAL.
  */

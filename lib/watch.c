@@ -42,7 +42,7 @@ int64_t slabshm_wait(struct slabshm *s, const struct slabshm_ref *ref,
 	uint64_t now = version;
 	int ret;
 
-	/* An error, too, is for the kernel to tell */
+	/* The kernel returns the error, if it is one */
 	slabshm_length(s, ref, &now);
 	if (now != version)
 		return (int64_t)now;

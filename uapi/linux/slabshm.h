@@ -42,7 +42,7 @@
  *  EACCES	the client lacks the write right, or the slab's mode forbids it
  *  EPERM	the caller does not own what it wants to change
  *  ENOMEM	no memory for metadata, or none to back the slab's data
- *  ENOSPC	the slab has no room and may not grow further
+ *  ENOSPC	the slab is full and may not grow further
  *  EDQUOT	a limit of the user, of the slab or of the client is reached
  *  ESTALE	the pin was evicted
  *  EIDRM	the cell was removed; its handle will never be valid again
@@ -80,7 +80,7 @@
 #define SLABSHM_DEADLINE_NEVER	0xffffffffffffffffULL
 
 /*
- * The control region: read-only for ever, mapped at its maximum size
+ * The control region: always read-only, mapped at its maximum size
  */
 
 /* In slabshm_version.tag: the cell was empty, or there was none */
@@ -117,7 +117,7 @@ struct slabshm_version {
  *	5. otherwise the cell was empty, or had another generation: the one of
  *	   the handle was removed (-EIDRM)
  *
- * So one word tells that the version was not overwritten meanwhile, that it is
+ * So one word shows that the version was not overwritten meanwhile, that it is
  * of this cell and not of one that had the line before or has it now, and that
  * there is an object.  A cell that is removed gets an empty version of the next
  * generation.
@@ -161,7 +161,7 @@ struct slabshm_cell {
  * @size: bytes of data now; only grows
  * @evicted: the clock when the kernel withdrew a pin last, 0 if it never did:
  *	a pin with a lo at or above this was not withdrawn
- * @cells_ready: entries of the cell table that may be looked at; only grows.
+ * @cells_ready: entries of the cell table that may be read; only grows.
  *	To touch a page of the region that is not there yet is SIGBUS
  * @pressure: changes when an allocation is about to fail, or to take from
  *	readers: clients then free the blocks that they only keep in stock
@@ -199,8 +199,8 @@ struct slabshm_header {
  */
 
 /**
- * struct slabshm_slot - what one thread may be looking at
- * @lo: 0: at nothing.  Otherwise, with @hi: at blocks that were current at some
+ * struct slabshm_slot - what one thread may be reading
+ * @lo: 0: nothing.  Otherwise, with @hi: blocks that were current at some
  *	moment after commit @lo and were published at or before commit @hi
  * @hi: see @lo
  * @reserved: the client's own
@@ -238,9 +238,9 @@ struct slabshm_slot {
 #define SLABSHM_ATTACH_FD	(1U << 4)  /* to the slab of the client @fd */
 #define SLABSHM_ATTACH_PERSIST	(1U << 5)  /* with CREATE: lives until unlinked */
 #define SLABSHM_ATTACH_FIXED	(1U << 6)  /* with CREATE: ALLOC does not grow it */
-#define SLABSHM_ATTACH_MANDATORY (1U << 7) /* with CREATE: who does not hold a
-					    * cell's lock cannot change the cell
-					    * while another does
+#define SLABSHM_ATTACH_MANDATORY (1U << 7) /* with CREATE: while a thread holds a
+					    * cell's lock, no other can change
+					    * the cell
 					    */
 
 #define SLABSHM_READ_TIMEOUT_NEVER	0xffffffffU
@@ -425,7 +425,7 @@ struct slabshm_alloc_args {
  *
  * Needs no memory.
  *
- * Errors: EINVAL no block starts there, or it stands there twice; EPERM the
+ * Errors: EINVAL no block starts there, or it is named twice; EPERM the
  * block is another client's; EBUSY it is published, and so its cell's, or is
  * being published now; EACCES, ENXIO, ENOTCONN, EIO.
  */
@@ -476,9 +476,9 @@ struct slabshm_block_args {
  * @client: the client's number
  * @size: in: bytes that the slab should have, rounded up to pages; out: has
  *
- * Goes in steps of at most 2 MiB and looks for signals between them.  The
- * steps done are kept, so after an error other than EFAULT, @size says how far
- * it came.  A size at or below the present one is no error.
+ * Grows in steps of at most 2 MiB and checks for signals between them.  The
+ * steps done are kept, so after an error other than EFAULT, @size is how far it
+ * came.  A size at or below the present one is no error.
  *
  * Errors: ENOSPC @size is above the slab's maximum; EFBIG it is above
  * RLIMIT_FSIZE (no signal is sent); ENOMEM, EDQUOT; EINTR any signal, before
@@ -533,9 +533,8 @@ struct slabshm_trim_args {
  * commit before the last change, the cell has moved on.  Readers keep the old block
  * as they keep what a publish replaces.
  *
- * Blocks that programs keep in stock are called for first
- * (slabshm_header.pressure), and those of up to 4,096 runs of pages are looked at in
- * one call.
+ * Asks for blocks that programs keep in stock first (slabshm_header.pressure), and
+ * checks up to 4,096 runs of pages in one call.
  *
  * Errors, if nothing was moved: EBUSY readers hold back half of the slab's held
  * limit; EINTR a signal; EDQUOT the client's limit of bytes, or what its user may
@@ -595,8 +594,8 @@ struct slabshm_cell_open_args {
  * @cell: the handle's index
  * @pad: 0
  *
- * Needs no memory.  Its lock vanishes; who waits for that, or for the cell to
- * change, is told so (-EIDRM), and watches of it end with an event.
+ * Needs no memory.  The cell's lock goes with it: waiters for the lock, or for the
+ * cell to change, get EIDRM, and watches of it end with an event.
  *
  * Errors: EINVAL no cell ever had that index; EIDRM removed already; EBUSY
  * another holds its lock, in a slab made with MANDATORY; EACCES, ENXIO, ENOTCONN,
@@ -631,7 +630,7 @@ struct slabshm_cell_remove_args {
  *	moved the object; otherwise 0
  *
  * KEEP leaves the root as it is (it may be none), so that a tree too large for
- * one call is built or taken apart by several: parts first, then the root.
+ * one call is built or dropped by several: parts first, then the root.
  * KEEP and DROP_ALL exclude each other.
  *
  * What a call takes for granted about the objects (KEEP's length, the parts that
@@ -678,13 +677,13 @@ struct slabshm_publish_part {
  * @failed: out, on error: index of the refused cell, or @ncells plus the index
  *	of the refused part; 0xffffffff if it was neither
  * @commit: out: the new version of all the cells.  Written last and best
- *	effort: the publish stands even if it cannot be
+ *	effort: if that fails, the publish is done all the same
  *
  * Published blocks are not the client's any more; their cell keeps them, and
  * retires what the publish replaced or dropped.  Nobody may modify them.
  *
- * Errors: EINVAL a bad flag or index, no block starts there or it stands in
- * the call twice, a length above the block's size, a part to drop that is not
+ * Errors: EINVAL a bad flag or index, no block starts there or it is named
+ * twice, a length above the block's size, a part to drop that is not
  * one of the object's, a cell twice, DROP together with DROP_ALL; EPERM the
  * block is another client's, or UNLOCK of a lock that the thread does not hold;
  * EBUSY the block is published already, or is being freed or published now, or
@@ -781,10 +780,10 @@ struct slabshm_reader_check_args {
  * slab was made with MANDATORY.
  *
  * If the holder ends, by whatever death, the next one gets the lock with
- * -EOWNERDEAD: what it protects may be half done.  That one sets it right and says
- * so with CONSISTENT when it releases the lock; if it does not, the one after it
- * is told, too.  A thread that ends while its process lives on is noticed by who
- * wants the lock, within a tenth of a second or so.
+ * EOWNERDEAD: what it protects may be half done.  That one repairs it, and releases
+ * the lock with CONSISTENT; otherwise the one after it gets EOWNERDEAD, too.
+ * Waiters notice within about a tenth of a second that a thread has ended whose
+ * process lives on.
  */
 
 #define SLABSHM_LOCKED_OWNERDEAD	(1U << 0)  /* out: the lock's holder has died */
@@ -819,7 +818,7 @@ struct slabshm_lock_cell {
  *	was none
  *
  * The cells are locked in the order of their indices, whatever their order in the
- * call, so calls that lock several do not block each other for ever.  A thread
+ * call, so calls that lock several never deadlock.  A thread
  * that locks further cells while it holds some has to see to that itself.
  *
  * A free lock goes to the first thread that asks for it.  The thread that has waited
@@ -872,11 +871,10 @@ struct slabshm_unlock_args {
 /*
  * Waiting and watching
  *
- * WAIT sleeps until a cell changes.  For those who have an event loop, WATCH asks
- * to be told: then poll(2) of the client's descriptor gives POLLIN, and EVENTS
- * which cells have changed.  However often a cell was published since, it is told
- * once, with its newest version; so memory is bounded, and the last change is
- * never lost.
+ * WAIT sleeps until a cell changes.  For programs with an event loop, WATCH makes
+ * poll(2) of the client's descriptor return POLLIN, and EVENTS returns which cells
+ * have changed.  However often a cell was published since, there is one event, with
+ * its newest version; so memory is bounded, and the last change is never lost.
  */
 
 #define SLABSHM_WAIT_CHANGED	(1U << 0)  /* out: it has another version */
@@ -923,13 +921,13 @@ struct slabshm_wait_args {
 #define SLABSHM_WATCH_SINCE	(1U << 1)  /* what changed after @version, too */
 
 /**
- * struct slabshm_watch_args - be told when a cell changes
+ * struct slabshm_watch_args - get an event when a cell changes
  * @flags: SLABSHM_WATCH_*
  * @client: the client's number
  * @generation: the handle's generation; 0 with ALL
  * @version: in: SINCE: what is known: of the cell, or with ALL of the clock;
  *	otherwise 0; out: the cell's version, or the clock, now.  Written last and
- *	best effort: the watch stands even if it cannot be
+ *	best effort: if that fails, there is a watch all the same
  * @cell: the handle's index; 0 with ALL
  * @pad: 0
  *
@@ -983,7 +981,7 @@ struct slabshm_unwatch_args {
  *
  * REMOVED from a watch of ALL stands for all cells that were removed from that
  * place, of which it names the last: forget whatever has this index and this
- * generation or a lower one.  It may be told twice, and after the next cell there.
+ * generation or a lower one.  There may be two of it, and after the next cell there.
  */
 struct slabshm_event {
 	__u32 cell;
@@ -1002,7 +1000,7 @@ struct slabshm_event {
  *	until there is one; out: how many were taken
  * @pad: 0
  *
- * With a watch of ALL the same version may be told twice.
+ * With a watch of ALL there may be two events of the same version.
  *
  * Errors: ETIMEDOUT there was none; EINTR; EINVAL; ENXIO, ENOTCONN, EIO.
  */
@@ -1062,7 +1060,7 @@ struct slabshm_cancel_args {
  * @retired_blocks: blocks in @retired
  * @commit: the clock
  * @cells: cells in use
- * @max_cells: cells there can be
+ * @max_cells: most cells that it can have
  * @clients: attached clients
  * @readers: registered readers
  * @held: bytes in @retired that readers held at the last look
@@ -1193,7 +1191,7 @@ struct slabshm_reader_entry {
 					   */
 
 /**
- * struct slabshm_lock_entry - one holder of a lock, or one who waits for it
+ * struct slabshm_lock_entry - one holder of a lock, or one waiter
  * @cell: the cell's index
  * @flags: SLABSHM_LOCKER_HOLDS ...
  * @generation: the cell's generation
@@ -1223,11 +1221,11 @@ struct slabshm_lock_entry {
  *	own or fills up with zeros
  * @entries: address of @count entries
  * @cursor: in: 0 to start; out: what to give next time
- * @count: in: room, 1 or more; out: entries written, 0 at the end
+ * @count: in: size of @entries, 1 or more; out: entries written, 0 at the end
  * @pad: 0
  *
  * SLABS lists those of the caller's network namespace and needs no attached
- * client; of a slab that the caller may not read, only the name is told.  What
+ * client; of a slab that the caller may not read, it gives only the name.  What
  * comes and goes during the listing may or may not be in it, all else is in it
  * once.
  *
