@@ -507,7 +507,7 @@ int slabshm_arena_alloc(struct slabshm_arena *arena,
 	u64 size = 0, usable = 0, total = 0;
 	unsigned int i, more, nsmall = 0;
 	struct slabshm_spares spares = { .want = n };
-	int err = 0;
+	int err;
 
 	if (align & (align - 1) || align > SLABSHM_ALIGN_MAX)
 		return -EINVAL;
@@ -536,22 +536,23 @@ int slabshm_arena_alloc(struct slabshm_arena *arena,
 	 * as many.
 	 */
 	for (more = DIV_ROUND_UP(n, 16); ; more *= 2) {
+		int filled = 0;
+
+		/* If that fails, perhaps none is needed, or there is no space */
 		if (nsmall < n)
-			err = slabshm_spares_fill(arena, &spares.extents,
-						  min(more, n - nsmall) *
-						  (align > PAGE_SIZE ? 2 : 1),
-						  sizeof(struct slabshm_extent));
-		if (err)
-			break;
+			filled = slabshm_spares_fill(arena, &spares.extents,
+						     min(more, n - nsmall) *
+						     (align > PAGE_SIZE ? 2 : 1),
+						     sizeof(struct slabshm_extent));
 		spin_lock(&arena->lock);
 		err = blocks_alloc(arena, owner, req, n, align, total, &spares,
 				   claim, need);
 		spin_unlock(&arena->lock);
 		if (err != -EAGAIN)
 			break;
-		err = slabshm_spares_fill(arena, &spares.runs,
-					  min(more, nsmall),
-					  sizeof(struct slabshm_run));
+		err = filled ?: slabshm_spares_fill(arena, &spares.runs,
+						    min(more, nsmall),
+						    sizeof(struct slabshm_run));
 		if (err)
 			break;
 	}

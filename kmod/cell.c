@@ -357,7 +357,7 @@ unsigned int slabshm_cells_changed(struct slabshm_slab *slab, u64 since,
 	struct slabshm_cells *cells = &slab->cells;
 	unsigned int i = 0, looked = 0;
 
-	/* Pairs with the release in slabshm_cell_open(): the page is there */
+	/* Pairs with the release in slabshm_cell_take(): the page is there */
 	while (i < n && *cursor / 2 < smp_load_acquire(&cells->next)) {
 		u32 index = *cursor / 2;
 		u32 end = round_down(index, SLABSHM_CELLS_PER_PAGE) + SLABSHM_CELLS_PER_PAGE;

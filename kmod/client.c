@@ -41,6 +41,8 @@ static u32 client_next_id;	/* protected by the xarray's lock */
 
 /* What the end of clients may have to wait for, at most one item a slab */
 static struct workqueue_struct *leave_wq;
+/* The rest of their end, which waits for nothing */
+static struct workqueue_struct *end_wq;
 
 /* Queue one of the slab's items, which then holds it. */
 static void slab_queue(struct slabshm_slab *slab, struct workqueue_struct *wq,
@@ -406,7 +408,7 @@ void slabshm_client_end(struct slabshm_client *client)
 
 	/* If it was not empty, whoever added the first one queues the item */
 	if (llist_add(&client->ended_link, &slab->ended))
-		slab_queue(slab, slabshm_end_wq, &slab->end_work);
+		slab_queue(slab, end_wq, &slab->end_work);
 }
 
 /**
@@ -540,10 +542,18 @@ int slabshm_cancel_ioctl(struct slabshm_call *call, void *arg)
 int slabshm_client_module_init(void)
 {
 	leave_wq = alloc_workqueue("slabshm_leave", WQ_UNBOUND, WQ_MAX_ACTIVE);
-	return leave_wq ? 0 : -ENOMEM;
+	if (!leave_wq)
+		return -ENOMEM;
+	end_wq = alloc_workqueue("slabshm_end", WQ_UNBOUND, WQ_MAX_ACTIVE);
+	if (!end_wq) {
+		destroy_workqueue(leave_wq);
+		return -ENOMEM;
+	}
+	return 0;
 }
 
 void slabshm_client_module_exit(void)
 {
+	destroy_workqueue(end_wq);
 	destroy_workqueue(leave_wq);
 }

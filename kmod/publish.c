@@ -137,6 +137,7 @@ int slabshm_cell_open_ioctl(struct slabshm_call *call, void *arg)
 	struct slabshm_cell_open_args *open = arg;
 	struct slabshm_client *client = call->client;
 	bool create = open->flags & SLABSHM_CELL_CREATE, created = false;
+	struct slabshm_cells *cells;
 	u32 hash;
 	int err;
 
@@ -154,13 +155,16 @@ int slabshm_cell_open_ioctl(struct slabshm_call *call, void *arg)
 		if (err)
 			goto leave;
 	}
-	hash = full_name_hash(&call->slab->cells, open->name, strlen(open->name));
-	spin_lock(&call->slab->cells.lock);
-	err = open_find(&call->slab->cells, hash, open);
-	spin_unlock(&call->slab->cells.lock);
+	cells = &call->slab->cells;
+	hash = full_name_hash(cells, open->name, strlen(open->name));
+	spin_lock(&cells->lock);
+	err = open_find(cells, hash, open);
 	if (err == -ENOENT && create)
 		err = client->rdonly ? -EACCES :
-		      open_create(call->slab, hash, open, &created);
+		      cells->used == cells->max ? -ENOSPC : -EAGAIN;
+	spin_unlock(&cells->lock);
+	if (err == -EAGAIN)
+		err = open_create(call->slab, hash, open, &created);
 	if (!err) {
 		err = slabshm_call_return(call, open);
 		if (err && created)
@@ -392,7 +396,8 @@ static int publish_claim(struct publish *p)
 		return 0;
 	err = slabshm_arena_claim(&p->slab->arena, &p->client->owner, p->claim,
 				  p->nclaims, &failed);
-	if (err && err != -ENOMEM)
+	/* Without memory or quota it is no block's fault */
+	if (err && err != -ENOMEM && err != -EDQUOT)
 		p->args->failed = publish_item(p, failed);
 	return err;
 }
@@ -773,9 +778,12 @@ static void batch_construct(void *batch)
 
 int slabshm_publish_module_init(void)
 {
-	batch_cache = kmem_cache_create("slabshm_publish",
-					sizeof(struct publish_batch), 0,
-					SLAB_ACCOUNT, batch_construct);
+	/* @cells and @parts are copied in */
+	batch_cache = kmem_cache_create_usercopy("slabshm_publish",
+						 sizeof(struct publish_batch), 0,
+						 SLAB_ACCOUNT, 0,
+						 offsetof(struct publish_batch, claim),
+						 batch_construct);
 	return batch_cache ? 0 : -ENOMEM;
 }
 

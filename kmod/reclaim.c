@@ -351,6 +351,18 @@ static u64 batch_take(struct slabshm_slab *slab, struct slabshm_record **records
 	return commit;
 }
 
+/* Was something retired since the batch was taken? */
+static bool retired_waits(struct slabshm_slab *slab)
+{
+	struct slabshm_retired *retired = &slab->retired;
+	bool waits;
+
+	spin_lock(&slab->cells.lock);
+	waits = retired->blocks || !list_empty(&retired->objects);
+	spin_unlock(&slab->cells.lock);
+	return waits;
+}
+
 /*
  * Readers have no fence between the stores to their slot and their loads of the
  * clock and of cells; a quiescent state of every CPU, with a full barrier, is that
@@ -404,12 +416,15 @@ static void reclaim_work(struct work_struct *work)
 	if (reclaim_to_limit(slab, slab->reclaim.limit))
 		progress = true;
 	/* Rounds in between do not put off a check that is due */
-	if (check)
+	if (check || !held->records)
 		held_checked(slab, progress);
 	/* Does nothing if a publisher has queued the next round meanwhile */
 	if (held->records)
 		queue_delayed_work(round_wq, &slab->reclaim.round,
 				   max_t(long, held->next_check - jiffies, 0));
+	/* One that came in between has taken the timer for a queued round */
+	if (retired_waits(slab))
+		mod_delayed_work(round_wq, &slab->reclaim.round, 0);
 	mutex_unlock(&slab->readers.lock);
 	if (poisons)
 		mutex_unlock(&slab->grow_lock);
@@ -430,7 +445,8 @@ void slabshm_reclaim_queue(struct slabshm_slab *slab)
 	/*
 	 * A round that has not begun will find what the caller has retired under
 	 * slabshm_cells.lock: it begins by taking that lock, after it is not
-	 * pending any more.
+	 * pending any more.  One that is just arming its timer looks as if it
+	 * were queued; it checks for more itself after that.
 	 */
 	if (work_pending(&round->work) && !timer_pending(&round->timer))
 		return;

@@ -34,7 +34,8 @@ MODULE_PARM_DESC(read_timeout,
 static atomic64_t last_id = ATOMIC64_INIT(0);
 static atomic_t nslabs = ATOMIC_INIT(0);
 
-struct workqueue_struct *slabshm_end_wq;
+/* May wait for a grace period, and for the round that does */
+static struct workqueue_struct *destroy_wq;
 
 /**
  * slabshm_slab_drop_data() - the slab is not in use any more
@@ -96,7 +97,7 @@ static void slab_release(struct kref *ref)
 {
 	struct slabshm_slab *slab = container_of(ref, struct slabshm_slab, ref);
 
-	queue_work(slabshm_end_wq, &slab->destroy_work);
+	queue_work(destroy_wq, &slab->destroy_work);
 }
 
 void slabshm_slab_get(struct slabshm_slab *slab)
@@ -230,13 +231,13 @@ destroy:
 
 int slabshm_slab_module_init(void)
 {
-	slabshm_end_wq = alloc_workqueue("slabshm_end", WQ_UNBOUND, WQ_MAX_ACTIVE);
-	return slabshm_end_wq ? 0 : -ENOMEM;
+	destroy_wq = alloc_workqueue("slabshm_destroy", WQ_UNBOUND, WQ_MAX_ACTIVE);
+	return destroy_wq ? 0 : -ENOMEM;
 }
 
 /* No client is left, but a slab lives on until reclaim has found that out. */
 void slabshm_slab_module_exit(void)
 {
 	wait_var_event(&nslabs, !atomic_read(&nslabs));
-	destroy_workqueue(slabshm_end_wq);
+	destroy_workqueue(destroy_wq);
 }

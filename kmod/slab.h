@@ -7,7 +7,7 @@
  * and can be found.  The last slabshm_slab_unuse() takes the name away and
  * drops the data, in the release of the last file: so the pages of a slab go
  * before its last process can be waited for, as those of a memfd do.  Nothing
- * in that path flushes work, takes slabshm_readers.lock, or can be interrupted.
+ * in that path waits for a round, or can be interrupted.
  *
  * @ref is held by @use as a whole, and by clients, which may outlive their file
  * until work has given back what they had.  It holds the bookkeeping, which a work
@@ -136,9 +136,6 @@ struct slabshm_slab {
 	unsigned long pressure_stamp;
 	char name[SLABSHM_NAME_MAX];
 };
-
-/* The end of clients and of slabs, which wait for nothing */
-extern struct workqueue_struct *slabshm_end_wq;
 
 struct slabshm_slab *slabshm_slab_create(const struct slabshm_attach_args *arg);
 void slabshm_slab_drop_data(struct slabshm_slab *slab);

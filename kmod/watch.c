@@ -245,7 +245,7 @@ static bool client_waits(struct slabshm_client *client)
 {
 	/*
 	 * Add the event, then check, with the barrier in here; pairs with those
-	 * of slabshm_poll() and slabshm_watch_events()
+	 * of slabshm_poll() and watch_events()
 	 */
 	return wq_has_sleeper(&client->watches.wait);
 }
