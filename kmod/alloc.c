@@ -77,8 +77,8 @@ static bool alloc_reclaim(struct slabshm_slab *slab, struct alloc_wait *wait,
 
 /* More space for an allocation that found none: 0 to try again, or an error. */
 static int alloc_make_space(struct slabshm_call *call,
-			   const struct slabshm_alloc_args *alloc,
-			   struct alloc_wait *wait, unsigned long need)
+			    const struct slabshm_alloc_args *alloc,
+			    struct alloc_wait *wait, unsigned long need)
 {
 	struct slabshm_slab *slab = call->slab;
 	bool may_grow = !slab->fixed && !(alloc->flags & SLABSHM_ALLOC_NOGROW);
@@ -97,9 +97,8 @@ static int alloc_make_space(struct slabshm_call *call,
 	if (wait->rooms) {
 		wait->rooms--;
 		err = slabshm_data_make_space(slab, need, alloc->align,
-					     DIV_ROUND_UP(wait->bytes,
-							  PAGE_SIZE),
-					     wait->grow_seq, may_grow);
+					      DIV_ROUND_UP(wait->bytes, PAGE_SIZE),
+					      wait->grow_seq, may_grow);
 	}
 	if (!err || err == -EINTR)
 		return err;

@@ -133,7 +133,6 @@ int slabshm_client_map_first(struct slabshm_client *client);
 void slabshm_client_map(struct slabshm_client *client);
 void slabshm_client_unmap(struct slabshm_client *client);
 
-
 /**
  * slabshm_client_waits() - may a call of the client go on waiting?
  * @client: entered

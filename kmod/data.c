@@ -302,8 +302,8 @@ static unsigned long data_growth(struct slabshm_slab *slab)
  * -EFBIG, -EINTR: do not.
  */
 int slabshm_data_make_space(struct slabshm_slab *slab, unsigned long need,
-			   u64 align, unsigned long all, unsigned long grow_seq,
-			   bool may_grow)
+			    u64 align, unsigned long all, unsigned long grow_seq,
+			    bool may_grow)
 {
 	unsigned long align_pages = max(1UL, DIV_ROUND_UP(align, PAGE_SIZE));
 	unsigned long npages = need - (align_pages - 1);

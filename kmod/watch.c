@@ -163,8 +163,8 @@ static int wait_sleep(struct slabshm_client *client,
 
 /* Sleep until a cell has another version; *@failed: the cell that was refused. */
 static int wait_cells(struct slabshm_client *client,
-		       struct slabshm_wait_cell *cell,
-		       unsigned int n, u64 deadline, u32 *failed)
+		      struct slabshm_wait_cell *cell,
+		      unsigned int n, u64 deadline, u32 *failed)
 {
 	struct slabshm_cells *cells = &client->slab->cells;
 	struct slabshm_watcher one = {}, *watcher = &one;
@@ -740,8 +740,8 @@ int slabshm_wait_ioctl(struct slabshm_call *call, void *arg)
 	}
 	if (!err)
 		err = wait_cells(call->client, cells, wait->count,
-					 slabshm_call_deadline(wait->deadline),
-					 &wait->failed);
+				 slabshm_call_deadline(wait->deadline),
+				 &wait->failed);
 	if (!err)
 		return copy_to_user(user, cells, size) ? -EFAULT : 0;
 	slabshm_call_return(call, wait);
