@@ -162,9 +162,9 @@ static int wait_sleep(struct slabshm_client *client,
 }
 
 /* Sleep until a cell has another version; *@failed: the cell that was refused. */
-static int wait_cells(struct slabshm_client *client,
-		      struct slabshm_wait_cell *cell,
-		      unsigned int n, u64 deadline, u32 *failed)
+static noinline_for_stack int
+wait_cells(struct slabshm_client *client, struct slabshm_wait_cell *cell,
+	   unsigned int n, u64 deadline, u32 *failed)
 {
 	struct slabshm_cells *cells = &client->slab->cells;
 	struct slabshm_watcher one = {}, *watcher = &one;

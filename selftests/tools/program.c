@@ -150,7 +150,7 @@ static void heard_one(unsigned int i)
 static void *listen_all(void *arg)
 {
 	struct slabshm_ref cell;
-	int64_t version = 1;
+	uint64_t version = 1;
 	int ret;
 
 	do {
@@ -159,12 +159,12 @@ static void *listen_all(void *arg)
 	} while (ret == -ENOENT);
 	must(ret);
 	heard_one(0);
+	/* It may be filled between the two calls: the version of the second counts */
 	do {
-		version = slabshm_wait(s, &cell, (uint64_t)version, -1);
-		must(version);
-	} while (slabshm_length(s, &cell, NULL) < 0);
+		must(slabshm_wait(s, &cell, version, -1));
+	} while (slabshm_length(s, &cell, &version) < 0);
 	heard_one(1);
-	ret = (int)slabshm_wait(s, &cell, (uint64_t)version, -1);
+	ret = (int)slabshm_wait(s, &cell, version, -1);
 	must(ret == -EIDRM ? 0 : -EILSEQ);
 	heard_one(2);
 	ret = (int)slabshm_wait(s, &ref[0], *(const uint64_t *)arg, -1);
