@@ -56,7 +56,7 @@ static vm_fault_t reader_fault(struct vm_fault *vmf)
 
 	if (index >= SLABSHM_READER_PAGES)
 		return VM_FAULT_SIGBUS;
-	/* Pairs with the store in reader_page() */
+	/* Pairs with the cmpxchg() in reader_reserve() */
 	page = smp_load_acquire(&client->reader_pages[index]);
 	if (!page)
 		return VM_FAULT_SIGBUS;

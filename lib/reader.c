@@ -473,7 +473,7 @@ static uint64_t advance(struct slabshm_reader *r)
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	else
 		__atomic_signal_fence(__ATOMIC_SEQ_CST);
-	/* Pairs with the release in the kernel's commit_done() */
+	/* Pairs with the release in the kernel's slabshm_cells_commit() */
 	now = __atomic_load_n(&r->header->commit, __ATOMIC_ACQUIRE);
 	__atomic_store_n(&r->slot->hi, now, __ATOMIC_RELAXED);
 	return now;

@@ -971,7 +971,7 @@ inline int slabshm_pin(const struct slabshm *s, struct slabshm_pin *pin)
 	pin->s = s;
 	pin->slot = r->slot;
 	pin->header = r->header;
-	/* Pairs with the release in the kernel's commit_done(). */
+	/* Pairs with the release in the kernel's slabshm_cells_commit(). */
 	pin->lo = __atomic_load_n(&pin->header->commit, __ATOMIC_ACQUIRE);
 	__atomic_store_n(&pin->slot->hi, pin->lo, __ATOMIC_RELAXED);
 	__atomic_store_n(&pin->slot->lo, pin->lo, __ATOMIC_RELAXED);

@@ -1053,6 +1053,54 @@ TEST_F(shares, bytes_of_a_user)
 	(void)self;
 }
 
+/* What needs no memory for itself is done, or refused for its own reason. */
+static int nothing_left(void)
+{
+	struct slabshm_cell_open_args cell;
+	struct slabshm_attach_args ask;
+	struct client c, d, one;
+	__s64 block[3], more;
+	__u64 size;
+	char name[16];
+	int i, err;
+
+	CHECK(!open_at_last(&c, NULL, 4 * MIB));
+	ask_attach(&ask, NULL, CREATE, MIB, 0);
+	ask.max_cells = 1;
+	CHECK(!client_open_ask(&one, &ask));
+	CHECK(!cell_open(&one, "x", SLABSHM_CELL_CREATE, &cell));
+	for (i = 0; i < 3; i++) {
+		block[i] = alloc_block(&c, 20 * KIB);
+		CHECK(block[i] > 0);
+	}
+	/* Pages, cells, and then the descriptors of single blocks */
+	CHECK(!client_open(&d, NULL, CREATE, 64 * MIB, MIB));
+	for (size = MIB; !grow(&d, size, NULL); size += PAGE)
+		;
+	for (i = 0, err = 0; !err; i++) {
+		snprintf(name, sizeof(name), "%d", i);
+		err = cell_open(&c, name, SLABSHM_CELL_CREATE, &cell);
+	}
+	CHECK(err == -EDQUOT);
+	do {
+		more = alloc_block(&c, 20 * KIB);
+	} while (more > 0);
+	CHECK(more == -EDQUOT);
+
+	/* It fits as it is */
+	CHECK(!free_block(&c, (__u64)block[1]));
+	CHECK(alloc_block(&c, 20 * KIB) == block[1]);
+	CHECK(cell_open(&one, "y", SLABSHM_CELL_CREATE, &cell) == -ENOSPC);
+	return 0;
+}
+
+TEST_F(shares, no_bytes_needed)
+{
+	ASSERT_EQ(0, limit("max_user_mbytes"));
+	EXPECT_EQ(0, in_child(as_user, nothing_left));
+	(void)self;
+}
+
 /*
  * GROW and TRIM, until there is no more to be had; and then touch all of it. What
  * is held then is within the limit, whatever TRIM gave back before.
