@@ -34,7 +34,7 @@ void slabshm_alloc_raise_pressure(struct slabshm_slab *slab, bool limit)
 /* Times that an allocation waits for retired blocks which others then take */
 #define RECLAIM_TRIES	16
 /* The same if enough is free but fragmented */
-#define APART_TRIES	4
+#define FRAGMENTED_TRIES	4
 /* Times that readers are evicted for it */
 #define EVICT_TRIES	4
 
@@ -46,7 +46,7 @@ void slabshm_alloc_raise_pressure(struct slabshm_slab *slab, bool limit)
  * @first: nothing was done for it yet
  * @tries: times that it may still wait for reclaim
  * @evictions: times that readers may still be evicted for it
- * @rooms: times that space may still be added for it, which others may take
+ * @growths: times that space may still be added for it, which others may take
  */
 struct alloc_wait {
 	u64 bytes;
@@ -55,7 +55,7 @@ struct alloc_wait {
 	bool first;
 	unsigned int tries;
 	unsigned int evictions;
-	unsigned long rooms;
+	unsigned long growths;
 };
 
 /* Wait for reclaim if more than @least bytes are retired: did something change? */
@@ -71,7 +71,7 @@ static bool alloc_reclaim(struct slabshm_slab *slab, struct alloc_wait *wait,
 	/* Enough is free but fragmented: more of it may not help */
 	if (need > SLABSHM_RUN_PAGES &&
 	    slabshm_arena_free_bytes(&slab->arena) >= wait->bytes)
-		wait->tries = min(wait->tries, APART_TRIES);
+		wait->tries = min(wait->tries, FRAGMENTED_TRIES);
 	return true;
 }
 
@@ -94,8 +94,8 @@ static int alloc_make_space(struct slabshm_call *call,
 	if (first && alloc_reclaim(slab, wait, need,
 				   READ_ONCE(slab->size) / 8))
 		return 0;
-	if (wait->rooms) {
-		wait->rooms--;
+	if (wait->growths) {
+		wait->growths--;
 		err = slabshm_data_make_space(slab, need, alloc->align,
 					      DIV_ROUND_UP(wait->bytes, PAGE_SIZE),
 					      wait->grow_seq, may_grow);
@@ -132,7 +132,7 @@ static noinline int alloc_wait(struct slabshm_call *call,
 		.tries = opportunistic ? 1 : RECLAIM_TRIES,
 		.evictions = EVICT_TRIES,
 		/* What TRIM gave back is refilled in pieces of 2 MiB */
-		.rooms = 64 + 2 * (slab->max_size >> SLABSHM_CHUNK_SHIFT),
+		.growths = 64 + 2 * (slab->max_size >> SLABSHM_CHUNK_SHIFT),
 	};
 	unsigned long need;
 	unsigned int i;

@@ -260,6 +260,7 @@ static int client_join(struct slabshm_client *client,
 		list_add(&share->link, &slab->shares);
 	slab->nclients++;
 	client->share = share;
+	/* The first one: neither was queued before */
 	if (!slab->last_client) {
 		INIT_WORK(&slab->end_work, clients_end);
 		INIT_WORK(&slab->leave_work, clients_leave);
@@ -462,26 +463,11 @@ static int client_cancel(struct slabshm_client *client, bool on)
 	return 0;
 }
 
-/* The first one that came after @seq. */
-static struct slabshm_client *client_after(struct slabshm_slab *slab, u64 seq)
+/* For rb_find_first(): all that came after @seq match. */
+static int client_not_after(const void *seq, const struct rb_node *node)
 {
-	struct rb_node *node = slab->clients.rb_node;
-	struct slabshm_client *after = NULL;
-
-	lockdep_assert_held(&slab->clients_lock);
-
-	while (node) {
-		struct slabshm_client *client;
-
-		client = rb_entry(node, struct slabshm_client, node);
-		if (client->seq > seq) {
-			after = client;
-			node = node->rb_left;
-		} else {
-			node = node->rb_right;
-		}
-	}
-	return after;
+	return rb_entry(node, struct slabshm_client, node)->seq <=
+	       *(const u64 *)seq;
 }
 
 /**
@@ -498,13 +484,15 @@ unsigned int slabshm_client_list(struct slabshm_slab *slab, u64 *cursor,
 				 struct slabshm_client_entry *entry,
 				 unsigned int n)
 {
-	struct slabshm_client *client;
 	unsigned int i = 0;
+	struct rb_node *node;
 
 	mutex_lock(&slab->clients_lock);
-	for (client = client_after(slab, *cursor); client && i < n;
-	     client = rb_entry_safe(rb_next(&client->node),
-				    struct slabshm_client, node)) {
+	for (node = rb_find_first(cursor, &slab->clients, client_not_after);
+	     node && i < n; node = rb_next(node)) {
+		const struct slabshm_client *client;
+
+		client = rb_entry(node, struct slabshm_client, node);
 		entry[i].client = client->id;
 		entry[i].pid = pid_vnr(client->pid);
 		entry[i].uid = from_kuid_munged(current_user_ns(), client->uid);

@@ -33,24 +33,11 @@ int slabshm_stat_ioctl(struct slabshm_call *call, void *arg)
 	return slabshm_call_return(call, stat);
 }
 
-/* The first locker with a larger id. */
-static struct slabshm_locker *locker_after(struct slabshm_cells *cells, u64 id)
+/* For rb_find_first(): all with a larger id match. */
+static int locker_not_after(const void *id, const struct rb_node *node)
 {
-	struct rb_node *node = cells->lockers.rb_node;
-	struct slabshm_locker *after = NULL;
-
-	while (node) {
-		struct slabshm_locker *locker;
-
-		locker = rb_entry(node, struct slabshm_locker, node);
-		if (locker->id > id) {
-			after = locker;
-			node = node->rb_left;
-		} else {
-			node = node->rb_right;
-		}
-	}
-	return after;
+	return rb_entry(node, struct slabshm_locker, node)->id <=
+	       *(const u64 *)id;
 }
 
 /* Describe one; return how many steps the search for a deadlock took. */
@@ -90,16 +77,17 @@ static unsigned int lock_list(struct slabshm_slab *slab, u64 *cursor,
 {
 	struct slabshm_cells *cells = &slab->cells;
 	unsigned int i, steps = SLABSHM_LOCK_STEPS;
-	struct slabshm_locker *locker;
+	struct rb_node *node;
 
 	spin_lock(&cells->lock);
-	locker = locker_after(cells, *cursor);
+	node = rb_find_first(cursor, &cells->lockers, locker_not_after);
 	/* All entries of one hold of the lock share so many steps */
-	for (i = 0; locker && i < n && steps; i++) {
+	for (i = 0; node && i < n && steps; i++, node = rb_next(node)) {
+		const struct slabshm_locker *locker;
+
+		locker = rb_entry(node, struct slabshm_locker, node);
 		steps -= min(steps, locker_describe(cells, locker, &entry[i]));
 		*cursor = locker->id;
-		locker = rb_entry_safe(rb_next(&locker->node),
-				       struct slabshm_locker, node);
 	}
 	spin_unlock(&cells->lock);
 	return i;

@@ -32,7 +32,7 @@ MODULE_PARM_DESC(max_readers, "readers of one slab (default 65536)");
 /* The clock as readers see it. */
 static u64 header_commit(struct slabshm_slab *slab)
 {
-	/* Pairs with commit_done() */
+	/* Pairs with the release in slabshm_cells_commit() */
 	return smp_load_acquire(&slab->control.header->commit);
 }
 
@@ -72,33 +72,11 @@ static bool reader_less(struct rb_node *a, const struct rb_node *b)
 	       rb_entry(b, struct slabshm_reader, node)->id;
 }
 
-static struct slabshm_reader *reader_next(const struct slabshm_reader *reader)
+/* For rb_find_first(): all with a larger id match. */
+static int reader_not_after(const void *id, const struct rb_node *node)
 {
-	return rb_entry_safe(rb_next(&reader->node), struct slabshm_reader,
-			     node);
-}
-
-/* The first one with a larger id. */
-static struct slabshm_reader *reader_after(struct slabshm_readers *readers,
-					   u64 id)
-{
-	struct rb_node *node = readers->tree.rb_node;
-	struct slabshm_reader *after = NULL;
-
-	lockdep_assert_held(&readers->lock);
-
-	while (node) {
-		struct slabshm_reader *reader;
-
-		reader = rb_entry(node, struct slabshm_reader, node);
-		if (reader->id > id) {
-			after = reader;
-			node = node->rb_left;
-		} else {
-			node = node->rb_right;
-		}
-	}
-	return after;
+	return rb_entry(node, struct slabshm_reader, node)->id <=
+	       *(const u64 *)id;
 }
 
 static void reader_remove(struct slabshm_readers *readers,
@@ -335,14 +313,16 @@ static bool reader_pinned(const struct slabshm_reader *reader, u64 lo)
 void slabshm_readers_scan(struct slabshm_slab *slab)
 {
 	struct slabshm_readers *readers = &slab->readers;
-	struct slabshm_reader *reader;
 	unsigned int i, n = 0, ndead = 0;
+	struct rb_node *node;
 	u64 hi = 0;
 
 	lockdep_assert_held(&readers->lock);
 
-	for (reader = reader_after(readers, 0); reader;
-	     reader = reader_next(reader)) {
+	for (node = rb_first(&readers->tree); node; node = rb_next(node)) {
+		struct slabshm_reader *reader = rb_entry(node,
+							 struct slabshm_reader,
+							 node);
 		/*
 		 * Pairs with unpin's store-release of 0: what the reader loaded
 		 * in the pin, it loaded before the space is free.
@@ -531,11 +511,16 @@ unsigned int slabshm_readers_list(struct slabshm_readers *readers, u64 *cursor,
 				  struct slabshm_reader_entry *entry, u64 *from,
 				  unsigned int n)
 {
-	struct slabshm_reader *reader;
 	unsigned int i = 0;
+	struct rb_node *node;
 
-	for (reader = reader_after(readers, *cursor); reader && i < n;
-	     reader = reader_next(reader)) {
+	lockdep_assert_held(&readers->lock);
+
+	for (node = rb_find_first(cursor, &readers->tree, reader_not_after);
+	     node && i < n; node = rb_next(node)) {
+		const struct slabshm_reader *reader = rb_entry(node,
+							       struct slabshm_reader,
+							       node);
 		u64 lo = READ_ONCE(reader->slot->lo);
 
 		entry[i].client = reader->client->id;
