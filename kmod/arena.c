@@ -213,7 +213,7 @@ static __always_inline void run_take(struct slabshm_arena *arena,
 	}
 	if (run == arena->empty[run->class])
 		arena->empty[run->class] = NULL;
-	/* Not find_first_bit(): that costs a batch 6 % */
+	/* There is one: find_first_bit() would ask for the end each time */
 	while (!run->free[word])
 		word++;
 	index = word * BITS_PER_LONG + __ffs(run->free[word]);
